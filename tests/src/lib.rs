@@ -1,1 +1,10 @@
-//! Harness of the integration tests.
+//! Harness of the integration tests: starts real servers, publishers and readers on free loopback ports, and
+//! leaves nothing behind. Everything here fails its test by panicking with what was expected and what was seen.
+
+pub mod binaries;
+pub mod certificates;
+pub mod mediamtx;
+pub mod ports;
+pub mod processes;
+pub mod procfs;
+pub mod waiting;

@@ -1,0 +1,87 @@
+//! Where the binaries under test and the real MediaMTX are.
+
+use std::collections::HashMap;
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{LazyLock, Mutex};
+
+/// The root of the repository.
+pub fn repository() -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests
+        .parent()
+        .expect("tests/ lies in the repository")
+        .to_owned()
+}
+
+/// A binary of the suite: from `$MTX_BIN_DIR` if that is set, else freshly built with the profile and into the
+/// target folder of the running test, so that no test ever judges a stale binary.
+///
+/// # Panics
+/// When it does not exist or does not build.
+#[track_caller]
+pub fn suite_binary(name: &str) -> PathBuf {
+    if let Some(folder) = env::var_os("MTX_BIN_DIR") {
+        let path = repository().join(folder).join(name);
+        assert!(path.is_file(), "no {} (MTX_BIN_DIR)", path.display());
+        return path;
+    }
+    static BUILT: LazyLock<Mutex<HashMap<String, PathBuf>>> = LazyLock::new(Mutex::default);
+    let mut built = BUILT.lock().expect("no build panicked");
+    built
+        .entry(name.to_owned())
+        .or_insert_with(|| build(name))
+        .clone()
+}
+
+fn build(name: &str) -> PathBuf {
+    let test = env::current_exe().expect("a test knows its own path");
+    let folder = test
+        .ancestors()
+        .find(|folder| folder.ends_with("debug") || folder.ends_with("release"));
+    let folder = folder.expect("tests run from cargo's target folder");
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo
+        .current_dir(repository())
+        .args(["build", "--quiet", "--package", name, "--bin", name]);
+    cargo
+        .arg("--target-dir")
+        .arg(folder.parent().expect("the profile's folder has a parent"));
+    if folder.ends_with("release") {
+        cargo.arg("--release");
+    }
+    let built = cargo.status().expect("cargo runs");
+    assert!(built.success(), "{name} does not build");
+    folder.join(name)
+}
+
+/// The real server: `$MEDIAMTX_BIN`, or what `scripts/mediamtx` prints.
+///
+/// # Panics
+/// When neither yields an executable; the message holds what the script said.
+pub fn mediamtx() -> PathBuf {
+    static FOUND: LazyLock<PathBuf> = LazyLock::new(|| match env::var_os("MEDIAMTX_BIN") {
+        Some(path) => path.into(),
+        None => ask_script(),
+    });
+    FOUND.clone()
+}
+
+fn ask_script() -> PathBuf {
+    let script = repository().join("scripts/mediamtx");
+    if !script.exists() {
+        let cache = env::var("XDG_CACHE_HOME")
+            .unwrap_or_else(|_| env::var("HOME").expect("HOME") + "/.cache");
+        return PathBuf::from(cache).join("mtx-suite/mediamtx/v1.19.3/mediamtx");
+    }
+    let output = Command::new(&script)
+        .output()
+        .expect("scripts/mediamtx is executable");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "scripts/mediamtx found no server: {said}"
+    );
+    PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
+}

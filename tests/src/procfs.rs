@@ -1,0 +1,62 @@
+//! What Linux' `/proc` tells of a process.
+
+use std::collections::HashMap;
+use std::fs;
+use std::time::Duration;
+
+use nix::unistd::{SysconfVar, sysconf};
+
+/// Peak resident memory in KiB (`VmHWM`), or `None` when the process is gone.
+pub fn peak_memory_kib(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
+}
+
+/// User and system CPU time spent so far, or `None` when the process is gone.
+pub fn cpu_time(pid: u32) -> Option<Duration> {
+    let fields = stat_fields(pid)?;
+    let ticks: u64 = fields[11].parse::<u64>().ok()? + fields[12].parse::<u64>().ok()?;
+    let per_second = sysconf(SysconfVar::CLK_TCK).ok()??;
+    Some(Duration::from_secs(ticks) / u32::try_from(per_second).ok()?)
+}
+
+/// The command line, its arguments joined by spaces, or `None` when the process is gone.
+pub fn command_line(pid: u32) -> Option<String> {
+    let raw = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    Some(String::from_utf8_lossy(&raw).replace('\0', " "))
+}
+
+/// Every process below `pid`, whatever its process group.
+pub fn descendants(pid: u32) -> Vec<u32> {
+    let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
+    for child in all_processes() {
+        if let Some(parent) = stat_fields(child).and_then(|fields| fields[1].parse().ok()) {
+            children.entry(parent).or_default().push(child);
+        }
+    }
+    let mut found = vec![];
+    let mut open = vec![pid];
+    while let Some(parent) = open.pop() {
+        let below = children.remove(&parent).unwrap_or_default();
+        found.extend(&below);
+        open.extend(below);
+    }
+    found
+}
+
+/// The ids of all processes this user may see.
+pub fn all_processes() -> Vec<u32> {
+    let entries = fs::read_dir("/proc").expect("/proc is mounted");
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names.filter_map(|name| name.parse().ok()).collect()
+}
+
+/// The fields of `/proc/<pid>/stat` after the command name (which may hold spaces): state, ppid, pgrp, …
+fn stat_fields(pid: u32) -> Option<Vec<String>> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(')')?;
+    Some(rest.split_whitespace().map(str::to_owned).collect())
+}
