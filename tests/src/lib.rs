@@ -3,8 +3,14 @@
 
 pub mod binaries;
 pub mod certificates;
+pub mod clips;
+pub mod gstreamer;
 pub mod mediamtx;
+pub mod nginx;
+pub mod packets;
 pub mod ports;
 pub mod processes;
 pub mod procfs;
+pub mod proxy;
 pub mod waiting;
+pub mod worker;
