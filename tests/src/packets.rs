@@ -69,7 +69,15 @@ impl Reader {
 
     /// The packets received so far.
     pub fn packets(&self) -> Vec<Packet> {
-        self.process.lines().iter().filter_map(parse).collect()
+        let mut lines: Vec<Line> = vec![];
+        for line in self.process.lines() {
+            match lines.last_mut() {
+                // ffprobe breaks the line after a packet's side data.
+                Some(last) if line.text.starts_with('|') => last.text += &line.text,
+                _ => lines.push(line),
+            }
+        }
+        lines.iter().filter_map(parse).collect()
     }
 
     /// The packets received so far of one kind.
