@@ -1,0 +1,35 @@
+.DEFAULT_GOAL := help
+.PHONY: help dev demo logs ps down build test bench lint coverage
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+dev: ## Start MediaMTX with the suite: containers when an engine answers, otherwise local processes
+	@scripts/stack up
+
+demo: ## Like dev, and send a test stream through it
+	@scripts/demo
+
+logs: ## Show what the services log; on a terminal, go on showing it
+	@scripts/stack logs
+
+ps: ## List the services, and whether they are healthy
+	@scripts/stack ps
+
+down: ## Stop everything that dev and demo started
+	@scripts/stack down
+
+build: ## Build the static binaries, into target/<platform>/release
+	@scripts/build
+
+test: ## Run all tests, on real servers
+	@scripts/test
+
+bench: ## Measure the suite side by side with what people use today
+	@scripts/bench
+
+lint: ## Check formatting, lints, licences and scripts
+	@scripts/lint
+
+coverage: ## Run all tests and fail under 80 % of lines covered
+	@scripts/coverage
