@@ -1,1 +1,16 @@
-//! What the suite knows of MediaMTX.
+//! What the suite knows of MediaMTX, and what its binaries share.
+
+pub mod duration;
+pub mod logging;
+pub mod path;
+pub mod retry;
+pub mod secret;
+pub mod timestamp;
+
+/// The first `max` characters, so that a message stays one readable line whatever it quotes.
+pub(crate) fn excerpt(text: &str, max: usize) -> String {
+    match text.char_indices().nth(max) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
