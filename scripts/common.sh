@@ -33,10 +33,3 @@ with_lock() { # FILE COMMAND...
     exec {lock}>&-
     return "$status"
 }
-
-# Where `make build` puts the binaries.
-binaries() {
-    local host
-    host=$(rustc -vV | sed -n 's/^host: //p')
-    printf '%s\n' "${MTX_BIN_DIR:-${CARGO_TARGET_DIR:-$root/target}/$host/release}"
-}
