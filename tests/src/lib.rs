@@ -4,6 +4,7 @@
 pub mod binaries;
 pub mod certificates;
 pub mod clips;
+pub mod compare;
 pub mod gstreamer;
 pub mod mediamtx;
 pub mod nginx;

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::certificates::Certificate;
 use crate::processes::Spawned;
 use crate::waiting::{poll, wait_for, wait_until};
-use crate::{binaries, ports};
+use crate::{binaries, ports, procfs};
 
 const START: Duration = Duration::from_secs(15);
 const STOP: Duration = Duration::from_secs(15);
@@ -25,6 +25,7 @@ pub struct Config {
     paths: String,
     environment: Vec<(String, String)>,
     certificate: Option<Certificate>,
+    rtmp_port_for_hooks: bool,
 }
 
 impl Config {
@@ -71,6 +72,13 @@ impl Config {
     #[must_use]
     pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
         self.environment.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Tells hooks the RTMP port by `RTMP_PORT`, which MediaMTX itself does not.
+    #[must_use]
+    pub fn rtmp_port_for_hooks(mut self) -> Self {
+        self.rtmp_port_for_hooks = true;
         self
     }
 
@@ -174,7 +182,10 @@ impl MediaMtx {
     /// # Panics
     /// When there is no server or it does not come up, for instance because a port is taken.
     #[track_caller]
-    pub fn start_on(ports: Ports, config: Config) -> Self {
+    pub fn start_on(ports: Ports, mut config: Config) -> Self {
+        if config.rtmp_port_for_hooks {
+            config = config.env("RTMP_PORT", ports.rtmp.to_string());
+        }
         let folder = tempfile::tempdir().expect("a temp folder");
         let yaml = config.render(&ports, folder.path());
         fs::write(folder.path().join("mediamtx.yml"), yaml).expect("the temp folder is writable");
@@ -225,6 +236,16 @@ impl MediaMtx {
     /// The server's process: its log, its signals.
     pub fn process(&self) -> &Spawned {
         &self.process
+    }
+
+    /// Command lines of the hooks that run now.
+    pub fn hooks(&self) -> Vec<String> {
+        let below = procfs::descendants(self.process.pid());
+        below
+            .into_iter()
+            .filter_map(procfs::command_line)
+            .filter(|line| !line.is_empty())
+            .collect()
     }
 
     /// `rtsp://` URL of a path.

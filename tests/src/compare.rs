@@ -1,0 +1,163 @@
+//! Comparing what went in with what came out, packet by packet.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::packets::{Kind, Packet};
+
+/// A packet that went in and the same one that came out.
+#[derive(Clone, Debug)]
+pub struct Pair {
+    /// As read before.
+    pub before: Packet,
+    /// As read after.
+    pub after: Packet,
+}
+
+impl Pair {
+    /// By how many microseconds the presentation time differs. ffprobe does not know that of the very first
+    /// frame it gets over RTSP if there are B-frames.
+    pub fn shift(&self) -> Option<i64> {
+        Some(self.after.pts? - self.before.pts?)
+    }
+
+    /// How much later it came out than went in.
+    pub fn delay(&self) -> Duration {
+        self.after.at.saturating_duration_since(self.before.at)
+    }
+}
+
+/// The packets of one kind that were seen at both ends, in the order they came out.
+pub fn pairs(kind: Kind, before: &[Packet], after: &[Packet]) -> Vec<Pair> {
+    let known: HashMap<_, _> = before
+        .iter()
+        .filter(|packet| packet.kind == kind)
+        .map(|packet| (&packet.hash, packet))
+        .collect();
+    let same = after.iter().filter(|packet| packet.kind == kind);
+    same.filter_map(|after| {
+        Some(Pair {
+            before: (*known.get(&after.hash)?).clone(),
+            after: after.clone(),
+        })
+    })
+    .collect()
+}
+
+/// Asserts that from the first common packet to the last, what came out is what went in: nothing lost, added,
+/// changed or moved. Returns the pairs.
+///
+/// # Panics
+/// When something differs, or when there are fewer than `at_least` common packets.
+#[track_caller]
+pub fn assert_identical(
+    kind: Kind,
+    before: &[Packet],
+    after: &[Packet],
+    at_least: usize,
+) -> Vec<Pair> {
+    let pairs = pairs(kind, before, after);
+    assert!(
+        pairs.len() >= at_least,
+        "only {} of {at_least} {kind:?} packets are the same",
+        pairs.len()
+    );
+    let hashes = |packets: &[Packet]| -> Vec<String> {
+        packets
+            .iter()
+            .filter(|packet| packet.kind == kind)
+            .map(|packet| packet.hash.clone())
+            .collect()
+    };
+    let (first, last) = (&pairs[0].before.hash, &pairs[pairs.len() - 1].before.hash);
+    let stretch = |hashes: Vec<String>| -> Vec<String> {
+        let begin = hashes
+            .iter()
+            .position(|hash| hash == first)
+            .expect("it is there");
+        let end = hashes
+            .iter()
+            .position(|hash| hash == last)
+            .expect("it is there");
+        hashes[begin..=end].to_vec()
+    };
+    assert_eq!(
+        stretch(hashes(before)),
+        stretch(hashes(after)),
+        "{kind:?} packets differ"
+    );
+    pairs
+}
+
+/// Asserts that the time stamps of one kind were all shifted by the same amount, give or take `tolerance`
+/// microseconds, and returns that amount (the median).
+///
+/// # Panics
+/// When one of them strays.
+#[track_caller]
+pub fn assert_constant_shift(pairs: &[Pair], tolerance: i64) -> i64 {
+    let mut shifts: Vec<i64> = pairs.iter().filter_map(Pair::shift).collect();
+    assert!(
+        shifts.len() * 10 > pairs.len() * 9,
+        "only {} of {} packets have times",
+        shifts.len(),
+        pairs.len()
+    );
+    shifts.sort_unstable();
+    let median = shifts[shifts.len() / 2];
+    for pair in pairs {
+        let stray = pair.shift().map_or(0, |shift| (shift - median).abs());
+        assert!(
+            stray <= tolerance,
+            "a time stamp strays by {stray} µs: {pair:?}; all shifts: {shifts:?}"
+        );
+    }
+    median
+}
+
+/// Asserts that decode times rise from packet to packet and none is later than its presentation time.
+///
+/// # Panics
+/// When one is not.
+#[track_caller]
+pub fn assert_decodable_order(kind: Kind, packets: &[Packet]) {
+    let mut last = i64::MIN;
+    for packet in packets.iter().filter(|packet| packet.kind == kind) {
+        let dts = packet.dts.expect("a decode time");
+        assert!(
+            dts > last,
+            "decode time {dts} comes after {last}: {packet:?}"
+        );
+        assert!(
+            packet.pts.is_none_or(|pts| pts >= dts),
+            "shown before it is decoded: {packet:?}"
+        );
+        last = dts;
+    }
+}
+
+/// The greatest distance in microseconds between neighbours in presentation time.
+pub fn greatest_gap(kind: Kind, packets: &[Packet]) -> i64 {
+    let mut times: Vec<i64> = packets
+        .iter()
+        .filter(|packet| packet.kind == kind)
+        .filter_map(|packet| packet.pts)
+        .collect();
+    times.sort_unstable();
+    times
+        .windows(2)
+        .map(|pair| pair[1] - pair[0])
+        .max()
+        .unwrap_or_default()
+}
+
+/// The value below which a share (0 to 1) of the delays lies.
+///
+/// # Panics
+/// When there are no pairs.
+pub fn delay_quantile(pairs: &[Pair], share: f64) -> Duration {
+    let mut delays: Vec<Duration> = pairs.iter().map(Pair::delay).collect();
+    delays.sort_unstable();
+    let index = ((delays.len() - 1) as f64 * share).round();
+    delays[index as usize]
+}
