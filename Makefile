@@ -32,4 +32,4 @@ lint: ## Check formatting, lints, licences and scripts
 	@scripts/lint
 
 coverage: ## Run all tests and fail under 80 % of lines covered
-	@scripts/coverage
+	@scripts/test --coverage

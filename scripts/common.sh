@@ -33,3 +33,21 @@ with_lock() { # FILE COMMAND...
     exec {lock}>&-
     return "$status"
 }
+
+# Prints the path of a cargo subcommand of this version, installing it into the cache if need be.
+cargo_tool() { # NAME VERSION
+    local folder=$cache/$1/$2
+    with_lock "$cache/$1/lock" install_cargo_tool "$1" "$2" "$folder"
+    printf '%s\n' "$folder/bin/$1"
+}
+
+# Without optimisation: it compiles in a fraction of the time, and these tools mostly wait for the compiler.
+install_cargo_tool() { # NAME VERSION FOLDER
+    if [[ -x $3/bin/$1 ]]; then return 0; fi
+    say "installing $1 $2 into $3"
+    CARGO_PROFILE_DEV_DEBUG=0 CARGO_TARGET_DIR=$3/build \
+        cargo install --quiet --debug --locked --version "$2" --root "$3/unfinished" "$1" >&2 ||
+        die "$1 $2 could not be installed: see the lines above."
+    mv "$3/unfinished/bin" "$3/bin"
+    rm -rf "$3/build" "$3/unfinished"
+}
