@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::certificates::Certificate;
 use crate::processes::Spawned;
 use crate::waiting::{poll, wait_for, wait_until};
-use crate::{binaries, ports, procfs};
+use crate::{binaries, http, ports, procfs};
 
 const START: Duration = Duration::from_secs(15);
 const STOP: Duration = Duration::from_secs(15);
@@ -270,8 +270,13 @@ impl MediaMtx {
 
     /// Answer of an API call, or what went wrong.
     pub fn get(&self, call: &str) -> Result<Value, String> {
-        let text = http_get(&self.api(call))?;
+        let text = http::get(&self.api(call))?;
         serde_json::from_str(&text).map_err(|error| error.to_string())
+    }
+
+    /// Makes an API call that changes something.
+    pub fn post(&self, call: &str) -> Result<(), String> {
+        http::post(&self.api(call))
     }
 
     /// Metrics in Prometheus' format; `query` starts with `?` or is empty.
@@ -280,7 +285,7 @@ impl MediaMtx {
     /// When the server does not answer.
     #[track_caller]
     pub fn metrics(&self, query: &str) -> String {
-        http_get(&format!(
+        http::get(&format!(
             "http://127.0.0.1:{}/metrics{query}",
             self.ports.metrics
         ))
@@ -363,19 +368,6 @@ fn launch(folder: &Path, environment: &[(String, String)]) -> Spawned {
     command.arg("mediamtx.yml").current_dir(folder);
     command.envs(environment.iter().map(|(name, value)| (name, value)));
     Spawned::start("mediamtx", command)
-}
-
-/// Body of a successful GET, or what went wrong.
-pub fn http_get(url: &str) -> Result<String, String> {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(Some(Duration::from_secs(5)))
-        .build()
-        .into();
-    let mut answer = agent.get(url).call().map_err(|error| error.to_string())?;
-    answer
-        .body_mut()
-        .read_to_string()
-        .map_err(|error| error.to_string())
 }
 
 /// A path as the API describes it.

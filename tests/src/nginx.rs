@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::mediamtx::http_get;
-use crate::ports;
 use crate::processes::Spawned;
 use crate::waiting::wait_until;
+use crate::{http, ports};
 
 /// A running nginx with one RTMP application, `live`.
 pub struct Nginx {
@@ -86,7 +85,7 @@ impl Nginx {
     }
 
     fn stat(&self) -> Option<String> {
-        http_get(&format!("http://127.0.0.1:{}/stat", self.http)).ok()
+        http::get(&format!("http://127.0.0.1:{}/stat", self.http)).ok()
     }
 }
 

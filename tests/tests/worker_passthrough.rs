@@ -11,27 +11,24 @@ use suite_tests::mediamtx::{Config, MediaMtx};
 use suite_tests::nginx::Nginx;
 use suite_tests::packets::{Kind, Packet, Reader};
 use suite_tests::processes::Spawned;
+use suite_tests::stack::{IN, OUT, SOON};
 use suite_tests::waiting::wait_until;
 use suite_tests::worker::Worker;
 
-const IN: &str = "live/test/in";
-const OUT: &str = "live/test/out";
-const SECONDS_10: Duration = Duration::from_secs(10);
-const SECONDS_20: Duration = Duration::from_secs(20);
 /// RTMP counts whole milliseconds, and a composition time is the difference of two of them.
 const ROUNDING: i64 = 2_000;
 
 fn published(clip: Clip, url: impl Fn(&MediaMtx) -> String) -> (MediaMtx, Spawned) {
     let server = MediaMtx::start(Config::default());
     let publisher = clip.publish(&url(&server));
-    server.wait_ready(IN, SECONDS_20);
+    server.wait_ready(IN, 2 * SOON);
     (server, publisher)
 }
 
 /// Reads `/in` and `/out` at once until `count` packets of `kind` have come out.
 fn read_both(before: &str, after: &str, kind: Kind, count: usize) -> (Vec<Packet>, Vec<Packet>) {
     let (before, after) = (Reader::start(before), Reader::start(after));
-    let after = after.collect(kind, count, SECONDS_20);
+    let after = after.collect(kind, count, 2 * SOON);
     (before.packets(), after)
 }
 
@@ -41,8 +38,8 @@ fn test_worker_passthrough_pipeline() {
         server.rtsp(IN)
     });
     let worker = Worker::start(&server.rtsp(IN), &server.rtmp(OUT));
-    let streaming = worker.wait_state("streaming", SECONDS_10);
-    let out = server.wait_ready(OUT, SECONDS_10);
+    let streaming = worker.wait_state("streaming", SOON);
+    let out = server.wait_ready(OUT, SOON);
     let appeared = streaming.at.elapsed();
     assert!(
         appeared < Duration::from_secs(1),
@@ -70,10 +67,8 @@ fn decode_and_composition_times_of_b_frames_are_right_at_a_server_that_does_not_
     });
     let nginx = Nginx::start();
     let worker = Worker::start(&server.rtsp(IN), &nginx.rtmp("test"));
-    worker.wait_state("streaming", SECONDS_10);
-    wait_until("the stream at nginx", SECONDS_10, || {
-        nginx.has_publisher("test")
-    });
+    worker.wait_state("streaming", SOON);
+    wait_until("the stream at nginx", SOON, || nginx.has_publisher("test"));
 
     let (before, after) = read_both(&server.rtmp(IN), &nginx.rtmp("test"), Kind::Video, 125);
     assert_decodable_order(Kind::Video, &after);
@@ -100,8 +95,8 @@ fn audio_and_video_stay_aligned() {
         server.rtmp(IN)
     });
     let worker = Worker::start(&server.rtsp(IN), &server.rtmp(OUT));
-    worker.wait_state("streaming", SECONDS_10);
-    server.wait_ready(OUT, SECONDS_10);
+    worker.wait_state("streaming", SOON);
+    server.wait_ready(OUT, SOON);
     assert_aligned(&server);
 }
 
@@ -109,7 +104,7 @@ fn audio_and_video_stay_aligned() {
 fn audio_and_video_stay_aligned_when_the_worker_starts_with_the_stream() {
     let server = MediaMtx::start(hook_config());
     let _publisher = Clip::new(Video::H264BFrames, Audio::Aac).publish(&server.rtmp(IN));
-    server.wait_ready(OUT, SECONDS_20);
+    server.wait_ready(OUT, 2 * SOON);
     assert_aligned(&server);
 }
 
@@ -139,21 +134,19 @@ fn five_streams_at_once_as_hooks() {
     let clip = Clip::h264_aac();
     let publishers = ids.map(|id| clip.publish(&server.rtsp(&format!("live/{id}/in"))));
     for id in ids {
-        server.wait_ready(&format!("live/{id}/out"), SECONDS_20);
+        server.wait_ready(&format!("live/{id}/out"), 2 * SOON);
     }
     let readers = ids.map(|id| Reader::start(&server.rtsp(&format!("live/{id}/out"))));
     for reader in &readers {
-        let packets = reader.collect(Kind::Video, 75, SECONDS_20);
+        let packets = reader.collect(Kind::Video, 75, 2 * SOON);
         let gap = greatest_gap(Kind::Video, &packets);
         assert!(gap <= 80_000, "{gap} µs without a frame");
     }
     drop(publishers);
     for id in ids {
-        server.wait_gone(&format!("live/{id}/out"), SECONDS_10);
+        server.wait_gone(&format!("live/{id}/out"), SOON);
     }
-    wait_until("the end of all workers", SECONDS_10, || {
-        server.hooks().is_empty()
-    });
+    wait_until("the end of all workers", SOON, || server.hooks().is_empty());
 }
 
 #[test]
@@ -162,15 +155,15 @@ fn quick_comings_and_goings_of_a_publisher_leave_one_worker_or_none() {
     let clip = Clip::h264_aac();
     for _ in 0..5 {
         let publisher = clip.publish(&server.rtsp(IN));
-        server.wait_ready(IN, SECONDS_10);
+        server.wait_ready(IN, SOON);
         drop(publisher);
-        server.wait_gone(IN, SECONDS_10);
+        server.wait_gone(IN, SOON);
     }
     let publisher = clip.publish(&server.rtsp(IN));
-    server.wait_ready(OUT, SECONDS_10);
-    Reader::start(&server.rtsp(OUT)).collect(Kind::Video, 25, SECONDS_10);
-    wait_until("only one worker", SECONDS_10, || server.hooks().len() == 1);
+    server.wait_ready(OUT, SOON);
+    Reader::start(&server.rtsp(OUT)).collect(Kind::Video, 25, SOON);
+    wait_until("only one worker", SOON, || server.hooks().len() == 1);
     drop(publisher);
-    wait_until("no worker", SECONDS_10, || server.hooks().is_empty());
+    wait_until("no worker", SOON, || server.hooks().is_empty());
     assert!(!server.is_ready(OUT));
 }

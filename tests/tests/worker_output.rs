@@ -1,0 +1,194 @@
+//! An output that dies, comes back, is slow or is taken.
+
+use std::time::Duration;
+
+use suite_tests::clips::Clip;
+use suite_tests::compare::greatest_gap;
+use suite_tests::mediamtx::Config;
+use suite_tests::nginx::Nginx;
+use suite_tests::packets::{Kind, Reader};
+use suite_tests::proxy::{FaultProxy, Mode};
+use suite_tests::stack::{IN, OUT, SOON, Stack};
+use suite_tests::waiting::wait_until;
+use suite_tests::worker::Worker;
+
+/// Ids of those who read the input, which stay the same as long as nobody reconnects.
+fn readers(stack: &Stack) -> String {
+    let path = stack.server.path(IN).expect("the input is there");
+    path.0["readers"].to_string()
+}
+
+#[test]
+fn worker_reconnects_to_an_output_that_was_restarted_and_keeps_its_input() {
+    let stack = Stack::start();
+    let mut nginx = Nginx::start();
+    let worker = Worker::start(&stack.input(), &nginx.rtmp("test"));
+    worker.wait_state("streaming", SOON);
+    wait_until("the stream at nginx", SOON, || nginx.has_publisher("test"));
+    let before = readers(&stack);
+    let mark = worker.process().mark();
+    nginx.stop();
+    worker.wait_event(mark, "retry", Duration::from_secs(5), |event| {
+        !event.text("reason").is_empty()
+    });
+    nginx.start_again();
+    wait_until("the stream at nginx again", SOON, || {
+        nginx.has_publisher("test")
+    });
+    worker.wait_state_after(mark, "streaming", SOON);
+    assert_eq!(readers(&stack), before, "the input was kept");
+    Reader::start(&nginx.rtmp("test")).collect(Kind::Video, 25, SOON);
+}
+
+#[test]
+fn worker_reconnects_to_mediamtx_when_it_throws_the_output_out() {
+    let stack = Stack::start();
+    let worker = Worker::start(&stack.input(), &stack.output());
+    worker.wait_state("streaming", SOON);
+    stack.wait_out();
+    let mark = worker.process().mark();
+    let (_, id) = stack
+        .server
+        .path(OUT)
+        .expect("the output is there")
+        .source();
+    stack
+        .server
+        .post(&format!("/v3/rtmpconns/kick/{id}"))
+        .expect("the connection can be kicked");
+    worker.wait_state_after(mark, "streaming", SOON);
+    stack.wait_out();
+    let (_, now) = stack
+        .server
+        .path(OUT)
+        .expect("the output is there")
+        .source();
+    assert_ne!(now, id);
+}
+
+#[test]
+fn worker_gives_up_with_a_reason_when_the_output_stays_away() {
+    let stack = Stack::start();
+    let mut nginx = Nginx::start();
+    let mut worker = Worker::start(&stack.input(), &nginx.rtmp("test"));
+    worker.wait_state("streaming", SOON);
+    nginx.stop();
+    assert_eq!(worker.wait_code(2 * SOON), 1);
+    let delays: Vec<String> = worker
+        .retries()
+        .iter()
+        .map(|retry| retry.text("delay"))
+        .collect();
+    assert_eq!(delays, ["1s", "2s", "4s"]);
+    wait_until("the end of the input's reader", SOON, || {
+        readers(&stack) == "[]"
+    });
+}
+
+#[test]
+fn worker_gives_up_with_a_reason_when_there_never_was_an_output() {
+    let stack = Stack::start();
+    let closed = suite_tests::ports::tcp();
+    let mut worker = Worker::start(&stack.input(), &format!("rtmp://127.0.0.1:{closed}/{OUT}"));
+    assert_eq!(worker.wait_code(2 * SOON), 1);
+    assert_eq!(worker.retries().len(), 3);
+    assert!(worker.process().output().to_lowercase().contains("refused"));
+}
+
+#[test]
+fn worker_notices_a_frozen_output() {
+    let stack = Stack::start();
+    let proxy = FaultProxy::start(stack.server.ports.rtmp);
+    let worker = Worker::start(
+        &stack.input(),
+        &format!("rtmp://127.0.0.1:{}/{OUT}", proxy.port()),
+    );
+    worker.wait_state("streaming", SOON);
+    stack.wait_out();
+    let before = readers(&stack);
+    let mark = worker.process().mark();
+    proxy.set(Mode::Freeze);
+    // The kernel's buffers swallow some seconds of so small a stream before anybody can notice.
+    worker.wait_event(mark, "retry", Duration::from_secs(60), |event| {
+        !event.text("attempt").is_empty()
+    });
+    proxy.set(Mode::Pass);
+    proxy.cut();
+    worker.wait_state_after(mark, "streaming", SOON);
+    assert_eq!(readers(&stack), before, "the input was kept");
+}
+
+/// The first worker streams on without a gap while a second one finds its output taken.
+fn second_worker_gives_way(config: Config) {
+    let stack = Stack::start_with(config, Clip::h264_aac());
+    let first = Worker::start(&stack.input(), &stack.output());
+    first.wait_state("streaming", SOON);
+    stack.wait_out();
+    let reader = Reader::start(&stack.server.rtsp(OUT));
+    reader.collect(Kind::Video, 25, SOON);
+    let (_, source) = stack
+        .server
+        .path(OUT)
+        .expect("the output is there")
+        .source();
+
+    let mut second = Worker::start(&stack.input(), &stack.output());
+    assert_eq!(second.wait_code(SOON), 1);
+    let log = second.process().output().to_lowercase();
+    assert!(
+        log.contains("already") || log.contains("taken") || log.contains("another"),
+        "{log}"
+    );
+    assert!(!second.states().contains(&"streaming".to_owned()), "{log}");
+
+    let count = reader.packets_of(Kind::Video).len();
+    let packets = reader.collect(Kind::Video, count + 25, SOON);
+    let gap = greatest_gap(Kind::Video, &packets);
+    assert!(gap <= 80_000, "{gap} µs without a frame");
+    assert_eq!(
+        stack
+            .server
+            .path(OUT)
+            .expect("the output is there")
+            .source()
+            .1,
+        source
+    );
+    assert_eq!(first.states().last().map(String::as_str), Some("streaming"));
+    assert!(first.retries().is_empty());
+}
+
+#[test]
+fn second_worker_for_an_output_says_so_and_ends() {
+    second_worker_gives_way(Config::default());
+}
+
+#[test]
+fn second_worker_ends_as_well_where_the_server_refuses_a_second_publisher() {
+    second_worker_gives_way(Config::default().path_default("overridePublisher: no"));
+}
+
+#[test]
+fn of_two_workers_started_at_once_one_streams() {
+    let stack = Stack::start();
+    let mut workers = [
+        Worker::start(&stack.input(), &stack.output()),
+        Worker::start(&stack.input(), &stack.output()),
+    ];
+    stack.wait_out();
+    wait_until("the end of one of them", SOON, || {
+        workers
+            .iter_mut()
+            .filter_map(|worker| worker.process_mut().try_wait())
+            .count()
+            == 1
+    });
+    let reader = Reader::start(&stack.server.rtsp(OUT));
+    let packets = reader.collect(Kind::Video, 75, SOON);
+    assert!(greatest_gap(Kind::Video, &packets) <= 80_000);
+    let running = workers
+        .iter_mut()
+        .filter_map(|worker| worker.process_mut().try_wait())
+        .count();
+    assert_eq!(running, 1, "one has ended, one runs");
+}
