@@ -36,24 +36,44 @@ pub fn suite_binary(name: &str) -> PathBuf {
 }
 
 fn build(name: &str) -> PathBuf {
+    let folder = profile_folder();
+    let mut cargo = cargo(name);
+    if folder.ends_with("release") {
+        cargo.arg("--release");
+    }
+    run(cargo.arg("--target-dir").arg(target_folder()));
+    folder.join(name)
+}
+
+/// Where the running test comes from: `debug` or `release` in cargo's target folder.
+fn profile_folder() -> PathBuf {
     let test = env::current_exe().expect("a test knows its own path");
     let folder = test
         .ancestors()
         .find(|folder| folder.ends_with("debug") || folder.ends_with("release"));
-    let folder = folder.expect("tests run from cargo's target folder");
+    folder
+        .expect("tests run from cargo's target folder")
+        .to_owned()
+}
+
+fn target_folder() -> PathBuf {
+    profile_folder()
+        .parent()
+        .expect("the profile's folder has a parent")
+        .to_owned()
+}
+
+fn cargo(name: &str) -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .current_dir(repository())
         .args(["build", "--quiet", "--package", name, "--bin", name]);
     cargo
-        .arg("--target-dir")
-        .arg(folder.parent().expect("the profile's folder has a parent"));
-    if folder.ends_with("release") {
-        cargo.arg("--release");
-    }
-    let built = cargo.status().expect("cargo runs");
-    assert!(built.success(), "{name} does not build");
-    folder.join(name)
+}
+
+fn run(cargo: &mut Command) {
+    let status = cargo.status().expect("cargo runs");
+    assert!(status.success(), "failed: {cargo:?}");
 }
 
 /// The real server: `$MEDIAMTX_BIN`, or what `scripts/mediamtx` prints.
@@ -84,4 +104,34 @@ fn ask_script() -> PathBuf {
         "scripts/mediamtx found no server: {said}"
     );
     PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
+}
+
+/// Like [`suite_binary`], but certain to be statically linked, as it is delivered.
+///
+/// # Panics
+/// When it does not build.
+#[track_caller]
+pub fn static_binary(name: &str) -> PathBuf {
+    let ready = suite_binary(name);
+    if is_static(&ready) {
+        return ready;
+    }
+    let target = format!("{}-unknown-linux-gnu", env::consts::ARCH);
+    let folder = target_folder().join("static");
+    let mut cargo = cargo(name);
+    // Only with an explicit target do these flags spare procedural macros, which can't be static.
+    cargo
+        .env("RUSTFLAGS", "-C target-feature=+crt-static")
+        .args(["--target", &target]);
+    run(cargo.arg("--target-dir").arg(&folder));
+    let built = folder.join(target).join("debug").join(name);
+    assert!(is_static(&built), "{} is not static", built.display());
+    built
+}
+
+/// A static binary names no interpreter; one that is not names the path of its loader.
+fn is_static(binary: &Path) -> bool {
+    let bytes = std::fs::read(binary).expect("the binary is readable");
+    let loader = b"/ld-linux";
+    !bytes.windows(loader.len()).any(|window| window == loader)
 }

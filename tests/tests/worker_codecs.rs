@@ -1,0 +1,137 @@
+//! Codecs: passed on, or left out by name while the rest flows.
+
+use suite_tests::clips::{Audio, Clip, Video};
+use suite_tests::compare::{assert_constant_shift, assert_identical};
+use suite_tests::mediamtx::{Config, MediaMtx};
+use suite_tests::packets::{Kind, Reader};
+use suite_tests::stack::{IN, OUT, SOON, Stack};
+use suite_tests::worker::Worker;
+
+const ROUNDING: i64 = 2_000;
+
+/// Streams a clip and expects these tracks at `/out`, packet by packet what went in.
+fn passes(clip: Clip, tracks: &[&str]) {
+    let stack = Stack::start_with(Config::default(), clip);
+    let worker = Worker::start(&stack.input(), &stack.output());
+    worker.wait_state("streaming", SOON);
+    let out = stack.server.wait_ready(OUT, SOON);
+    assert_eq!(out.tracks(), tracks);
+
+    let (before, after) = (
+        Reader::start(&stack.input()),
+        Reader::start(&stack.server.rtsp(OUT)),
+    );
+    let kind = if clip.video.is_some() {
+        Kind::Video
+    } else {
+        Kind::Audio
+    };
+    let (after, before) = (after.collect(kind, 75, 2 * SOON), before.packets());
+    let kinds = [
+        clip.video.map(|_| Kind::Video),
+        clip.audio.map(|_| Kind::Audio),
+    ];
+    for kind in kinds.into_iter().flatten() {
+        assert_constant_shift(&assert_identical(kind, &before, &after, 15), ROUNDING);
+    }
+}
+
+/// Streams a clip of which one track can't be passed on, or can: either way the other one has to flow, and what is
+/// missing has to be named.
+fn passes_or_names(clip: Clip, kept: &str, maybe: &str) {
+    let stack = Stack::start_with(Config::default(), clip);
+    let worker = Worker::start(&stack.input(), &stack.output());
+    worker.wait_state("streaming", SOON);
+    let tracks = stack.server.wait_ready(OUT, SOON).tracks();
+    assert!(tracks.iter().any(|track| track == kept), "{tracks:?}");
+    if !tracks.iter().any(|track| track == maybe) {
+        let warned = worker.events().into_iter().any(|event| {
+            event.text("level").to_lowercase().starts_with("war")
+                && event.json.to_string().contains(maybe)
+        });
+        assert!(
+            warned,
+            "no warning names {maybe}:\n{}",
+            worker.process().output()
+        );
+    }
+    let kind = if clip.video.is_some_and(|_| kept.starts_with('H')) {
+        Kind::Video
+    } else {
+        Kind::Audio
+    };
+    Reader::start(&stack.server.rtsp(OUT)).collect(kind, 25, SOON);
+}
+
+#[test]
+fn h265_with_aac() {
+    passes(
+        Clip::new(Video::H265, Audio::Aac),
+        &["H265", "MPEG-4 Audio"],
+    );
+}
+
+#[test]
+fn h264_with_g711_a_law() {
+    passes(Clip::new(Video::H264, Audio::Pcma), &["H264", "G711"]);
+}
+
+#[test]
+fn h264_with_g711_mu_law() {
+    passes(Clip::new(Video::H264, Audio::Pcmu), &["H264", "G711"]);
+}
+
+#[test]
+fn video_only() {
+    passes(Clip::new(Video::H264BFrames, None), &["H264"]);
+}
+
+#[test]
+fn audio_only() {
+    passes(Clip::new(None, Audio::Aac), &["MPEG-4 Audio"]);
+}
+
+#[test]
+fn opus_beside_h264() {
+    passes_or_names(Clip::new(Video::H264, Audio::Opus), "H264", "Opus");
+}
+
+#[test]
+fn mp3_beside_h264() {
+    passes_or_names(Clip::new(Video::H264, Audio::Mp3), "H264", "MPEG-1/2 Audio");
+}
+
+#[test]
+fn vp9_beside_aac() {
+    passes_or_names(Clip::new(Video::Vp9, Audio::Aac), "MPEG-4 Audio", "VP9");
+}
+
+/// No publisher here can send AV1, but MediaMTX itself plays a file with it.
+#[test]
+fn av1_beside_aac() {
+    let clip = Clip::new(Video::Av1, Audio::Aac);
+    let settings = format!(
+        "alwaysAvailable: yes\nalwaysAvailableFile: {}",
+        clip.file().display()
+    );
+    let server = MediaMtx::start(Config::default().path(IN, &settings));
+    server.wait_ready(IN, SOON);
+    let worker = Worker::start(&server.rtsp(IN), &server.rtmp(OUT));
+    worker.wait_state("streaming", SOON);
+    let tracks = server.wait_ready(OUT, SOON).tracks();
+    assert!(
+        tracks.iter().any(|track| track == "MPEG-4 Audio"),
+        "{tracks:?}"
+    );
+    if !tracks.iter().any(|track| track == "AV1") {
+        let warned = worker
+            .events()
+            .iter()
+            .any(|event| event.json.to_string().contains("AV1"));
+        assert!(
+            warned,
+            "no warning names AV1:\n{}",
+            worker.process().output()
+        );
+    }
+}
