@@ -1,2 +1,85 @@
-//! Placeholder.
-fn main() {}
+//! mtx-worker: passes one stream through, RTSP in, RTMP out, without transcoding.
+
+mod cli;
+mod config;
+mod lock;
+mod media;
+mod reconnect;
+mod rtmp;
+mod sink;
+mod source;
+mod state;
+mod stats;
+mod worker;
+
+use std::io;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use mediamtx::logging::{self, Output};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::cli::Cli;
+use crate::config::Config;
+use crate::worker::{Ending, Worker};
+
+const WRONG_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let format = cli.log_format;
+    match Config::new(cli, |name| std::env::var(name).ok()) {
+        Err(error) => {
+            logging::init(format, Output::Stderr, log::LevelFilter::Info, Vec::new());
+            log::error!("{error:#}");
+            ExitCode::from(WRONG_USAGE)
+        }
+        Ok(config) => {
+            logging::init(
+                format,
+                Output::Stderr,
+                log::LevelFilter::Info,
+                config.context.clone(),
+            );
+            run(config).unwrap_or_else(|error| {
+                log::error!("{error:#}");
+                ExitCode::FAILURE
+            })
+        }
+    }
+}
+
+/// One thread is enough for one stream, and keeps it small.
+fn run(config: Config) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("can't start the runtime")?;
+    runtime.block_on(async {
+        let (ending, streamed) = Worker::new(config).run(stop_signal()?).await?;
+        Ok(match ending {
+            Ending::Told => ExitCode::SUCCESS,
+            Ending::SourceLost(_) if streamed => ExitCode::SUCCESS,
+            Ending::SourceLost(_) | Ending::SinkLost(_) | Ending::Taken => ExitCode::FAILURE,
+        })
+    })
+}
+
+/// True after SIGINT, which MediaMTX sends at the end of a stream, or SIGTERM.
+fn stop_signal() -> io::Result<watch::Receiver<bool>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let (sender, receiver) = watch::channel(false);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        // Nobody listens any more, if this fails.
+        let _ = sender.send(true);
+        std::future::pending::<()>().await;
+    });
+    Ok(receiver)
+}

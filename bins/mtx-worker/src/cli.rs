@@ -1,0 +1,74 @@
+//! What the user typed.
+
+use clap::Parser;
+use mediamtx::logging::LogFormat;
+use mediamtx::retry::RetrySchedule;
+use std::time::Duration;
+
+use crate::source::Transport;
+
+const AFTER_HELP: &str = "\
+Started by MediaMTX as a hook, no option is needed: the worker reads MTX_PATH (live/<streamId>/in) and
+RTSP_PORT from the hook's environment, and publishes live/<streamId>/out to the same server.
+
+Environment, besides what the options name:
+  RTSP_USERNAME, RTSP_PASSWORD  login at the input, when its URL has none
+  RTMP_STREAM_KEY               put behind the path of --output; keeps the key out of process lists
+  SSL_CERT_FILE                 further trusted certificates (PEM) for rtmps://
+
+Exit codes:
+  0  the source ended, or the worker was told to end (SIGINT, SIGTERM)
+  1  it never got to stream, or the output was lost; the last line of the log says why
+  2  wrong usage";
+
+/// Passes one stream through: RTSP in, RTMP out, without transcoding.
+#[derive(Debug, Parser)]
+#[command(version, after_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    /// Where to read: rtsp://[user:password@]host[:port]/path
+    #[arg(long, env = "MTX_WORKER_INPUT", hide_env_values = true)]
+    pub(crate) input: Option<String>,
+
+    /// Where to publish: rtmp(s)://host[:port]/app/stream-key
+    #[arg(long, env = "MTX_WORKER_OUTPUT", hide_env_values = true)]
+    pub(crate) output: Option<String>,
+
+    /// The RTMP port of the server that started the worker as a hook
+    #[arg(long, env = "RTMP_PORT", default_value_t = 1935)]
+    pub(crate) rtmp_port: u16,
+
+    /// How RTP travels from the input
+    #[arg(long, env = "MTX_WORKER_TRANSPORT", value_enum, default_value_t = Transport::Tcp)]
+    pub(crate) transport: Transport,
+
+    /// Waits before the retries of a lost input or output; "none" for no retry
+    #[arg(long, env = "MTX_WORKER_RETRY", default_value_t, value_name = "WAITS")]
+    pub(crate) retry: RetrySchedule,
+
+    /// Logs the counters this often, such as 10s
+    #[arg(long, env = "MTX_WORKER_STATS_INTERVAL", value_parser = interval, value_name = "TIME")]
+    pub(crate) stats_interval: Option<Duration>,
+
+    /// How to log, on stderr: text or json
+    #[arg(long, env = "MTX_LOG_FORMAT", default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    match mediamtx::duration::parse(text) {
+        Ok(Duration::ZERO) => Err("an interval can't be zero".to_owned()),
+        Ok(interval) => Ok(interval),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,198 @@
+//! What the program means by what the user typed, and by what MediaMTX set.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use mediamtx::path::{Leg, StreamPath};
+use mediamtx::retry::RetrySchedule;
+use mediamtx::secret;
+
+use crate::cli::Cli;
+use crate::rtmp::url::RtmpUrl;
+use crate::source::{RtspUrl, Transport};
+
+/// A worker's task, checked.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) input: RtspUrl,
+    pub(crate) output: RtmpUrl,
+    pub(crate) transport: Transport,
+    pub(crate) retry: RetrySchedule,
+    pub(crate) stats_interval: Option<Duration>,
+    /// What every line of the log says.
+    pub(crate) context: Vec<(&'static str, String)>,
+}
+
+impl Config {
+    /// Checks the command line against the environment that `env` reads.
+    pub(crate) fn new(cli: Cli, env: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        let hook_path = env("MTX_PATH");
+        let input = match (cli.input, &hook_path) {
+            (Some(input), _) => input,
+            (None, Some(path)) => hook_input(path, env("RTSP_PORT").as_deref())?,
+            (None, None) => bail!(
+                "nothing to read: give --input, or run as a hook of MediaMTX, which sets MTX_PATH"
+            ),
+        };
+        let input: RtspUrl = input.parse()?;
+        let input = input.or_credentials(env("RTSP_USERNAME"), env("RTSP_PASSWORD"));
+        let stream_path = input.path().parse::<StreamPath>().ok();
+        let key = env("RTMP_STREAM_KEY").filter(|key| !key.is_empty());
+        let output = match (cli.output, &hook_path) {
+            (Some(output), _) => RtmpUrl::parse(&output, key.as_deref())?,
+            (None, Some(path)) => RtmpUrl::parse(&hook_output(path, cli.rtmp_port)?, None)?,
+            (None, None) => {
+                bail!("nowhere to publish: give --output, such as rtmp://host/app/stream-key")
+            }
+        };
+        if input.host() == output.host && input.path() == output.path() {
+            bail!(
+                "the output {output} is the input itself; publish to another path, such as live/<streamId>/out"
+            );
+        }
+        [input.password(), key.as_deref()]
+            .into_iter()
+            .flatten()
+            .for_each(secret::register);
+        let mut context = vec![("path", secret::redact_url(input.path()))];
+        context.extend(stream_path.map(|path| ("streamId", path.id.to_string())));
+        context.extend(env("MTX_SOURCE_ID").map(|id| ("sourceId", id)));
+        Ok(Self {
+            input,
+            output,
+            transport: cli.transport,
+            retry: cli.retry,
+            stats_interval: cli.stats_interval,
+            context,
+        })
+    }
+
+    /// Where readers find the output, if it goes to the server that is also read from.
+    pub(crate) fn published_at(&self) -> Option<RtspUrl> {
+        let path = self.output.path();
+        let is_mediamtx =
+            path.parse::<StreamPath>().is_ok() && self.input.path().parse::<StreamPath>().is_ok();
+        (is_mediamtx && self.input.host() == self.output.host).then(|| self.input.with_path(&path))
+    }
+}
+
+fn hook_path(path: &str) -> Result<StreamPath> {
+    let path: StreamPath = path
+        .parse()
+        .context("MTX_PATH, set by MediaMTX, can't be passed through")?;
+    if path.leg == Leg::Out {
+        bail!(
+            "MTX_PATH is {path}: the worker reads live/<streamId>/in and publishes /out; set its hook on /in only"
+        );
+    }
+    Ok(path)
+}
+
+fn hook_input(path: &str, port: Option<&str>) -> Result<String> {
+    let path = hook_path(path)?;
+    let port = port.unwrap_or("8554");
+    let port: u16 = port
+        .parse()
+        .with_context(|| format!("RTSP_PORT is {port:?}, which is no port"))?;
+    Ok(format!("rtsp://127.0.0.1:{port}/{path}"))
+}
+
+fn hook_output(path: &str, port: u16) -> Result<String> {
+    Ok(format!(
+        "rtmp://127.0.0.1:{port}/{}",
+        hook_path(path)?.with_leg(Leg::Out)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    fn config(args: &[&str], env: &[(&str, &str)]) -> Result<Config> {
+        let cli = Cli::try_parse_from([&["mtx-worker"], args].concat()).unwrap();
+        Config::new(cli, |name| {
+            env.iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn a_hook_needs_no_option() {
+        let config = config(
+            &[],
+            &[
+                ("MTX_PATH", "live/cam-1/in"),
+                ("RTSP_PORT", "18554"),
+                ("MTX_SOURCE_ID", "abc"),
+            ],
+        )
+        .unwrap();
+        assert_eq!(
+            config.input.to_string(),
+            "rtsp://127.0.0.1:18554/live/cam-1/in"
+        );
+        assert_eq!(
+            config.output.to_string(),
+            "rtmp://127.0.0.1:1935/live/cam-1/out"
+        );
+        let expected = [
+            ("path", "live/cam-1/in"),
+            ("streamId", "cam-1"),
+            ("sourceId", "abc"),
+        ];
+        assert_eq!(
+            config.context,
+            expected.map(|(key, value)| (key, value.to_owned()))
+        );
+        assert_eq!(
+            config.published_at().unwrap().to_string(),
+            "rtsp://127.0.0.1:18554/live/cam-1/out"
+        );
+    }
+
+    #[test]
+    fn a_hook_can_restream_to_a_platform() {
+        let env = [
+            ("MTX_PATH", "live/a/in"),
+            ("RTMP_STREAM_KEY", "secret-key-1"),
+        ];
+        let config = config(&["--output", "rtmps://a.rtmp.youtube.com/live2"], &env).unwrap();
+        assert_eq!(
+            config.output.to_string(),
+            "rtmps://a.rtmp.youtube.com:443/live2/***"
+        );
+        assert_eq!(config.output.stream_key, "secret-key-1");
+        assert!(config.published_at().is_none());
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_is_named() {
+        let cases: [(&[&str], &[(&str, &str)], &str); 6] = [
+            (&[], &[], "give --input"),
+            (&["--input", "rtsp://h/a"], &[], "give --output"),
+            (&[], &[("MTX_PATH", "other/a")], "other/a"),
+            (&[], &[("MTX_PATH", "live/a/out")], "/in only"),
+            (
+                &[],
+                &[("MTX_PATH", "live/a/in"), ("RTSP_PORT", "x")],
+                "RTSP_PORT",
+            ),
+            (
+                &[
+                    "--input",
+                    "rtsp://h/live/a/in",
+                    "--output",
+                    "rtmp://h/live/a/in",
+                ],
+                &[],
+                "the input itself",
+            ),
+        ];
+        for (args, env, expected) in cases {
+            let message = format!("{:#}", config(args, env).unwrap_err());
+            assert!(message.contains(expected), "{message}");
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! RTMP publishing without sockets: bytes in, bytes out (Adobe RTMP 1.0, and the enhanced RTMP
+//! specification for H.265).
+
+pub(crate) mod amf0;
+pub(crate) mod chunk;
+pub(crate) mod flv;
+pub(crate) mod publish;
+pub(crate) mod url;

@@ -1,0 +1,501 @@
+//! The publishing side of an RTMP connection: handshake, `connect`, `createStream`, `publish`,
+//! media, and an orderly end (Adobe RTMP 1.0, sections 5.2 and 7.2).
+
+use thiserror::Error;
+
+use super::amf0::{self, Amf0Error, Value};
+use super::chunk::{self, ChunkError, Message, OUT_CHUNK_SIZE, kind};
+use super::url::RtmpUrl;
+
+const HANDSHAKE: usize = 1536;
+const VERSION: u8 = 3;
+
+/// Chunk streams, as encoders commonly number them.
+const CONTROL: u8 = 2;
+const COMMAND: u8 = 3;
+const AUDIO: u8 = 4;
+const VIDEO: u8 = 6;
+
+/// Transaction ids of our commands (section 7.1.1).
+const CONNECT: f64 = 1.0;
+const CREATE_STREAM: f64 = 4.0;
+
+/// Why a server does not take our stream.
+#[derive(Debug, Error, PartialEq)]
+pub(crate) enum PublishError {
+    #[error("the server speaks RTMP version {0}, not 3: is this an RTMP port?")]
+    Version(u8),
+    #[error(transparent)]
+    Chunk(#[from] ChunkError),
+    #[error("the server's command can't be read: {0}")]
+    Command(#[from] Amf0Error),
+    #[error("somebody already publishes there ({0})")]
+    Taken(String),
+    #[error("the server refused the stream key or the login ({0})")]
+    Unauthorized(String),
+    #[error("the server refused to {what} ({reason})")]
+    Refused {
+        /// The command it refused.
+        what: &'static str,
+        /// Its code and description.
+        reason: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Stage {
+    Handshake,
+    Connect,
+    CreateStream,
+    Publish,
+    Publishing,
+}
+
+/// One publish session. Feed it with [`receive`](Self::receive), send what
+/// [`take_output`](Self::take_output) yields.
+pub(crate) struct Publisher {
+    url: RtmpUrl,
+    stage: Stage,
+    /// Bytes of the handshake, until all of S0, S1 and S2 are here.
+    handshake: Vec<u8>,
+    reader: chunk::Reader,
+    out: Vec<u8>,
+    stream_id: u32,
+    received: u64,
+    acknowledged: u64,
+    window: u64,
+}
+
+impl Publisher {
+    /// A session that will publish to `url`; its first output is C0 and C1.
+    pub(crate) fn new(url: RtmpUrl) -> Self {
+        let mut out = Vec::with_capacity(4096);
+        out.push(VERSION);
+        out.extend_from_slice(&[0; 8]);
+        out.extend((0..HANDSHAKE - 8).map(filler));
+        Self {
+            url,
+            stage: Stage::Handshake,
+            handshake: Vec::with_capacity(1 + 2 * HANDSHAKE),
+            reader: chunk::Reader::default(),
+            out,
+            stream_id: 0,
+            received: 0,
+            acknowledged: 0,
+            // Common default of servers, until this one says its own.
+            window: 2_500_000,
+        }
+    }
+
+    /// Whether the server accepted the stream, so that media may be sent.
+    pub(crate) fn is_publishing(&self) -> bool {
+        self.stage == Stage::Publishing
+    }
+
+    /// Bytes for the server; the buffer is handed out and comes back by [`recycle`](Self::recycle).
+    pub(crate) fn take_output(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.out)
+    }
+
+    /// Gives a sent buffer back, to be filled again.
+    pub(crate) fn recycle(&mut self, mut sent: Vec<u8>) {
+        /// What a large key frame needed is not kept for ever.
+        const KEEP: usize = 256 * 1024;
+        if self.out.is_empty() && sent.capacity() <= KEEP {
+            sent.clear();
+            self.out = sent;
+        }
+    }
+
+    /// Takes in what the server sent.
+    pub(crate) fn receive(&mut self, bytes: &[u8]) -> Result<(), PublishError> {
+        self.received += bytes.len() as u64;
+        if self.stage == Stage::Handshake {
+            self.handshake.extend_from_slice(bytes);
+            let Some(rest) = self.finish_handshake()? else {
+                return Ok(());
+            };
+            self.reader.push(&rest);
+        } else {
+            self.reader.push(bytes);
+        }
+        while let Some(message) = self.reader.next()? {
+            self.message(&message)?;
+        }
+        if self.received - self.acknowledged >= self.window {
+            self.keep_alive();
+        }
+        Ok(())
+    }
+
+    /// Sends an acknowledgement, which servers take as a sign of life while no media flows.
+    pub(crate) fn keep_alive(&mut self) {
+        self.acknowledged = self.received;
+        let sequence = (self.received as u32).to_be_bytes();
+        self.control(kind::ACKNOWLEDGEMENT, &sequence);
+    }
+
+    /// Sends the body of an FLV audio tag at `timestamp` ms.
+    pub(crate) fn audio(&mut self, timestamp: u32, body: &[u8]) {
+        self.media(AUDIO, kind::AUDIO, timestamp, body);
+    }
+
+    /// Sends the body of an FLV video tag at `timestamp` ms.
+    pub(crate) fn video(&mut self, timestamp: u32, body: &[u8]) {
+        self.media(VIDEO, kind::VIDEO, timestamp, body);
+    }
+
+    /// Sends `onMetaData`.
+    pub(crate) fn metadata(&mut self, properties: Vec<(String, Value)>) {
+        let body = amf0::encode(&[
+            Value::string("@setDataFrame"),
+            Value::string("onMetaData"),
+            Value::EcmaArray(properties),
+        ]);
+        self.media(AUDIO, kind::DATA_AMF0, 0, &body);
+    }
+
+    /// Ends the stream in an orderly way: `FCUnpublish`, then `deleteStream`.
+    pub(crate) fn close(&mut self) {
+        if self.stage == Stage::Publishing {
+            let key = Value::string(self.url.stream_key.as_str());
+            self.command(&[
+                Value::string("FCUnpublish"),
+                Value::Number(6.0),
+                Value::Null,
+                key,
+            ]);
+            let stream = Value::Number(self.stream_id.into());
+            self.command(&[
+                Value::string("deleteStream"),
+                Value::Number(7.0),
+                Value::Null,
+                stream,
+            ]);
+        }
+    }
+
+    fn finish_handshake(&mut self) -> Result<Option<Vec<u8>>, PublishError> {
+        match self.handshake.first() {
+            Some(&VERSION) | None => {}
+            Some(&version) => return Err(PublishError::Version(version)),
+        }
+        if self.handshake.len() < 1 + 2 * HANDSHAKE {
+            return Ok(None);
+        }
+        let rest = self.handshake.split_off(1 + 2 * HANDSHAKE);
+        // C2 echoes S1.
+        self.out.extend_from_slice(&self.handshake[1..=HANDSHAKE]);
+        self.handshake = Vec::new();
+        self.control(kind::SET_CHUNK_SIZE, &(OUT_CHUNK_SIZE as u32).to_be_bytes());
+        self.connect();
+        self.stage = Stage::Connect;
+        Ok(Some(rest))
+    }
+
+    fn connect(&mut self) {
+        let text = |name: &str, value: &str| (name.to_owned(), Value::string(value));
+        // Enhanced RTMP: the codecs we may send beyond H.264 and AAC.
+        let four_cc = ["hvc1", "avc1"].map(Value::string).to_vec();
+        let properties = vec![
+            text("app", &self.url.app),
+            text("type", "nonprivate"),
+            text(
+                "flashVer",
+                concat!(
+                    "FMLE/3.0 (compatible; mtx-worker/",
+                    env!("CARGO_PKG_VERSION"),
+                    ")"
+                ),
+            ),
+            text("tcUrl", &self.url.tc_url()),
+            ("fourCcList".to_owned(), Value::StrictArray(four_cc)),
+        ];
+        self.command(&[
+            Value::string("connect"),
+            Value::Number(CONNECT),
+            Value::Object(properties),
+        ]);
+    }
+
+    fn create_stream(&mut self) {
+        let key = || Value::string(self.url.stream_key.as_str());
+        let release = [
+            Value::string("releaseStream"),
+            Value::Number(2.0),
+            Value::Null,
+            key(),
+        ];
+        let announce = [
+            Value::string("FCPublish"),
+            Value::Number(3.0),
+            Value::Null,
+            key(),
+        ];
+        self.command(&release);
+        self.command(&announce);
+        self.command(&[
+            Value::string("createStream"),
+            Value::Number(CREATE_STREAM),
+            Value::Null,
+        ]);
+        self.stage = Stage::CreateStream;
+    }
+
+    fn publish(&mut self, stream_id: u32) {
+        self.stream_id = stream_id;
+        let body = amf0::encode(&[
+            Value::string("publish"),
+            Value::Number(5.0),
+            Value::Null,
+            Value::string(self.url.stream_key.as_str()),
+            Value::string("live"),
+        ]);
+        self.media(AUDIO, kind::COMMAND_AMF0, 0, &body);
+        self.stage = Stage::Publish;
+    }
+
+    fn message(&mut self, message: &Message<'_>) -> Result<(), PublishError> {
+        match message.kind {
+            kind::WINDOW_ACK_SIZE => {
+                if let Some(size) = message.payload.first_chunk() {
+                    self.window = u64::from(u32::from_be_bytes(*size)).max(1);
+                }
+                Ok(())
+            }
+            kind::USER_CONTROL => {
+                self.user_control(&message.payload);
+                Ok(())
+            }
+            kind::COMMAND_AMF0 => self.answer(&amf0::decode(&message.payload)?),
+            _ => Ok(()),
+        }
+    }
+
+    /// Answers a ping request (section 7.1.7); other user control messages are for players.
+    fn user_control(&mut self, payload: &[u8]) {
+        if let [0, 6, time @ ..] = payload {
+            let pong = [&[0, 7], time].concat();
+            self.control(kind::USER_CONTROL, &pong);
+        }
+    }
+
+    fn answer(&mut self, values: &[Value]) -> Result<(), PublishError> {
+        let [Value::String(name), transaction, rest @ ..] = values else {
+            return Ok(());
+        };
+        let is = |id: f64| *transaction == Value::Number(id);
+        let info = rest.last();
+        match name.as_str() {
+            "_result" if is(CONNECT) && self.stage == Stage::Connect => self.create_stream(),
+            "_result" if is(CREATE_STREAM) && self.stage == Stage::CreateStream => {
+                let id = match info {
+                    Some(Value::Number(id)) => *id as u32,
+                    _ => 1,
+                };
+                self.publish(id);
+            }
+            "_error" if is(CONNECT) => return Err(refused("connect", info)),
+            "_error" if is(CREATE_STREAM) => return Err(refused("createStream", info)),
+            "onStatus" => return self.status(info),
+            "close" => return Err(refused("go on", info)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn status(&mut self, info: Option<&Value>) -> Result<(), PublishError> {
+        let property = |key| info.and_then(|info| info.property(key)).unwrap_or_default();
+        if property("code") == "NetStream.Publish.Start" {
+            self.stage = Stage::Publishing;
+        } else if property("level") == "error" {
+            return Err(refused("publish", info));
+        }
+        Ok(())
+    }
+
+    fn control(&mut self, kind: u8, payload: &[u8]) {
+        self.send(CONTROL, kind, 0, 0, payload);
+    }
+
+    fn command(&mut self, values: &[Value]) {
+        self.send(COMMAND, kind::COMMAND_AMF0, 0, 0, &amf0::encode(values));
+    }
+
+    fn media(&mut self, chunk_stream: u8, kind: u8, timestamp: u32, body: &[u8]) {
+        self.send(chunk_stream, kind, timestamp, self.stream_id, body);
+    }
+
+    fn send(&mut self, chunk_stream: u8, kind: u8, timestamp: u32, stream_id: u32, payload: &[u8]) {
+        let message = Message {
+            chunk_stream,
+            timestamp,
+            kind,
+            stream_id,
+            payload: payload.into(),
+        };
+        // Our own announcement of the chunk size travels in small messages, so it may be used at once.
+        chunk::write(&message, OUT_CHUNK_SIZE, &mut self.out);
+    }
+}
+
+/// C1 wants bytes that tell two connections apart; they need no secrecy (section 5.2.3).
+fn filler(index: usize) -> u8 {
+    (index as u32).wrapping_mul(2_654_435_761).to_be_bytes()[0]
+}
+
+fn refused(what: &'static str, info: Option<&Value>) -> PublishError {
+    let property = |key| info.and_then(|info| info.property(key)).unwrap_or_default();
+    let (code, description) = (property("code"), property("description"));
+    let reason = [code, description]
+        .into_iter()
+        .filter(|text| !text.is_empty())
+        .collect::<Vec<_>>()
+        .join(": ");
+    let lower = reason.to_lowercase();
+    if code == "NetStream.Publish.BadName" || lower.contains("already publishing") {
+        PublishError::Taken(reason)
+    } else if ["unauthorized", "auth", "denied"]
+        .iter()
+        .any(|word| lower.contains(word))
+    {
+        PublishError::Unauthorized(reason)
+    } else {
+        PublishError::Refused { what, reason }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn publisher() -> Publisher {
+        let mut publisher = Publisher::new(RtmpUrl::parse("rtmp://host/live/x/out", None).unwrap());
+        publisher.take_output();
+        publisher
+    }
+
+    fn server_says(values: &[Value]) -> Vec<u8> {
+        let payload = amf0::encode(values);
+        let mut out = Vec::new();
+        let message = Message {
+            chunk_stream: 3,
+            timestamp: 0,
+            kind: kind::COMMAND_AMF0,
+            stream_id: 0,
+            payload: payload.into(),
+        };
+        chunk::write(&message, 128, &mut out);
+        out
+    }
+
+    fn status(level: &str, code: &str) -> Vec<u8> {
+        let info =
+            [("level", level), ("code", code)].map(|(k, v)| (k.to_owned(), Value::string(v)));
+        server_says(&[
+            Value::string("onStatus"),
+            Value::Number(0.0),
+            Value::Null,
+            Value::Object(info.to_vec()),
+        ])
+    }
+
+    fn result(transaction: f64, value: Value) -> Vec<u8> {
+        server_says(&[
+            Value::string("_result"),
+            Value::Number(transaction),
+            Value::Null,
+            value,
+        ])
+    }
+
+    fn handshake() -> Vec<u8> {
+        [vec![VERSION], vec![9; 2 * HANDSHAKE]].concat()
+    }
+
+    #[test]
+    fn a_server_that_agrees_gets_a_stream() {
+        let mut publisher = publisher();
+        publisher.receive(&handshake()).unwrap();
+        assert_eq!(
+            publisher.take_output()[..HANDSHAKE],
+            [9; HANDSHAKE],
+            "C2 echoes S1"
+        );
+        publisher.receive(&result(CONNECT, Value::Null)).unwrap();
+        publisher
+            .receive(&result(CREATE_STREAM, Value::Number(1.0)))
+            .unwrap();
+        assert!(!publisher.is_publishing());
+        publisher
+            .receive(&status("status", "NetStream.Publish.Start"))
+            .unwrap();
+        assert!(publisher.is_publishing());
+    }
+
+    #[test]
+    fn a_taken_name_a_refused_key_and_other_refusals_are_told_apart() {
+        let answer = |code: &str| {
+            let mut publisher = publisher();
+            publisher.receive(&handshake()).unwrap();
+            publisher.receive(&status("error", code)).unwrap_err()
+        };
+        assert!(matches!(
+            answer("NetStream.Publish.BadName"),
+            PublishError::Taken(_)
+        ));
+        assert!(matches!(
+            answer("NetStream.Publish.Denied"),
+            PublishError::Unauthorized(_)
+        ));
+        assert!(matches!(
+            answer("NetStream.Failed"),
+            PublishError::Refused {
+                what: "publish",
+                ..
+            }
+        ));
+    }
+
+    #[test]
+    fn a_web_server_is_recognised_as_no_rtmp_server() {
+        let error = publisher()
+            .receive(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            .unwrap_err();
+        assert_eq!(error, PublishError::Version(b'H'));
+    }
+
+    #[test]
+    fn a_ping_is_answered() {
+        let mut publisher = publisher();
+        publisher.receive(&handshake()).unwrap();
+        publisher.take_output();
+        let mut ping = Vec::new();
+        let payload = [0, 6, 1, 2, 3, 4];
+        chunk::write(
+            &Message {
+                chunk_stream: 2,
+                timestamp: 0,
+                kind: kind::USER_CONTROL,
+                stream_id: 0,
+                payload: payload[..].into(),
+            },
+            128,
+            &mut ping,
+        );
+        publisher.receive(&ping).unwrap();
+        assert_eq!(publisher.take_output()[12..], [0, 7, 1, 2, 3, 4]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_answer_is_taken_or_refused_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..1024), shake: bool) {
+            let mut publisher = publisher();
+            if shake {
+                publisher.receive(&handshake()).unwrap();
+            }
+            let _ = publisher.receive(&bytes);
+        }
+    }
+}

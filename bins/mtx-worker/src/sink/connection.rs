@@ -1,0 +1,117 @@
+//! One RTMP connection to a server: the bytes of a [`Publisher`] over a socket.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::error::SinkError;
+use super::tls;
+use crate::rtmp::publish::Publisher;
+use crate::rtmp::url::RtmpUrl;
+
+/// From the name lookup to the accepted stream.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A server that takes nothing for this long is gone.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An orderly end must not hold up a worker that was told to go.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
+
+trait Socket: AsyncRead + AsyncWrite + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Unpin> Socket for T {}
+
+/// A connection whose server accepted the stream.
+pub(super) struct Connection {
+    socket: Box<dyn Socket>,
+    pub(super) publisher: Publisher,
+    incoming: Vec<u8>,
+    /// Whether a write was cut short, so that nothing more can be said on this connection.
+    cut: bool,
+}
+
+impl Connection {
+    pub(super) async fn open(url: &RtmpUrl, tls: Option<&TlsConnector>) -> Result<Self, SinkError> {
+        timeout(OPEN_TIMEOUT, Self::publish(url, tls))
+            .await
+            .unwrap_or(Err(SinkError::Timeout(OPEN_TIMEOUT)))
+    }
+
+    async fn publish(url: &RtmpUrl, tls: Option<&TlsConnector>) -> Result<Self, SinkError> {
+        let tcp = TcpStream::connect((url.host.as_str(), url.port))
+            .await
+            .map_err(SinkError::Connect)?;
+        // Frames go out one by one; waiting to fill packets would add up to 40 ms.
+        tcp.set_nodelay(true).map_err(SinkError::Connect)?;
+        let socket: Box<dyn Socket> = match tls {
+            None => Box::new(tcp),
+            Some(connector) => Box::new(
+                tls::wrap(connector, &url.host, tcp)
+                    .await
+                    .map_err(SinkError::Tls)?,
+            ),
+        };
+        let mut connection = Self {
+            socket,
+            publisher: Publisher::new(url.clone()),
+            incoming: vec![0; 4096],
+            cut: false,
+        };
+        while !connection.publisher.is_publishing() {
+            connection.flush().await?;
+            match connection.receive().await {
+                Err(SinkError::Closed) => return Err(SinkError::Refused),
+                other => other?,
+            }
+        }
+        Ok(connection)
+    }
+
+    /// Takes in what the server says; fails when it closes. Safe to cancel.
+    pub(super) async fn receive(&mut self) -> Result<(), SinkError> {
+        match self
+            .socket
+            .read(&mut self.incoming)
+            .await
+            .map_err(SinkError::Broken)?
+        {
+            0 => Err(SinkError::Closed),
+            count => Ok(self.publisher.receive(&self.incoming[..count])?),
+        }
+    }
+
+    /// Sends all that the publisher has to say.
+    pub(super) async fn flush(&mut self) -> Result<(), SinkError> {
+        let bytes = self.publisher.take_output();
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.cut = true;
+        let write = async {
+            self.socket.write_all(&bytes).await?;
+            self.socket.flush().await
+        };
+        match timeout(WRITE_TIMEOUT, write).await {
+            Err(_) => return Err(SinkError::Stalled(WRITE_TIMEOUT)),
+            Ok(written) => written.map_err(SinkError::Broken)?,
+        }
+        self.cut = false;
+        self.publisher.recycle(bytes);
+        Ok(())
+    }
+
+    /// Ends the stream in an orderly way, as far as the server lets it.
+    pub(super) async fn close(mut self) {
+        self.publisher.close();
+        let end = async {
+            if !self.cut && self.flush().await.is_ok() {
+                // The server is gone already, if this fails.
+                let _ = self.socket.shutdown().await;
+            }
+        };
+        let _ = timeout(CLOSE_TIMEOUT, end).await;
+    }
+}

@@ -1,0 +1,12 @@
+//! Where the stream goes to.
+
+mod connection;
+mod error;
+mod queue;
+mod rtmp;
+mod timestamps;
+mod tls;
+
+pub(crate) use error::SinkError;
+pub(crate) use queue::Queue;
+pub(crate) use rtmp::RtmpSink;

@@ -1,0 +1,218 @@
+//! The bounded queue between a source and a sink.
+//!
+//! A sink that is slow or away never holds up the source: when the queue is full, it is emptied, and
+//! goes on with the next key frame. What that loses is counted.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use crate::media::{AccessUnit, Item, Medium, Tracks};
+
+/// Media held for a sink, in bytes and in time. Three seconds bridge a short stall; more would only
+/// be stale.
+const MAX_BYTES: usize = 4 * 1024 * 1024;
+const MAX_SPAN: i64 = 3_000_000_000;
+
+#[derive(Default)]
+struct Inner {
+    items: VecDeque<Item>,
+    bytes: usize,
+    tracks: Option<Arc<Tracks>>,
+    /// Whether video is left out until it can be decoded again.
+    wants_key: bool,
+}
+
+/// A queue within one thread.
+#[derive(Default)]
+pub(crate) struct Queue {
+    inner: RefCell<Inner>,
+    filled: Notify,
+    dropped: Cell<u64>,
+}
+
+impl Queue {
+    /// Adds an item; never waits.
+    pub(crate) fn push(&self, item: Item) {
+        let mut inner = self.inner.borrow_mut();
+        match &item {
+            Item::Tracks(tracks) => inner.tracks = Some(tracks.clone()),
+            Item::Unit(unit) => {
+                if inner.is_full(unit) {
+                    self.count(inner.forget_units());
+                }
+                if inner.wants_key && unit.medium == Medium::Video {
+                    if !unit.key {
+                        self.count(1);
+                        return;
+                    }
+                    inner.wants_key = false;
+                }
+                inner.bytes += unit.data.len();
+            }
+        }
+        inner.items.push_back(item);
+        drop(inner);
+        self.filled.notify_one();
+    }
+
+    /// The next item, in order; waits for one.
+    pub(crate) async fn pop(&self) -> Item {
+        loop {
+            if let Some(item) = self.try_pop() {
+                return item;
+            }
+            self.filled.notified().await;
+        }
+    }
+
+    /// The next item, if there is one.
+    pub(crate) fn try_pop(&self) -> Option<Item> {
+        let mut inner = self.inner.borrow_mut();
+        let item = inner.items.pop_front()?;
+        if let Item::Unit(unit) = &item {
+            inner.bytes -= unit.data.len();
+        }
+        Some(item)
+    }
+
+    /// Waits until the tracks are known.
+    pub(crate) async fn described(&self) {
+        while self.inner.borrow().tracks.is_none() {
+            self.filled.notified().await;
+        }
+    }
+
+    /// Gives back tracks that were popped, to be the next item again.
+    pub(crate) fn put_back(&self, tracks: Arc<Tracks>) {
+        self.inner
+            .borrow_mut()
+            .items
+            .push_front(Item::Tracks(tracks));
+    }
+
+    /// Prepares for a sink that starts anew: the tracks first, then the next key frame.
+    pub(crate) fn restart(&self) {
+        let mut inner = self.inner.borrow_mut();
+        let lost = inner.forget_units();
+        self.count(lost);
+        inner.items.clear();
+        if let Some(tracks) = inner.tracks.clone() {
+            inner.items.push_back(Item::Tracks(tracks));
+        }
+    }
+
+    /// How many units were left out so far.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.get()
+    }
+
+    fn count(&self, lost: u64) {
+        self.dropped.set(self.dropped.get() + lost);
+    }
+}
+
+impl Inner {
+    fn is_full(&self, next: &AccessUnit) -> bool {
+        let oldest = self.items.iter().find_map(|item| match item {
+            Item::Unit(unit) => Some(unit.arrival),
+            Item::Tracks(_) => None,
+        });
+        self.bytes + next.data.len() > MAX_BYTES
+            || oldest.is_some_and(|oldest| next.arrival - oldest > MAX_SPAN)
+    }
+
+    fn forget_units(&mut self) -> u64 {
+        let before = self.items.len();
+        self.items.retain(|item| matches!(item, Item::Tracks(_)));
+        self.bytes = 0;
+        self.wants_key = true;
+        (before - self.items.len()) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn unit(medium: Medium, second: i64, key: bool, size: usize) -> Item {
+        let time = second * 1_000_000_000;
+        Item::Unit(AccessUnit {
+            medium,
+            pts: time,
+            dts: time,
+            key,
+            data: vec![0; size].into(),
+            arrival: time,
+        })
+    }
+
+    fn units(queue: &Queue) -> Vec<(Medium, i64)> {
+        std::iter::from_fn(|| queue.try_pop())
+            .filter_map(|item| match item {
+                Item::Unit(unit) => Some((unit.medium, unit.pts / 1_000_000_000)),
+                Item::Tracks(_) => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_slow_sink_goes_on_at_the_next_key_frame_and_the_loss_is_counted() {
+        let queue = Queue::default();
+        for second in 0..4 {
+            queue.push(unit(Medium::Video, second, second == 0, 10));
+        }
+        queue.push(unit(Medium::Video, 4, false, 10));
+        queue.push(unit(Medium::Audio, 4, true, 10));
+        queue.push(unit(Medium::Video, 5, true, 10));
+        queue.push(unit(Medium::Video, 6, false, 10));
+        assert_eq!(
+            units(&queue),
+            [(Medium::Audio, 4), (Medium::Video, 5), (Medium::Video, 6)]
+        );
+        assert_eq!(queue.dropped(), 5);
+    }
+
+    #[test]
+    fn bytes_are_bounded() {
+        let queue = Queue::default();
+        for _ in 0..3 {
+            queue.push(unit(Medium::Video, 0, true, MAX_BYTES / 2));
+        }
+        assert_eq!(units(&queue).len(), 1);
+        queue.push(unit(Medium::Video, 0, true, MAX_BYTES / 2));
+        assert_eq!(units(&queue).len(), 1, "popping frees the room");
+    }
+
+    #[test]
+    fn a_sink_that_starts_anew_hears_of_the_tracks_first() {
+        let queue = Queue::default();
+        queue.push(Item::Tracks(Arc::default()));
+        queue.push(unit(Medium::Video, 0, true, 1));
+        assert!(matches!(queue.try_pop(), Some(Item::Tracks(_))));
+        queue.restart();
+        queue.push(unit(Medium::Video, 1, false, 1));
+        queue.push(unit(Medium::Video, 2, true, 1));
+        assert!(matches!(queue.try_pop(), Some(Item::Tracks(_))));
+        assert_eq!(units(&queue), [(Medium::Video, 2)]);
+        assert_eq!(queue.dropped(), 2);
+    }
+
+    #[test]
+    fn an_empty_unit_passes() {
+        let queue = Queue::default();
+        let empty = AccessUnit {
+            medium: Medium::Audio,
+            pts: 0,
+            dts: 0,
+            key: true,
+            data: Bytes::new(),
+            arrival: 0,
+        };
+        queue.push(Item::Unit(empty));
+        assert!(queue.try_pop().is_some());
+    }
+}

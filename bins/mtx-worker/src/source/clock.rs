@@ -1,0 +1,309 @@
+//! One clock for the tracks of a source.
+//!
+//! RTP gives every track a clock of its own, with a random start. This maps them onto the worker's
+//! clock, which never restarts, so that time goes on over a reconnection:
+//!
+//! - A track is anchored where its first unit arrives, by its *decoding* time, since servers send in
+//!   decoding order. From then on its own clock counts.
+//! - The relation of the tracks is what the server says (`RTP-Info` or RTCP sender reports), once it
+//!   says something; until then, the quickest arrivals of the first second.
+//! - A server that stamps units with the time they arrive at (MediaMTX does so unless
+//!   `useAbsoluteTimestamp` is set) puts the presentation time where the decoding time belongs, so its
+//!   video seems early by the deepest reordering. Such a server is told by its arrivals.
+
+use crate::media::Medium;
+
+const MILLISECOND: i64 = 1_000_000;
+const SECOND: i64 = 1_000 * MILLISECOND;
+
+/// Corrections smaller than this are not worth a step in the time line.
+const TOLERANCE: i64 = 12 * MILLISECOND;
+
+/// When the relation of the tracks is looked at, after both have started.
+const CHECKS: [i64; 2] = [400 * MILLISECOND, SECOND];
+
+/// A unit this far ahead of, or behind its arrival belongs to another time line: the source's publisher
+/// was replaced. Behind is wider, since a stalled connection delivers late what it held back.
+const MAX_AHEAD: i64 = 3 * SECOND;
+const MAX_BEHIND: i64 = 10 * SECOND;
+
+/// Backward steps below this are jitter of the sender's clock and are flattened.
+const MAX_BACKWARD: i64 = SECOND / 2;
+
+/// What a server relates a track's RTP time to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reference {
+    /// The start of playing, by the `RTP-Info` header (RFC 2326, section 12.33).
+    Play = 0,
+    /// Wall clock, by RTCP sender reports (RFC 3550, section 6.4.1); goes before the other.
+    Wall = 1,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Track {
+    /// Worker time minus RTP time, once a unit has come.
+    offset: Option<i64>,
+    /// Server time minus RTP time, by what told it.
+    server: [Option<i64>; 2],
+    /// Smallest delay of an arrival since the anchor, at most 0.
+    quickest: i64,
+    /// Largest distance of presentation and decoding.
+    reorder: i64,
+    last_dts: Option<i64>,
+}
+
+/// Maps RTP times, in nanoseconds, onto the worker's clock.
+#[derive(Debug, Default)]
+pub(crate) struct SourceClock {
+    video: Track,
+    audio: Track,
+    both_since: Option<i64>,
+    checks: usize,
+}
+
+impl SourceClock {
+    /// The clock of the next session with the source: anchors anew, but never goes back.
+    pub(crate) fn restart(&mut self) {
+        for track in [&mut self.video, &mut self.audio] {
+            *track = Track {
+                last_dts: track.last_dts,
+                ..Track::default()
+            };
+        }
+        self.both_since = None;
+        self.checks = 0;
+    }
+
+    /// The server told that RTP time `rtp` of a track is its own time `server`.
+    pub(crate) fn server_time(
+        &mut self,
+        medium: Medium,
+        reference: Reference,
+        rtp: i64,
+        server: i64,
+    ) {
+        self.track(medium).server[reference as usize] = Some(server - rtp);
+        if self.checks == CHECKS.len() {
+            self.align();
+        }
+    }
+
+    /// Presentation and decoding time of a unit that arrived at `arrival`.
+    pub(crate) fn stamp(&mut self, medium: Medium, pts: i64, dts: i64, arrival: i64) -> (i64, i64) {
+        let delay = self
+            .track(medium)
+            .offset
+            .map(|offset| arrival - (dts + offset));
+        if delay.is_some_and(|delay| !(-MAX_AHEAD..=MAX_BEHIND).contains(&delay))
+            || self.runs_back(medium, dts)
+        {
+            self.restart();
+        }
+        let track = self.track(medium);
+        let offset = *track
+            .offset
+            .get_or_insert_with(|| anchor(dts, arrival, track.last_dts));
+        track.quickest = track.quickest.min(arrival - (dts + offset));
+        track.reorder = track.reorder.max(pts - dts);
+        self.check(arrival);
+
+        let track = self.track(medium);
+        let offset = track.offset.unwrap_or(offset);
+        let stamped = track
+            .last_dts
+            .map_or(dts + offset, |last| (dts + offset).max(last + 1));
+        track.last_dts = Some(stamped);
+        ((pts + offset).max(stamped), stamped)
+    }
+
+    fn track(&mut self, medium: Medium) -> &mut Track {
+        match medium {
+            Medium::Video => &mut self.video,
+            Medium::Audio => &mut self.audio,
+        }
+    }
+
+    fn runs_back(&mut self, medium: Medium, dts: i64) -> bool {
+        let track = self.track(medium);
+        matches!((track.offset, track.last_dts), (Some(offset), Some(last)) if last - (dts + offset) > MAX_BACKWARD)
+    }
+
+    fn check(&mut self, now: i64) {
+        if self.video.offset.is_none() || self.audio.offset.is_none() {
+            return;
+        }
+        let since = now - *self.both_since.get_or_insert(now);
+        if CHECKS.get(self.checks).is_some_and(|&at| since >= at) {
+            self.checks += 1;
+            self.align();
+        }
+    }
+
+    /// Moves one track forward, so that both stand to each other as they should.
+    fn align(&mut self) {
+        let (Some(video), Some(audio)) = (self.video.offset, self.audio.offset) else {
+            return;
+        };
+        let by_arrival = (video + self.video.quickest) - (audio + self.audio.quickest);
+        let wanted = match self.by_server() {
+            Some(stamped_at_presentation) => {
+                let stamped_at_arrival = stamped_at_presentation + self.video.reorder;
+                if (stamped_at_arrival - by_arrival).abs()
+                    < (stamped_at_presentation - by_arrival).abs()
+                {
+                    stamped_at_arrival
+                } else {
+                    stamped_at_presentation
+                }
+            }
+            None => by_arrival,
+        };
+        let error = wanted - (video - audio);
+        if error.abs() <= TOLERANCE {
+            return;
+        }
+        let late = if error > 0 {
+            &mut self.video
+        } else {
+            &mut self.audio
+        };
+        late.offset = late.offset.map(|offset| offset + error.abs());
+        late.quickest -= error.abs();
+    }
+
+    /// How far the video's offset is from the audio's, if the server is right.
+    fn by_server(&self) -> Option<i64> {
+        [Reference::Wall, Reference::Play]
+            .into_iter()
+            .find_map(|reference| {
+                Some(
+                    self.video.server[reference as usize]? - self.audio.server[reference as usize]?,
+                )
+            })
+    }
+}
+
+/// Where a track starts: at its arrival, but behind what the session before has sent.
+fn anchor(dts: i64, arrival: i64, last: Option<i64>) -> i64 {
+    last.map_or(arrival, |last| arrival.max(last + MILLISECOND)) - dts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const FRAME: i64 = 40 * MILLISECOND;
+    const AUDIO_FRAME: i64 = 20 * MILLISECOND;
+
+    /// Plays a source with two B-frames in a row for two seconds; returns how far video is stamped
+    /// from where audio of the same moment is, at the end.
+    fn misalignment(video_late: i64, server: Option<(i64, i64)>) -> i64 {
+        let mut clock = SourceClock::default();
+        let (video_rtp, audio_rtp) = (7_000 * SECOND, 3 * SECOND);
+        if let Some((video, audio)) = server {
+            clock.server_time(Medium::Video, Reference::Play, video_rtp, video);
+            clock.server_time(Medium::Audio, Reference::Play, audio_rtp, audio);
+        }
+        let (mut video, mut audio) = (0, 0);
+        for tick in 0..200 {
+            let moment = tick * 10 * MILLISECOND;
+            if moment % FRAME == 0 {
+                let pts = moment
+                    + if (moment / FRAME) % 3 == 1 {
+                        3 * FRAME
+                    } else {
+                        0
+                    };
+                let start_up = if moment == 0 { video_late } else { 0 };
+                let (stamped, _) = clock.stamp(
+                    Medium::Video,
+                    video_rtp + pts,
+                    video_rtp + moment,
+                    moment + start_up,
+                );
+                video = stamped - pts;
+            }
+            if moment % AUDIO_FRAME == 0 {
+                audio = clock
+                    .stamp(
+                        Medium::Audio,
+                        audio_rtp + moment,
+                        audio_rtp + moment,
+                        moment,
+                    )
+                    .0
+                    - moment;
+            }
+        }
+        video - audio
+    }
+
+    #[test]
+    fn tracks_that_start_together_stay_together() {
+        assert_eq!(misalignment(0, None), 0);
+    }
+
+    #[test]
+    fn a_first_frame_that_came_late_is_made_good_by_quicker_ones() {
+        assert!(misalignment(60 * MILLISECOND, None).abs() <= TOLERANCE);
+    }
+
+    #[test]
+    fn a_server_that_stamps_at_arrival_does_not_make_video_early() {
+        // MediaMTX: the most reordered frame sets the relation, so its presentation time is its arrival.
+        assert!(misalignment(0, Some((-3 * FRAME, 0))).abs() <= TOLERANCE);
+    }
+
+    #[test]
+    fn a_server_with_a_real_clock_is_believed() {
+        let late = 300 * MILLISECOND;
+        assert!((misalignment(0, Some((late, 0))) - late).abs() <= TOLERANCE);
+    }
+
+    #[test]
+    fn a_sender_report_after_the_start_corrects() {
+        let mut clock = SourceClock::default();
+        for moment in (0..150).map(|tick| tick * AUDIO_FRAME) {
+            clock.stamp(Medium::Video, moment, moment, moment);
+            clock.stamp(Medium::Audio, moment, moment, moment);
+        }
+        let now = 150 * AUDIO_FRAME;
+        clock.server_time(Medium::Video, Reference::Wall, now, now + 200 * MILLISECOND);
+        clock.server_time(Medium::Audio, Reference::Wall, now, now);
+        let video = clock.stamp(Medium::Video, now, now, now).0;
+        let audio = clock.stamp(Medium::Audio, now, now, now).0;
+        assert_eq!(video - audio, 200 * MILLISECOND);
+    }
+
+    #[test]
+    fn time_goes_on_over_a_new_session_and_over_a_replaced_publisher() {
+        let mut clock = SourceClock::default();
+        clock.stamp(Medium::Video, 0, 0, 5 * SECOND);
+        clock.restart();
+        assert_eq!(clock.stamp(Medium::Video, 0, 0, 9 * SECOND).1, 9 * SECOND);
+        let jumped = clock.stamp(Medium::Video, 500 * SECOND, 500 * SECOND, 10 * SECOND);
+        assert_eq!(jumped.1, 10 * SECOND);
+        let back = clock.stamp(Medium::Video, 2 * SECOND, 2 * SECOND, 11 * SECOND);
+        assert_eq!(back.1, 11 * SECOND);
+    }
+
+    proptest! {
+        #[test]
+        fn decoding_times_rise_whatever_comes(
+            units in prop::collection::vec((any::<bool>(), -20i64..20, 0i64..3, 0i64..6_000), 1..200),
+        ) {
+            let mut clock = SourceClock::default();
+            let (mut arrival, mut last) = (0, [i64::MIN; 2]);
+            for (video, jump, reorder, wait) in units {
+                arrival += wait * MILLISECOND;
+                let medium = if video { Medium::Video } else { Medium::Audio };
+                let dts = arrival + jump * SECOND;
+                let (pts, stamped) = clock.stamp(medium, dts + reorder * FRAME, dts, arrival);
+                prop_assert!(stamped > last[usize::from(video)]);
+                prop_assert!(pts >= stamped);
+                last[usize::from(video)] = stamped;
+            }
+        }
+    }
+}

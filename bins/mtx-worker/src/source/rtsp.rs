@@ -1,0 +1,332 @@
+//! Reading a stream over RTSP (RFC 2326), by retina.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use retina::client::{
+    Credentials, Demuxed, Described, InitialTimestampPolicy, PlayOptions, SessionOptions,
+    SetupOptions, TcpTransportOptions, UdpTransportOptions, UnknownRtcpSsrcPolicy,
+};
+use retina::codec::{AudioFrame, CodecItem, FrameFormat, VideoFrame};
+use retina::rtcp::ReceivedCompoundPacket;
+use tokio::time::timeout;
+
+use super::clock::{Reference, SourceClock};
+use super::dts::DecodeTimes;
+use super::error::SourceError;
+use super::tracks::Chosen;
+use super::url::{RtspUrl, Transport};
+use crate::media::{AccessUnit, Item, Medium, Tracks};
+
+/// From the name lookup to the answer to PLAY.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// A source that is silent for this long is as gone as one that closed its socket. Detection within
+/// 5 s is promised.
+const SILENCE: Duration = Duration::from_secs(4);
+
+/// With automatic transport, how long UDP may take to bring something.
+const UDP_TRIAL: Duration = Duration::from_secs(2);
+
+/// Packets in a row that can't be depacketized before the session is given up.
+const MAX_BAD_PACKETS: u32 = 100;
+
+const NANOSECONDS: i128 = 1_000_000_000;
+
+/// A running RTSP session.
+pub(crate) struct Session {
+    demuxed: Demuxed,
+    chosen: Chosen,
+    tracks: Option<Arc<Tracks>>,
+    decode_times: Option<DecodeTimes>,
+    started: [bool; 2],
+    seen_key: bool,
+    epoch: Instant,
+    waiting: VecDeque<Item>,
+    left_out: Vec<String>,
+}
+
+impl Session {
+    /// Opens `url` and starts playing. Times are counted from `epoch`, and mapped by `clock`.
+    pub(crate) async fn open(
+        url: &RtspUrl,
+        transport: Transport,
+        epoch: Instant,
+        clock: &mut SourceClock,
+    ) -> Result<Self, SourceError> {
+        clock.restart();
+        if transport != Transport::Auto {
+            return Self::open_over(url, transport, epoch).await;
+        }
+        match Self::open_over(url, Transport::Udp, epoch).await {
+            Ok(mut session) => {
+                if session.brings_something(clock).await {
+                    return Ok(session);
+                }
+            }
+            Err(SourceError::Status(_)) => {}
+            Err(error) => return Err(error),
+        }
+        log::info!("no media over UDP, reading over TCP");
+        Self::open_over(url, Transport::Tcp, epoch).await
+    }
+
+    /// The streams that can't be passed on.
+    pub(crate) fn left_out(&self) -> &[String] {
+        &self.left_out
+    }
+
+    /// The next item; fails when the source closes, breaks or falls silent.
+    pub(crate) async fn next(&mut self, clock: &mut SourceClock) -> Result<Item, SourceError> {
+        match timeout(SILENCE, self.next_item(clock)).await {
+            Ok(item) => item,
+            Err(_) if self.tracks.is_none() => Err(SourceError::Unsupported(
+                "video without parameter sets (SPS, PPS)".to_owned(),
+            )),
+            Err(_) => Err(SourceError::Silent(SILENCE)),
+        }
+    }
+
+    async fn open_over(
+        url: &RtspUrl,
+        transport: Transport,
+        epoch: Instant,
+    ) -> Result<Self, SourceError> {
+        timeout(OPEN_TIMEOUT, Self::play(url, transport, epoch))
+            .await
+            .unwrap_or(Err(SourceError::Timeout(OPEN_TIMEOUT)))
+    }
+
+    async fn play(
+        url: &RtspUrl,
+        transport: Transport,
+        epoch: Instant,
+    ) -> Result<Self, SourceError> {
+        let failed = |error| SourceError::of(&error);
+        let mut session = describe(url).await?;
+        let (chosen, left_out) = Chosen::of(session.streams());
+        if chosen.is_empty() {
+            return Err(SourceError::Unsupported(left_out.join(", ")));
+        }
+        for index in chosen.indices() {
+            let options = SetupOptions::default()
+                .frame_format(FrameFormat::MP4)
+                .transport(match transport {
+                    Transport::Udp => {
+                        retina::client::Transport::Udp(UdpTransportOptions::default())
+                    }
+                    Transport::Tcp | Transport::Auto => {
+                        retina::client::Transport::Tcp(TcpTransportOptions::default())
+                    }
+                });
+            session.setup(index, options).await.map_err(failed)?;
+        }
+        // MediaMTX leaves rtptime out for a track that has not sent anything yet. Sender reports may
+        // carry an SSRC that SETUP did not announce.
+        let options = PlayOptions::default()
+            .initial_timestamp(InitialTimestampPolicy::Permissive)
+            .unknown_rtcp_ssrc(UnknownRtcpSsrcPolicy::ProcessPackets);
+        let demuxed = session
+            .play(options)
+            .await
+            .map_err(failed)?
+            .demuxed()
+            .map_err(failed)?;
+        let mut session = Self {
+            demuxed,
+            chosen,
+            tracks: None,
+            decode_times: None,
+            started: [false; 2],
+            seen_key: false,
+            epoch,
+            waiting: VecDeque::new(),
+            left_out,
+        };
+        session.describe_tracks();
+        Ok(session)
+    }
+
+    /// Whether anything arrives over UDP; what does is kept.
+    async fn brings_something(&mut self, clock: &mut SourceClock) -> bool {
+        let announced = std::mem::take(&mut self.waiting);
+        let Ok(Ok(item)) = timeout(UDP_TRIAL, self.next_media(clock)).await else {
+            return false;
+        };
+        let later = std::mem::replace(&mut self.waiting, announced);
+        self.waiting.push_back(item);
+        self.waiting.extend(later);
+        true
+    }
+
+    async fn next_item(&mut self, clock: &mut SourceClock) -> Result<Item, SourceError> {
+        match self.waiting.pop_front() {
+            Some(item) => Ok(item),
+            None => self.next_media(clock).await,
+        }
+    }
+
+    async fn next_media(&mut self, clock: &mut SourceClock) -> Result<Item, SourceError> {
+        let mut bad = 0;
+        loop {
+            let unit = match self.demuxed.next().await {
+                None => return Err(SourceError::Closed),
+                Some(Err(error)) if bad >= MAX_BAD_PACKETS || error.status_code().is_some() => {
+                    return Err(SourceError::of(&error));
+                }
+                Some(Err(error)) => {
+                    bad += 1;
+                    if bad == 1 {
+                        log::warn!(reason:% = SourceError::of(&error); "damaged packet left out");
+                    }
+                    continue;
+                }
+                Some(Ok(CodecItem::VideoFrame(frame))) => self.video(frame, clock),
+                Some(Ok(CodecItem::AudioFrame(frame))) => self.audio(&frame, clock),
+                Some(Ok(CodecItem::Rtcp(packet))) => {
+                    self.sender_report(&packet, clock);
+                    None
+                }
+                Some(Ok(_)) => None,
+            };
+            bad = 0;
+            if let Some(unit) = unit {
+                self.waiting.push_back(Item::Unit(unit));
+            }
+            if let Some(item) = self.waiting.pop_front() {
+                return Ok(item);
+            }
+        }
+    }
+
+    /// Announces the tracks when they are known first, or changed.
+    fn describe_tracks(&mut self) {
+        let Some(tracks) = self.chosen.describe(self.demuxed.streams()) else {
+            return;
+        };
+        if self.tracks.as_deref() == Some(&tracks) {
+            return;
+        }
+        let times = |tracks: &Tracks| {
+            tracks
+                .video
+                .as_ref()
+                .map(|video| (video.reorder, video.frame_duration))
+        };
+        if self.tracks.as_deref().map(times) != Some(times(&tracks)) {
+            self.decode_times =
+                times(&tracks).map(|(reorder, step)| DecodeTimes::new(reorder, step));
+        }
+        let tracks = Arc::new(tracks);
+        self.tracks = Some(tracks.clone());
+        self.waiting.push_back(Item::Tracks(tracks));
+    }
+
+    fn video(&mut self, frame: VideoFrame, clock: &mut SourceClock) -> Option<AccessUnit> {
+        if frame.has_new_parameters() || self.tracks.is_none() {
+            self.describe_tracks();
+        }
+        let key = frame.is_random_access_point();
+        self.seen_key |= key;
+        let rtp = nanoseconds(frame.timestamp());
+        self.first(Medium::Video, frame.timestamp(), clock);
+        if !self.seen_key || self.tracks.is_none() {
+            return None;
+        }
+        let rtp_dts = self.decode_times.as_mut()?.next(rtp)?;
+        let arrival = self.since_epoch(frame.start_ctx().received());
+        let (pts, dts) = clock.stamp(Medium::Video, rtp, rtp_dts, arrival);
+        let arrival = self.since_epoch(frame.end_ctx().received());
+        Some(AccessUnit {
+            medium: Medium::Video,
+            pts,
+            dts,
+            key,
+            data: frame.into_data().into(),
+            arrival,
+        })
+    }
+
+    fn audio(&mut self, frame: &AudioFrame, clock: &mut SourceClock) -> Option<AccessUnit> {
+        let rtp = nanoseconds(frame.timestamp());
+        self.first(Medium::Audio, frame.timestamp(), clock);
+        self.tracks.as_ref()?;
+        let arrival = self.since_epoch(frame.ctx().received());
+        let (pts, dts) = clock.stamp(Medium::Audio, rtp, rtp, arrival);
+        let data = Bytes::copy_from_slice(frame.data());
+        Some(AccessUnit {
+            medium: Medium::Audio,
+            pts,
+            dts,
+            key: true,
+            data,
+            arrival,
+        })
+    }
+
+    /// Takes the relation of the tracks from `RTP-Info`, which shows in the first time stamp: without
+    /// it, retina counts from the first packet.
+    fn first(&mut self, medium: Medium, timestamp: retina::Timestamp, clock: &mut SourceClock) {
+        let started = &mut self.started[medium as usize];
+        if !*started && timestamp.elapsed() != 0 {
+            let start = i128::from(timestamp.start());
+            clock.server_time(medium, Reference::Play, scale(start, timestamp), 0);
+        }
+        *started = true;
+    }
+
+    fn sender_report(&self, packet: &ReceivedCompoundPacket, clock: &mut SourceClock) {
+        let medium = if self.chosen.video == Some(packet.stream_id()) {
+            Medium::Video
+        } else {
+            Medium::Audio
+        };
+        let report = packet
+            .pkts()
+            .find_map(|packet| packet.as_sender_report().ok().flatten());
+        if let (Some(report), Some(rtp)) = (report, packet.rtp_timestamp()) {
+            // 32.32 fixed-point seconds (RFC 3550, section 4).
+            let wall = (i128::from(report.ntp_timestamp().0) * NANOSECONDS) >> 32;
+            clock.server_time(medium, Reference::Wall, nanoseconds(rtp), wall as i64);
+        }
+    }
+
+    fn since_epoch(&self, instant: Instant) -> i64 {
+        instant.saturating_duration_since(self.epoch).as_nanos() as i64
+    }
+}
+
+/// Whether somebody publishes to `url`, by a DESCRIBE.
+pub(crate) async fn is_published(url: &RtspUrl) -> bool {
+    matches!(timeout(OPEN_TIMEOUT, describe(url)).await, Ok(Ok(_)))
+}
+
+async fn describe(url: &RtspUrl) -> Result<retina::client::Session<Described>, SourceError> {
+    let credentials = url
+        .credentials
+        .clone()
+        .map(|(username, password)| Credentials { username, password });
+    let without = credentials.is_none();
+    let options = SessionOptions::default()
+        .creds(credentials)
+        .user_agent(concat!("mtx-worker/", env!("CARGO_PKG_VERSION")).to_owned());
+    retina::client::Session::describe(url.url.clone(), options)
+        .await
+        .map_err(|error| match SourceError::of(&error) {
+            SourceError::Unauthorized(_) if without => SourceError::Unauthorized(
+                "the input asks for a user and a password; set RTSP_USERNAME and RTSP_PASSWORD",
+            ),
+            error => error,
+        })
+}
+
+fn nanoseconds(timestamp: retina::Timestamp) -> i64 {
+    scale(timestamp.timestamp().into(), timestamp)
+}
+
+fn scale(ticks: i128, timestamp: retina::Timestamp) -> i64 {
+    (ticks * NANOSECONDS / i128::from(timestamp.clock_rate().get())) as i64
+}
