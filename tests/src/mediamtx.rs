@@ -102,13 +102,15 @@ impl Config {
         let mut yaml = format!(
             "hls: no\nwebrtc: no\nsrt: no\nmoq: no\n\
              rtspAddress: 127.0.0.1:{rtsp}\n\
-             rtspTransports: [udp, tcp]\n\
              rtpAddress: 127.0.0.1:{rtp}\n\
              rtcpAddress: 127.0.0.1:{rtcp}\n\
              rtmpAddress: 127.0.0.1:{rtmp}\n\
              api: yes\napiAddress: 127.0.0.1:{api}\n\
              metrics: yes\nmetricsAddress: 127.0.0.1:{metrics}\n"
         );
+        if !self.globals.contains("rtspTransports") {
+            yaml += "rtspTransports: [udp, tcp]\n";
+        }
         if let Some(certificate) = &self.certificate {
             let (cert, key) = certificate.write(folder);
             let _ = write!(

@@ -14,8 +14,8 @@ use suite_tests::waiting::wait_until;
 use suite_tests::worker::Worker;
 
 const USER: &str = "worker";
-const PASSWORD: &str = "s3cret of the worker";
-const ENCODED: &str = "s3cret%20of%20the%20worker";
+const PASSWORD: &str = "s3cret+of@the#worker";
+const ENCODED: &str = "s3cret%2Bof%40the%23worker";
 
 fn with_credentials(url: &str, password: &str) -> String {
     url.replace("rtsp://", &format!("rtsp://{USER}:{password}@"))
