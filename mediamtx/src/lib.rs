@@ -1,6 +1,8 @@
 //! What the suite knows of MediaMTX, and what its binaries share.
 
 pub mod duration;
+pub mod event;
+pub mod hook;
 pub mod logging;
 pub mod path;
 pub mod retry;
