@@ -26,7 +26,10 @@ impl Environment {
             folder,
         };
         environment.set("STACK_MODE", "processes");
-        environment.set("STACK_DIR", &environment.folder.path().to_string_lossy().into_owned());
+        environment.set(
+            "STACK_DIR",
+            &environment.folder.path().to_string_lossy().into_owned(),
+        );
         environment.set("MTX_BIN_DIR", &binaries.to_string_lossy());
         environment.set("MEDIAMTX_BIN", &mediamtx().to_string_lossy());
         for name in ["RTMP", "RTSP", "API", "METRICS", "PLAYBACK"] {
@@ -63,8 +66,12 @@ impl Environment {
         let mut make = Command::new("make");
         make.arg("--directory").arg(repository()).arg(target);
         // The tests may have been started by make themselves.
-        make.env_remove("MAKEFLAGS").env_remove("MAKELEVEL").arg("--no-print-directory");
-        make.envs(self.variables.clone()).output().expect("make is installed")
+        make.env_remove("MAKEFLAGS")
+            .env_remove("MAKELEVEL")
+            .arg("--no-print-directory");
+        make.envs(self.variables.clone())
+            .output()
+            .expect("make is installed")
     }
 
     /// Runs `make <target>` and returns all it printed.
