@@ -169,7 +169,8 @@ mod tests {
 
     #[test]
     fn what_is_missing_or_wrong_is_named() {
-        let cases: [(&[&str], &[(&str, &str)], &str); 6] = [
+        type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
+        let cases: [Case<'_>; 6] = [
             (&[], &[], "give --input"),
             (&["--input", "rtsp://h/a"], &[], "give --output"),
             (&[], &[("MTX_PATH", "other/a")], "other/a"),

@@ -24,10 +24,7 @@ impl OutputLock {
         let mut hasher = DefaultHasher::new();
         url.hash(&mut hasher);
         let name = format!("mtx-worker-{:016x}", hasher.finish());
-        Ok(
-            wait_for(async || Ok(platform::try_hold(&name)?.map(|held| Self { _held: held })))
-                .await?,
-        )
+        wait_for(async || Ok(platform::try_hold(&name)?.map(|held| Self { _held: held }))).await
     }
 }
 

@@ -11,7 +11,7 @@ use crate::lock::{OutputLock, wait_for};
 use crate::media::{AccessUnit, Item};
 use crate::reconnect::Reconnect;
 use crate::sink::{Queue, RtmpSink, SinkError};
-use crate::source::{Session, SourceClock, SourceError, is_published};
+use crate::source::{RtspSource, Session, SourceClock, SourceError};
 use crate::state::{Link, Side, State, Status};
 use crate::stats::Stats;
 
@@ -31,7 +31,7 @@ pub(crate) enum Ending {
 /// One stream's worker.
 pub(crate) struct Worker {
     config: Config,
-    epoch: Instant,
+    source: RtspSource,
     queue: Queue,
     stats: Stats,
     status: Status,
@@ -41,8 +41,8 @@ impl Worker {
     pub(crate) fn new(config: Config) -> Self {
         let epoch = Instant::now();
         Self {
+            source: RtspSource::new(config.input.clone(), config.transport, epoch),
             config,
-            epoch,
             queue: Queue::default(),
             stats: Stats::new(epoch),
             status: Status::default(),
@@ -55,6 +55,7 @@ impl Worker {
             ending = self.pass(stop.clone()) => ending?,
             never = self.report_stats() => match never {},
         };
+        self.source.close().await;
         self.log_stats(State::Ended);
         let reason = match &ending {
             Ending::Told => "told to end".to_owned(),
@@ -114,7 +115,8 @@ impl Worker {
         let Some(url) = self.config.published_at() else {
             return true;
         };
-        let free = wait_for(async || Ok((!is_published(&url).await).then_some(()))).await;
+        let free =
+            wait_for(async || Ok((!self.source.is_published(&url).await).then_some(()))).await;
         matches!(free, Ok(Some(())))
     }
 
@@ -123,14 +125,7 @@ impl Worker {
         let mut clock = SourceClock::default();
         let mut reconnect = Reconnect::new(Side::Source, self.config.retry.clone());
         loop {
-            let error = match Session::open(
-                &self.config.input,
-                self.config.transport,
-                self.epoch,
-                &mut clock,
-            )
-            .await
-            {
+            let error = match self.source.open(&mut clock).await {
                 Ok(session) => self.pump(session, &mut clock, &mut reconnect).await,
                 Err(error) => error,
             };

@@ -10,5 +10,5 @@ mod url;
 
 pub(crate) use clock::SourceClock;
 pub(crate) use error::SourceError;
-pub(crate) use rtsp::{Session, is_published};
+pub(crate) use rtsp::{RtspSource, Session};
 pub(crate) use url::{RtspUrl, Transport};

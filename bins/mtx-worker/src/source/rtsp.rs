@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use retina::client::{
-    Credentials, Demuxed, Described, InitialTimestampPolicy, PlayOptions, SessionOptions,
-    SetupOptions, TcpTransportOptions, UdpTransportOptions, UnknownRtcpSsrcPolicy,
+    Credentials, Demuxed, Described, InitialTimestampPolicy, PlayOptions, SessionGroup,
+    SessionOptions, SetupOptions, TcpTransportOptions, UdpTransportOptions, UnknownRtcpSsrcPolicy,
 };
 use retina::codec::{AudioFrame, CodecItem, FrameFormat, VideoFrame};
 use retina::rtcp::ReceivedCompoundPacket;
@@ -36,7 +36,21 @@ const MAX_BAD_PACKETS: u32 = 100;
 
 const NANOSECONDS: i128 = 1_000_000_000;
 
-/// A running RTSP session.
+/// Told to servers as `User-Agent`.
+const USER_AGENT: &str = concat!("mtx-worker/", env!("CARGO_PKG_VERSION"));
+
+/// What a TEARDOWN may take when the worker ends.
+const TEARDOWN_TIMEOUT: Duration = Duration::from_millis(300);
+
+/// A stream on an RTSP server.
+pub(crate) struct RtspSource {
+    url: RtspUrl,
+    transport: Transport,
+    epoch: Instant,
+    sessions: Arc<SessionGroup>,
+}
+
+/// A running RTSP session. Dropping it sends a TEARDOWN in the background.
 pub(crate) struct Session {
     demuxed: Demuxed,
     chosen: Chosen,
@@ -49,19 +63,24 @@ pub(crate) struct Session {
     left_out: Vec<String>,
 }
 
-impl Session {
-    /// Opens `url` and starts playing. Times are counted from `epoch`, and mapped by `clock`.
-    pub(crate) async fn open(
-        url: &RtspUrl,
-        transport: Transport,
-        epoch: Instant,
-        clock: &mut SourceClock,
-    ) -> Result<Self, SourceError> {
-        clock.restart();
-        if transport != Transport::Auto {
-            return Self::open_over(url, transport, epoch).await;
+impl RtspSource {
+    /// A source at `url`; times are counted from `epoch`.
+    pub(crate) fn new(url: RtspUrl, transport: Transport, epoch: Instant) -> Self {
+        Self {
+            url,
+            transport,
+            epoch,
+            sessions: Arc::default(),
         }
-        match Self::open_over(url, Transport::Udp, epoch).await {
+    }
+
+    /// Starts playing. Times will be mapped by `clock`.
+    pub(crate) async fn open(&self, clock: &mut SourceClock) -> Result<Session, SourceError> {
+        clock.restart();
+        if self.transport != Transport::Auto {
+            return self.open_over(self.transport).await;
+        }
+        match self.open_over(Transport::Udp).await {
             Ok(mut session) => {
                 if session.brings_something(clock).await {
                     return Ok(session);
@@ -71,42 +90,29 @@ impl Session {
             Err(error) => return Err(error),
         }
         log::info!("no media over UDP, reading over TCP");
-        Self::open_over(url, Transport::Tcp, epoch).await
+        self.open_over(Transport::Tcp).await
     }
 
-    /// The streams that can't be passed on.
-    pub(crate) fn left_out(&self) -> &[String] {
-        &self.left_out
+    /// Whether somebody publishes to `url`, by a DESCRIBE.
+    pub(crate) async fn is_published(&self, url: &RtspUrl) -> bool {
+        matches!(timeout(OPEN_TIMEOUT, self.describe(url)).await, Ok(Ok(_)))
     }
 
-    /// The next item; fails when the source closes, breaks or falls silent.
-    pub(crate) async fn next(&mut self, clock: &mut SourceClock) -> Result<Item, SourceError> {
-        match timeout(SILENCE, self.next_item(clock)).await {
-            Ok(item) => item,
-            Err(_) if self.tracks.is_none() => Err(SourceError::Unsupported(
-                "video without parameter sets (SPS, PPS)".to_owned(),
-            )),
-            Err(_) => Err(SourceError::Silent(SILENCE)),
-        }
+    /// Waits until the server heard of the end of dropped sessions, as far as it listens.
+    pub(crate) async fn close(&self) {
+        // A server that does not answer sees the connection close.
+        let _ = timeout(TEARDOWN_TIMEOUT, self.sessions.await_teardown()).await;
     }
 
-    async fn open_over(
-        url: &RtspUrl,
-        transport: Transport,
-        epoch: Instant,
-    ) -> Result<Self, SourceError> {
-        timeout(OPEN_TIMEOUT, Self::play(url, transport, epoch))
+    async fn open_over(&self, transport: Transport) -> Result<Session, SourceError> {
+        timeout(OPEN_TIMEOUT, self.play(transport))
             .await
             .unwrap_or(Err(SourceError::Timeout(OPEN_TIMEOUT)))
     }
 
-    async fn play(
-        url: &RtspUrl,
-        transport: Transport,
-        epoch: Instant,
-    ) -> Result<Self, SourceError> {
+    async fn play(&self, transport: Transport) -> Result<Session, SourceError> {
         let failed = |error| SourceError::of(&error);
-        let mut session = describe(url).await?;
+        let mut session = self.describe(&self.url).await?;
         let (chosen, left_out) = Chosen::of(session.streams());
         if chosen.is_empty() {
             return Err(SourceError::Unsupported(left_out.join(", ")));
@@ -135,6 +141,34 @@ impl Session {
             .map_err(failed)?
             .demuxed()
             .map_err(failed)?;
+        Ok(Session::new(demuxed, chosen, left_out, self.epoch))
+    }
+
+    async fn describe(
+        &self,
+        url: &RtspUrl,
+    ) -> Result<retina::client::Session<Described>, SourceError> {
+        let credentials = url
+            .credentials
+            .clone()
+            .map(|(username, password)| Credentials { username, password });
+        let anonymous = credentials.is_none();
+        let options = SessionOptions::default()
+            .creds(credentials)
+            .session_group(self.sessions.clone())
+            .user_agent(USER_AGENT.to_owned());
+        let described = retina::client::Session::describe(url.url.clone(), options).await;
+        described.map_err(|error| match SourceError::of(&error) {
+            SourceError::Unauthorized(_) if anonymous => SourceError::Unauthorized(
+                "the input asks for a user and a password; set RTSP_USERNAME and RTSP_PASSWORD",
+            ),
+            error => error,
+        })
+    }
+}
+
+impl Session {
+    fn new(demuxed: Demuxed, chosen: Chosen, left_out: Vec<String>, epoch: Instant) -> Self {
         let mut session = Self {
             demuxed,
             chosen,
@@ -147,7 +181,23 @@ impl Session {
             left_out,
         };
         session.describe_tracks();
-        Ok(session)
+        session
+    }
+
+    /// The streams that can't be passed on.
+    pub(crate) fn left_out(&self) -> &[String] {
+        &self.left_out
+    }
+
+    /// The next item; fails when the source closes, breaks or falls silent.
+    pub(crate) async fn next(&mut self, clock: &mut SourceClock) -> Result<Item, SourceError> {
+        match timeout(SILENCE, self.next_item(clock)).await {
+            Ok(item) => item,
+            Err(_) if self.tracks.is_none() => Err(SourceError::Unsupported(
+                "video without parameter sets (SPS, PPS)".to_owned(),
+            )),
+            Err(_) => Err(SourceError::Silent(SILENCE)),
+        }
     }
 
     /// Whether anything arrives over UDP; what does is kept.
@@ -297,30 +347,6 @@ impl Session {
     fn since_epoch(&self, instant: Instant) -> i64 {
         instant.saturating_duration_since(self.epoch).as_nanos() as i64
     }
-}
-
-/// Whether somebody publishes to `url`, by a DESCRIBE.
-pub(crate) async fn is_published(url: &RtspUrl) -> bool {
-    matches!(timeout(OPEN_TIMEOUT, describe(url)).await, Ok(Ok(_)))
-}
-
-async fn describe(url: &RtspUrl) -> Result<retina::client::Session<Described>, SourceError> {
-    let credentials = url
-        .credentials
-        .clone()
-        .map(|(username, password)| Credentials { username, password });
-    let without = credentials.is_none();
-    let options = SessionOptions::default()
-        .creds(credentials)
-        .user_agent(concat!("mtx-worker/", env!("CARGO_PKG_VERSION")).to_owned());
-    retina::client::Session::describe(url.url.clone(), options)
-        .await
-        .map_err(|error| match SourceError::of(&error) {
-            SourceError::Unauthorized(_) if without => SourceError::Unauthorized(
-                "the input asks for a user and a password; set RTSP_USERNAME and RTSP_PASSWORD",
-            ),
-            error => error,
-        })
 }
 
 fn nanoseconds(timestamp: retina::Timestamp) -> i64 {
