@@ -117,7 +117,7 @@ pub enum EventError {
     Name(String),
     /// The body lacks something, or has something malformed.
     #[error("not the body of a {0} event: {1}")]
-    Body(EventName, #[source] serde_json::Error),
+    Body(EventName, serde_json::Error),
 }
 
 /// One event.

@@ -19,7 +19,7 @@ pub enum HookError {
     NotUtf8(String),
     /// The path is not one of the suite's.
     #[error("MTX_PATH: {0}")]
-    Path(#[from] PathError),
+    Path(PathError),
     /// The port is no port.
     #[error("RTSP_PORT {0:?} is not a port number")]
     Port(String),
@@ -41,7 +41,8 @@ impl HookEnvironment {
 
     /// `MTX_PATH`
     pub fn path(&self) -> Result<StreamPath, HookError> {
-        Ok(self.required("MTX_PATH", "every hook of a path")?.parse()?)
+        let path = self.required("MTX_PATH", "every hook of a path")?;
+        path.parse().map_err(HookError::Path)
     }
 
     /// `MTX_QUERY`, as the client wrote it: MediaMTX escapes it once more.

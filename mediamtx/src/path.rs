@@ -18,12 +18,12 @@ pub enum PathError {
     #[error("path {0:?} ends in neither /in nor /out: {RULE}")]
     Leg(String),
     /// The middle segment is no streamId.
-    #[error("path {path:?} has a streamId that is not allowed: {source}; {RULE}")]
+    #[error("path {path:?} has a streamId that is not allowed: {error}; {RULE}")]
     Id {
         /// The whole path.
         path: String,
         /// What is wrong with its streamId.
-        source: StreamIdError,
+        error: StreamIdError,
     },
 }
 
@@ -155,9 +155,9 @@ impl FromStr for StreamPath {
             "out" => Leg::Out,
             _ => return Err(PathError::Leg(excerpt(text))),
         };
-        let id = id.parse().map_err(|source| PathError::Id {
+        let id = id.parse().map_err(|error| PathError::Id {
             path: excerpt(text),
-            source,
+            error,
         })?;
         Ok(Self { id, leg })
     }

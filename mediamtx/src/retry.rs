@@ -30,7 +30,7 @@ impl Default for RetrySchedule {
 pub enum RetryScheduleError {
     /// One of the waits is no duration.
     #[error("{0}; a retry schedule is a list such as 1s,2s,4s, or none")]
-    Wait(#[from] DurationError),
+    Wait(DurationError),
     /// More waits than `u32` counts is nothing anybody means.
     #[error("a retry schedule ends at 1000 waits")]
     TooMany,
@@ -47,7 +47,8 @@ impl FromStr for RetrySchedule {
             return Err(RetryScheduleError::TooMany);
         }
         let waits = text.split(',').map(|wait| duration::parse(wait.trim()));
-        Ok(Self(waits.collect::<Result<_, _>>()?))
+        let waits = waits.collect::<Result<_, _>>();
+        waits.map(Self).map_err(RetryScheduleError::Wait)
     }
 }
 

@@ -1,0 +1,153 @@
+//! What the user typed.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Parser, Subcommand};
+use mediamtx::event::EventName;
+use mediamtx::logging::LogFormat;
+
+const AFTER_HELP: &str = "\
+Events, and the setting of MediaMTX that each belongs to:
+  ready             runOnAvailable (before v1.19.3: runOnReady)
+  not-ready         runOnUnavailable (before v1.19.3: runOnNotReady)
+  online            runOnOnline
+  offline           runOnOffline
+  demand            runOnDemand
+  undemand          runOnUnDemand
+  init              runOnInit
+  read              runOnRead
+  unread            runOnUnread
+  connect           runOnConnect
+  disconnect        runOnDisconnect
+  segment-create    runOnRecordSegmentCreate
+  segment-complete  runOnRecordSegmentComplete
+
+Environment, besides what the options name:
+  ORCHESTRATOR_TOKEN      sent as a bearer token
+  SSL_CERT_FILE           certificates (PEM) to trust for https, instead of the built-in ones
+  MTX_PATH, MTX_QUERY, …  set by MediaMTX; a path is live/<streamId>/in or live/<streamId>/out
+
+The event goes to <ORCHESTRATOR_URL>/v1/mediamtx/events/<EVENT> in one POST, never repeated.
+One line on stderr, and so in MediaMTX's log, says what became of it. SIGINT and SIGTERM do
+not interrupt it.
+
+Exit codes:
+  0  the receiver answered 2xx
+  1  it did not; the line says why, with the HTTP status if there was one
+  2  wrong usage, environment or path: nothing was sent
+
+Examples, in mediamtx.yml:
+  runOnAvailable: mtx-hook ready
+  runOnUnavailable: mtx-hook not-ready --timeout 5s";
+
+/// Posts one event of MediaMTX as JSON over HTTP, then exits.
+///
+/// Started by MediaMTX as a hook.
+#[derive(Debug, Parser)]
+#[command(version, after_help = AFTER_HELP, disable_help_subcommand = true)]
+#[command(subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    /// What has happened
+    #[arg(required = true, hide_possible_values = true, value_parser = event_parser())]
+    pub(crate) event: Option<EventName>,
+
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
+    /// Who is told: http(s)://host[:port][/path]
+    #[arg(
+        long,
+        env = "ORCHESTRATOR_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        default_value = "http://localhost:8080"
+    )]
+    pub(crate) orchestrator_url: OsString,
+
+    /// The deadline for everything, name lookup and answer included
+    #[arg(long, env = "MTX_HOOK_TIMEOUT", value_name = "TIME", global = true)]
+    #[arg(default_value = "2s", value_parser = timeout)]
+    pub(crate) timeout: Duration,
+
+    /// How to log, on stderr: text or json
+    #[arg(long, env = "MTX_LOG_FORMAT", value_name = "FORMAT", global = true)]
+    #[arg(default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// A health check for images without a shell: 0 if a GET is answered 2xx, else 1
+    Check {
+        /// What to get: http(s)://host[:port][/path]
+        url: OsString,
+    },
+}
+
+impl Cli {
+    /// What the log calls it.
+    pub(crate) fn what(&self) -> String {
+        match self.event {
+            Some(name) => format!("{name} event"),
+            None => "check".to_owned(),
+        }
+    }
+
+    /// What goes on the log line in any case.
+    pub(crate) fn fields(&self) -> Vec<(&'static str, String)> {
+        let event = self.event.map(|name| ("event", name.to_string()));
+        event.into_iter().collect()
+    }
+}
+
+fn event_parser() -> impl clap::builder::TypedValueParser<Value = EventName> {
+    use clap::builder::TypedValueParser;
+    PossibleValuesParser::new(EventName::ALL.map(EventName::as_str)).try_map(|name| name.parse())
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    match mediamtx::duration::parse(text) {
+        Ok(Duration::ZERO) => Err("a deadline can't be zero".to_owned()),
+        Ok(timeout) => Ok(timeout),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_names_each_event_and_its_setting() {
+        let help = Cli::command().render_long_help().to_string();
+        for name in EventName::ALL {
+            let line = format!("  {name:<18}{}\n", name.setting());
+            assert!(help.contains(&line), "{line}");
+        }
+    }
+
+    #[test]
+    fn check_needs_no_event_and_an_event_no_url() {
+        let cli = Cli::try_parse_from(["mtx-hook", "check", "http://h/", "--timeout", "1s"]);
+        let cli = cli.unwrap();
+        assert!(cli.event.is_none() && matches!(cli.command, Some(Command::Check { .. })));
+        assert_eq!(cli.timeout, Duration::from_secs(1));
+        let cli = Cli::try_parse_from(["mtx-hook", "not-ready"]).unwrap();
+        assert_eq!(cli.event, Some(EventName::NotReady));
+        for wrong in [
+            &["mtx-hook"][..],
+            &["mtx-hook", "rady"],
+            &["mtx-hook", "ready", "x"],
+        ] {
+            assert!(Cli::try_parse_from(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

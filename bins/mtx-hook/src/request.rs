@@ -1,0 +1,237 @@
+//! What is to be sent and where, checked before anything is.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use mediamtx::event::{ENDPOINT, Event};
+use mediamtx::hook::HookEnvironment;
+use mediamtx::secret;
+use mediamtx::timestamp::Timestamp;
+use ureq::http::{HeaderValue, Uri};
+use ureq::tls::{PemItem, RootCerts, parse_pem};
+
+use crate::cli::{Cli, Command};
+
+/// One request.
+pub(crate) struct Request {
+    pub(crate) url: Uri,
+    pub(crate) roots: RootCerts,
+    pub(crate) timeout: Duration,
+    pub(crate) content: Content,
+}
+
+pub(crate) enum Content {
+    Event {
+        event: Box<Event>,
+        authorization: Option<HeaderValue>,
+    },
+    Check,
+}
+
+impl Request {
+    /// Reads what is missing on the command line from the environment.
+    pub(crate) fn new(cli: Cli, timestamp: Timestamp) -> Result<Self> {
+        let (url, content) = match (cli.event, cli.command) {
+            (Some(name), _) => {
+                let event = Event::from_hook(name, &HookEnvironment::of_this_process(), timestamp)?;
+                let base = url(cli.orchestrator_url).context("ORCHESTRATOR_URL")?;
+                let token = env::var_os("ORCHESTRATOR_TOKEN");
+                let content = Content::Event {
+                    event: Box::new(event),
+                    authorization: bearer(token.as_deref()).context("ORCHESTRATOR_TOKEN")?,
+                };
+                (endpoint(&base, name.as_str())?, content)
+            }
+            (None, Some(Command::Check { url: text })) => (url(text)?, Content::Check),
+            (None, None) => bail!("neither an event nor a command was given"),
+        };
+        Ok(Self {
+            roots: roots(&url)?,
+            url,
+            timeout: cli.timeout,
+            content,
+        })
+    }
+
+    /// What goes on its log line, as far as it is known.
+    pub(crate) fn fields(&self) -> Vec<(&'static str, String)> {
+        let mut fields = Vec::new();
+        if let Content::Event { event, .. } = &self.content {
+            if let Some(path) = event.kind.path() {
+                fields.push(("path", path.to_string()));
+                fields.push(("streamId", path.id.to_string()));
+            }
+            fields.extend(event.kind.id().map(|(key, id)| (key, id.to_owned())));
+        }
+        fields.push(("url", secret::redact_url(&self.url.to_string())));
+        fields
+    }
+}
+
+/// MediaMTX's image has no certificates, so some are built in; reading others costs time, and only
+/// https needs them.
+fn roots(url: &Uri) -> Result<RootCerts> {
+    let file = env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty());
+    let Some(file) = file.filter(|_| url.scheme_str() == Some("https")) else {
+        return Ok(RootCerts::WebPki);
+    };
+    let context = || format!("SSL_CERT_FILE {}", file.display());
+    let pem = fs::read(&file).with_context(context)?;
+    let mut certificates = Vec::new();
+    for item in parse_pem(&pem) {
+        if let PemItem::Certificate(certificate) = item.with_context(context)? {
+            certificates.push(certificate);
+        }
+    }
+    if certificates.is_empty() {
+        bail!("{} holds no certificate in PEM form", context());
+    }
+    Ok(RootCerts::Specific(certificates.into()))
+}
+
+fn url(text: OsString) -> Result<Uri> {
+    let Ok(text) = text.into_string() else {
+        bail!("the URL is not valid UTF-8");
+    };
+    let shown = || secret::redact_url(&text);
+    const FORM: &str = "is not http(s)://host[:port][/path]";
+    let Ok(url) = text.parse::<Uri>() else {
+        bail!("{:?} {FORM}", shown());
+    };
+    if !matches!(url.scheme_str(), Some("http" | "https")) || url.host().is_none_or(str::is_empty) {
+        bail!("{:?} {FORM}", shown());
+    }
+    let authority = url.authority().map_or("", |authority| authority.as_str());
+    if authority.contains('@') {
+        bail!(
+            "{:?} has a user in it, which nobody would be told; a token goes into ORCHESTRATOR_TOKEN",
+            shown()
+        );
+    }
+    if authority
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| bad_port(port))
+    {
+        bail!("{:?} has a port that is none", shown());
+    }
+    Ok(url)
+}
+
+/// What follows the last colon: a port, or the end of an IPv6 address.
+fn bad_port(text: &str) -> bool {
+    !text.ends_with(']') && !text.parse::<u16>().is_ok_and(|port| port != 0)
+}
+
+fn endpoint(base: &Uri, event: &str) -> Result<Uri> {
+    if let Some(query) = base.query() {
+        let query = secret::redact_query(query);
+        bail!("ORCHESTRATOR_URL has a query, ?{query}: events go to a path below it");
+    }
+    let mut parts = base.clone().into_parts();
+    let path = format!("{}{ENDPOINT}{event}", base.path().trim_end_matches('/'));
+    parts.path_and_query = Some(path.parse()?);
+    Ok(Uri::from_parts(parts)?)
+}
+
+fn bearer(token: Option<&OsStr>) -> Result<Option<HeaderValue>> {
+    let Some(token) = token.filter(|token| !token.is_empty()) else {
+        return Ok(None);
+    };
+    // The character at fault would be part of the secret, so it is not shown.
+    const RULE: &str = "is not a token: it has a character outside printable ASCII, or a space";
+    let token = token.to_str().context(RULE)?;
+    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        bail!(RULE);
+    }
+    secret::register(token);
+    let mut value = HeaderValue::from_str(&format!("Bearer {token}")).context(RULE)?;
+    value.set_sensitive(true);
+    Ok(Some(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn checked(text: &str) -> Result<String> {
+        Ok(endpoint(&url(text.into())?, "ready")?.to_string())
+    }
+
+    #[test]
+    fn the_events_path_goes_below_the_given_url() {
+        for (base, expected) in [
+            (
+                "http://localhost:8080",
+                "http://localhost:8080/v1/mediamtx/events/ready",
+            ),
+            ("https://h/", "https://h/v1/mediamtx/events/ready"),
+            ("http://h/a/b/", "http://h/a/b/v1/mediamtx/events/ready"),
+            (
+                "http://[::1]:80/a",
+                "http://[::1]:80/a/v1/mediamtx/events/ready",
+            ),
+            ("http://[::1]", "http://[::1]/v1/mediamtx/events/ready"),
+        ] {
+            assert_eq!(checked(base).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_no_url_of_a_receiver_is_refused_without_its_secrets() {
+        for text in [
+            "",
+            "localhost",
+            "localhost:8080",
+            "/x",
+            "ftp://h/",
+            "http://",
+            "http://:80/",
+            "http:///x",
+            "http://h:0/",
+            "http://h:x/",
+            "http://h:99999/",
+            "http://h:/",
+            "http://a b/",
+            "http://h/?token=hunter2",
+            "http://u:hunter2@h/",
+            "http://hunter2@h",
+            "http://u:hunter2@h:99999/",
+            "http://u:hun/ter2@h/",
+            "http://h\n/",
+            "http://ü/",
+        ] {
+            let message = format!("{:#}", checked(text).unwrap_err());
+            assert!(
+                !message.contains("ter2") && !message.contains('\n'),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_token_that_no_header_can_carry_is_refused_unseen() {
+        assert!(bearer(None).unwrap().is_none() && bearer(Some("".as_ref())).unwrap().is_none());
+        let value = bearer(Some("abc.DEF-123".as_ref())).unwrap().unwrap();
+        assert_eq!(value.to_str().unwrap(), "Bearer abc.DEF-123");
+        for token in ["hunter2\n", "hunter2 x", "hunter2é", "hunter2\u{7f}"] {
+            let message = format!("{:#}", bearer(Some(token.as_ref())).unwrap_err());
+            assert!(
+                message.contains("ASCII") && !message.contains("hunter2"),
+                "{message}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_url_and_no_token_panics(text in "\\PC*", authority in "[a-z0-9:@\\[\\]./?#%]*") {
+            let _ = checked(&text);
+            let _ = checked(&format!("http://{authority}"));
+            let _ = bearer(Some(text.as_ref()));
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! MediaMTX sends SIGINT to a hook whose stream has ended; the event of its beginning must still arrive.
+
+/// Keeps SIGINT and SIGTERM waiting until this process ends, which its deadline sees to.
+#[cfg(unix)]
+pub(crate) fn hold_back() {
+    use nix::sys::signal::{SigSet, Signal};
+
+    // Threads inherit the mask. Should it fail, the hook is as good as one without.
+    let _ = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM]).thread_block();
+}
+
+/// There are no such signals here.
+#[cfg(not(unix))]
+pub(crate) fn hold_back() {}
