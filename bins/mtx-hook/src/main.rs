@@ -1,16 +1,18 @@
 //! Posts one event of MediaMTX as JSON over HTTP, then exits.
 
 mod cli;
+mod deadline;
 mod request;
 mod send;
 mod signals;
 
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::anyhow;
 use clap::Parser;
 use log::{Level, LevelFilter};
+use mediamtx::duration;
 use mediamtx::logging::{self, Output};
 use mediamtx::timestamp::Timestamp;
 use ureq::http::StatusCode;
@@ -22,32 +24,67 @@ fn main() -> ExitCode {
     let (timestamp, start) = (Timestamp::now(), Instant::now());
     signals::hold_back();
     let cli = Cli::parse();
-    let (what, format, deadline) = (cli.what(), cli.log_format, start + cli.timeout);
-    // Health checks come every few seconds, and only their failures are news.
-    let good = cli.event.map_or(Level::Debug, |_| Level::Info);
+    let report = Report {
+        what: cli.what(),
+        // Health checks come every few seconds, and only their failures are news.
+        good: cli.event.map_or(Level::Debug, |_| Level::Info),
+        start,
+    };
+    let (format, timeout) = (cli.log_format, cli.timeout);
     let mut fields = cli.fields();
     let request = Request::new(cli, timestamp);
     fields.extend(request.iter().flat_map(Request::fields));
     logging::init(format, Output::Stderr, LevelFilter::Info, fields);
     match request {
-        Ok(request) => report(&what, good, start, send::send_within(request, deadline)),
+        Ok(request) => run(request, timeout, report),
         Err(error) => {
-            log::error!("{what} refused, nothing sent: {error:#}");
+            log::error!("{} refused, nothing sent: {error:#}", report.what);
             ExitCode::from(2)
         }
     }
 }
 
-/// The one line: MediaMTX swallows exit codes, so what is not printed nobody learns.
-fn report(what: &str, good: Level, start: Instant, answer: Result<StatusCode>) -> ExitCode {
-    let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+fn run(request: Request, timeout: Duration, report: Report) -> ExitCode {
+    let late = report.clone();
+    let last_words = move || {
+        late.failure(&anyhow!("no answer within {}", duration::format(timeout)));
+    };
+    if let Err(error) = deadline::watch(report.start, timeout, last_words) {
+        return report.failure(&anyhow!("no thread to watch the deadline: {error}"));
+    }
+    let answer = send::send(request);
+    deadline::claim();
     match answer {
-        Ok(status) if status.is_success() => {
-            log::log!(good, status = status.as_u16(), ms; "{what} delivered");
+        Ok(status) => report.answer(status),
+        Err(error) => report.failure(&error),
+    }
+}
+
+/// The one line: MediaMTX swallows exit codes, so what is not printed nobody learns.
+#[derive(Clone)]
+struct Report {
+    what: String,
+    good: Level,
+    start: Instant,
+}
+
+impl Report {
+    fn answer(&self, status: StatusCode) -> ExitCode {
+        let (what, ms) = (&self.what, self.ms());
+        if status.is_success() {
+            log::log!(self.good, status = status.as_u16(), ms; "{what} delivered");
             return ExitCode::SUCCESS;
         }
-        Ok(status) => log::error!(status = status.as_u16(), ms; "{what} failed: answered {status}"),
-        Err(error) => log::error!(ms; "{what} failed: {error:#}"),
+        log::error!(status = status.as_u16(), ms; "{what} failed: answered {status}");
+        ExitCode::FAILURE
     }
-    ExitCode::FAILURE
+
+    fn failure(&self, error: &anyhow::Error) -> ExitCode {
+        log::error!(ms = self.ms(); "{} failed: {error:#}", self.what);
+        ExitCode::FAILURE
+    }
+
+    fn ms(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
 }

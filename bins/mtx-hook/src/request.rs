@@ -3,7 +3,6 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use mediamtx::event::{ENDPOINT, Event};
@@ -19,7 +18,6 @@ use crate::cli::{Cli, Command};
 pub(crate) struct Request {
     pub(crate) url: Uri,
     pub(crate) roots: RootCerts,
-    pub(crate) timeout: Duration,
     pub(crate) content: Content,
 }
 
@@ -51,7 +49,6 @@ impl Request {
         Ok(Self {
             roots: roots(&url)?,
             url,
-            timeout: cli.timeout,
             content,
         })
     }

@@ -1,10 +1,6 @@
-//! One HTTP request within one deadline.
+//! One HTTP request.
 
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
-use std::time::Instant;
-
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use ureq::Agent;
 use ureq::http::StatusCode;
 use ureq::http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE};
@@ -12,23 +8,13 @@ use ureq::tls::TlsConfig;
 
 use crate::request::{Content, Request};
 
-/// The status of the answer, whichever it is. What follows the answer's head is not waited for.
-pub(crate) fn send_within(request: Request, deadline: Instant) -> Result<StatusCode> {
-    let timeout = request.timeout;
-    let (result, answer) = mpsc::sync_channel(1);
-    // The deadline is watched from outside: no time-out of a socket ends a name lookup that hangs,
-    // and each byte of a drip-fed answer would start one anew. The thread dies with the process.
-    thread::Builder::new()
-        .spawn(move || result.send(send(request)))
-        .context("no thread for the request")?;
-    match answer.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-        Ok(answer) => answer,
-        Err(RecvTimeoutError::Timeout) => bail!("no answer within {timeout:?}"),
-        Err(RecvTimeoutError::Disconnected) => bail!("the request ended without a result"),
-    }
-}
+/// An event's body and an answer's head are small, and pages that are not touched cost nothing.
+const BUFFER: usize = 16 * 1024;
 
-fn send(request: Request) -> Result<StatusCode> {
+/// The status of the answer, whichever it is. What follows the answer's head is not waited for.
+///
+/// Without a time limit: see [`crate::deadline`].
+pub(crate) fn send(request: Request) -> Result<StatusCode> {
     let agent = Agent::config_builder()
         .tls_config(TlsConfig::builder().root_certs(request.roots).build())
         // A redirected event would arrive as a GET, or with the token somewhere else.
@@ -37,6 +23,9 @@ fn send(request: Request) -> Result<StatusCode> {
         // The receiver is the one that was named, whatever proxy the server's environment has.
         .proxy(None)
         .user_agent(concat!("mtx-hook/", env!("CARGO_PKG_VERSION")))
+        .input_buffer_size(BUFFER)
+        .output_buffer_size(BUFFER)
+        .max_response_header_size(BUFFER)
         .build()
         .new_agent();
     let answer = match request.content {
