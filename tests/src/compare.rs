@@ -138,17 +138,37 @@ pub fn assert_decodable_order(kind: Kind, packets: &[Packet]) {
 
 /// The greatest distance in microseconds between neighbours in presentation time.
 pub fn greatest_gap(kind: Kind, packets: &[Packet]) -> i64 {
-    let mut times: Vec<i64> = packets
-        .iter()
-        .filter(|packet| packet.kind == kind)
-        .filter_map(|packet| packet.pts)
-        .collect();
-    times.sort_unstable();
+    let times = presentation_times(kind, packets);
     times
         .windows(2)
         .map(|pair| pair[1] - pair[0])
         .max()
         .unwrap_or_default()
+}
+
+/// Asserts that no frame (of 25 a second) and no packet of sound is missing.
+///
+/// # Panics
+/// When there is a hole; the message says where.
+#[track_caller]
+pub fn assert_no_gap(kind: Kind, packets: &[Packet]) {
+    let times = presentation_times(kind, packets);
+    for (index, pair) in times.windows(2).enumerate() {
+        let gap = pair[1] - pair[0];
+        assert!(
+            gap < 60_000,
+            "{kind:?}: {gap} µs between {} and {} (packet {index})",
+            pair[0],
+            pair[1]
+        );
+    }
+}
+
+fn presentation_times(kind: Kind, packets: &[Packet]) -> Vec<i64> {
+    let same = packets.iter().filter(|packet| packet.kind == kind);
+    let mut times: Vec<i64> = same.filter_map(|packet| packet.pts).collect();
+    times.sort_unstable();
+    times
 }
 
 /// The value below which a share (0 to 1) of the delays lies.

@@ -28,6 +28,7 @@ pub struct Spawned {
     name: String,
     child: Child,
     lines: Arc<Mutex<Vec<Line>>>,
+    collector: thread::JoinHandle<()>,
 }
 
 impl Spawned {
@@ -52,11 +53,12 @@ impl Spawned {
         };
         let lines = Arc::new(Mutex::new(vec![]));
         let sink = Arc::clone(&lines);
-        thread::spawn(move || collect(reader, &sink));
+        let collector = thread::spawn(move || collect(reader, &sink));
         Self {
             name: name.to_owned(),
             child,
             lines,
+            collector,
         }
     }
 
@@ -147,14 +149,20 @@ impl Spawned {
             .expect("own children can be waited for")
     }
 
-    /// Waits for the end of the process.
+    /// Waits for the end of the process and for its last words.
     ///
     /// # Panics
     /// When it has not ended within `timeout`.
     #[track_caller]
     pub fn wait(&mut self, timeout: Duration) -> ExitStatus {
         match poll(timeout, || self.try_wait()) {
-            Ok(status) => status,
+            Ok(status) => {
+                // Something below it may still hold the pipe open.
+                let _ = poll(Duration::from_secs(1), || {
+                    self.collector.is_finished().then_some(())
+                });
+                status
+            }
             Err(waited) => panic!(
                 "{} still runs after {waited:.1?}; it wrote:\n{}",
                 self.name,
