@@ -145,7 +145,7 @@ impl Worker {
         reconnect: &mut Reconnect,
     ) -> SourceError {
         for codec in session.left_out() {
-            log::warn!(codec = codec.as_str(); "track left out: RTMP or the reader does not support {codec}, or the stream has one of its kind already");
+            log::warn!(codec = codec.as_str(); "track left out: {codec} can't be passed on, or is a second track of its kind");
         }
         loop {
             match session.next(clock).await {

@@ -19,8 +19,13 @@ const SECOND: i64 = 1_000 * MILLISECOND;
 /// Corrections smaller than this are not worth a step in the time line.
 const TOLERANCE: i64 = 12 * MILLISECOND;
 
-/// When the relation of the tracks is looked at, after both have started.
-const CHECKS: [i64; 2] = [400 * MILLISECOND, SECOND];
+/// For how long the tracks are watched, from the start of both, before units are stamped; and when
+/// the relation is looked at again.
+const SETTLING: i64 = 400 * MILLISECOND;
+const SECOND_LOOK: i64 = SECOND;
+
+/// A second track that has not come by then is not waited for any longer.
+const LONELY: i64 = SECOND;
 
 /// A unit this far ahead of, or behind its arrival belongs to another time line: the source's publisher
 /// was replaced. Behind is wider, since a stalled connection delivers late what it held back.
@@ -57,21 +62,25 @@ struct Track {
 pub(crate) struct SourceClock {
     video: Track,
     audio: Track,
+    /// Whether units are stamped, rather than held.
+    settled: bool,
+    looked_again: bool,
+    first_since: Option<i64>,
     both_since: Option<i64>,
-    checks: usize,
 }
 
 impl SourceClock {
     /// The clock of the next session with the source: anchors anew, but never goes back.
     pub(crate) fn restart(&mut self) {
-        for track in [&mut self.video, &mut self.audio] {
-            *track = Track {
-                last_dts: track.last_dts,
-                ..Track::default()
-            };
-        }
-        self.both_since = None;
-        self.checks = 0;
+        let kept = |track: &Track| Track {
+            last_dts: track.last_dts,
+            ..Track::default()
+        };
+        *self = Self {
+            video: kept(&self.video),
+            audio: kept(&self.audio),
+            ..Self::default()
+        };
     }
 
     /// The server told that RTP time `rtp` of a track is its own time `server`.
@@ -83,20 +92,16 @@ impl SourceClock {
         server: i64,
     ) {
         self.track(medium).server[reference as usize] = Some(server - rtp);
-        if self.checks == CHECKS.len() {
+        if self.looked_again {
             self.align();
         }
     }
 
-    /// Presentation and decoding time of a unit that arrived at `arrival`.
-    pub(crate) fn stamp(&mut self, medium: Medium, pts: i64, dts: i64, arrival: i64) -> (i64, i64) {
-        let delay = self
-            .track(medium)
-            .offset
-            .map(|offset| arrival - (dts + offset));
-        if delay.is_some_and(|delay| !(-MAX_AHEAD..=MAX_BEHIND).contains(&delay))
-            || self.runs_back(medium, dts)
-        {
+    /// Takes note of a unit that arrived. Returns false if it belongs to another time line than those
+    /// before it.
+    pub(crate) fn observe(&mut self, medium: Medium, pts: i64, dts: i64, arrival: i64) -> bool {
+        let continues = !self.jumps(medium, dts, arrival);
+        if !continues {
             self.restart();
         }
         let track = self.track(medium);
@@ -105,10 +110,19 @@ impl SourceClock {
             .get_or_insert_with(|| anchor(dts, arrival, track.last_dts));
         track.quickest = track.quickest.min(arrival - (dts + offset));
         track.reorder = track.reorder.max(pts - dts);
-        self.check(arrival);
+        self.settle(arrival);
+        continues
+    }
 
+    /// Whether the tracks' relation is known well enough to stamp units; `alone` is a source of one track.
+    pub(crate) fn is_settled(&self, alone: bool) -> bool {
+        self.settled || alone
+    }
+
+    /// Presentation and decoding time of a unit that was observed.
+    pub(crate) fn stamp(&mut self, medium: Medium, pts: i64, dts: i64) -> (i64, i64) {
         let track = self.track(medium);
-        let offset = track.offset.unwrap_or(offset);
+        let offset = track.offset.unwrap_or(0);
         let stamped = track
             .last_dts
             .map_or(dts + offset, |last| (dts + offset).max(last + 1));
@@ -123,18 +137,31 @@ impl SourceClock {
         }
     }
 
-    fn runs_back(&mut self, medium: Medium, dts: i64) -> bool {
+    fn jumps(&mut self, medium: Medium, dts: i64, arrival: i64) -> bool {
         let track = self.track(medium);
-        matches!((track.offset, track.last_dts), (Some(offset), Some(last)) if last - (dts + offset) > MAX_BACKWARD)
+        let Some(offset) = track.offset else {
+            return false;
+        };
+        let stamp = dts + offset;
+        let runs_back = track
+            .last_dts
+            .is_some_and(|last| last - stamp > MAX_BACKWARD);
+        runs_back || !(-MAX_AHEAD..=MAX_BEHIND).contains(&(arrival - stamp))
     }
 
-    fn check(&mut self, now: i64) {
+    fn settle(&mut self, now: i64) {
+        let first = *self.first_since.get_or_insert(now);
         if self.video.offset.is_none() || self.audio.offset.is_none() {
+            self.settled |= now - first >= LONELY;
             return;
         }
-        let since = now - *self.both_since.get_or_insert(now);
-        if CHECKS.get(self.checks).is_some_and(|&at| since >= at) {
-            self.checks += 1;
+        let both = now - *self.both_since.get_or_insert(now);
+        if !self.settled && both >= SETTLING {
+            self.settled = true;
+            self.align();
+        }
+        if !self.looked_again && both >= SECOND_LOOK {
+            self.looked_again = true;
             self.align();
         }
     }
@@ -193,6 +220,17 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn play(
+        clock: &mut SourceClock,
+        medium: Medium,
+        pts: i64,
+        dts: i64,
+        arrival: i64,
+    ) -> (i64, i64) {
+        clock.observe(medium, pts, dts, arrival);
+        clock.stamp(medium, pts, dts)
+    }
+
     const FRAME: i64 = 40 * MILLISECOND;
     const AUDIO_FRAME: i64 = 20 * MILLISECOND;
 
@@ -216,7 +254,8 @@ mod tests {
                         0
                     };
                 let start_up = if moment == 0 { video_late } else { 0 };
-                let (stamped, _) = clock.stamp(
+                let (stamped, _) = play(
+                    &mut clock,
                     Medium::Video,
                     video_rtp + pts,
                     video_rtp + moment,
@@ -225,15 +264,14 @@ mod tests {
                 video = stamped - pts;
             }
             if moment % AUDIO_FRAME == 0 {
-                audio = clock
-                    .stamp(
-                        Medium::Audio,
-                        audio_rtp + moment,
-                        audio_rtp + moment,
-                        moment,
-                    )
-                    .0
-                    - moment;
+                audio = play(
+                    &mut clock,
+                    Medium::Audio,
+                    audio_rtp + moment,
+                    audio_rtp + moment,
+                    moment,
+                )
+                .0 - moment;
             }
         }
         video - audio
@@ -265,26 +303,41 @@ mod tests {
     fn a_sender_report_after_the_start_corrects() {
         let mut clock = SourceClock::default();
         for moment in (0..150).map(|tick| tick * AUDIO_FRAME) {
-            clock.stamp(Medium::Video, moment, moment, moment);
-            clock.stamp(Medium::Audio, moment, moment, moment);
+            play(&mut clock, Medium::Video, moment, moment, moment);
+            play(&mut clock, Medium::Audio, moment, moment, moment);
         }
         let now = 150 * AUDIO_FRAME;
         clock.server_time(Medium::Video, Reference::Wall, now, now + 200 * MILLISECOND);
         clock.server_time(Medium::Audio, Reference::Wall, now, now);
-        let video = clock.stamp(Medium::Video, now, now, now).0;
-        let audio = clock.stamp(Medium::Audio, now, now, now).0;
+        let video = play(&mut clock, Medium::Video, now, now, now).0;
+        let audio = play(&mut clock, Medium::Audio, now, now, now).0;
         assert_eq!(video - audio, 200 * MILLISECOND);
     }
 
     #[test]
     fn time_goes_on_over_a_new_session_and_over_a_replaced_publisher() {
         let mut clock = SourceClock::default();
-        clock.stamp(Medium::Video, 0, 0, 5 * SECOND);
+        play(&mut clock, Medium::Video, 0, 0, 5 * SECOND);
         clock.restart();
-        assert_eq!(clock.stamp(Medium::Video, 0, 0, 9 * SECOND).1, 9 * SECOND);
-        let jumped = clock.stamp(Medium::Video, 500 * SECOND, 500 * SECOND, 10 * SECOND);
+        assert_eq!(
+            play(&mut clock, Medium::Video, 0, 0, 9 * SECOND).1,
+            9 * SECOND
+        );
+        let jumped = play(
+            &mut clock,
+            Medium::Video,
+            500 * SECOND,
+            500 * SECOND,
+            10 * SECOND,
+        );
         assert_eq!(jumped.1, 10 * SECOND);
-        let back = clock.stamp(Medium::Video, 2 * SECOND, 2 * SECOND, 11 * SECOND);
+        let back = play(
+            &mut clock,
+            Medium::Video,
+            2 * SECOND,
+            2 * SECOND,
+            11 * SECOND,
+        );
         assert_eq!(back.1, 11 * SECOND);
     }
 
@@ -299,7 +352,7 @@ mod tests {
                 arrival += wait * MILLISECOND;
                 let medium = if video { Medium::Video } else { Medium::Audio };
                 let dts = arrival + jump * SECOND;
-                let (pts, stamped) = clock.stamp(medium, dts + reorder * FRAME, dts, arrival);
+                let (pts, stamped) = play(&mut clock, medium, dts + reorder * FRAME, dts, arrival);
                 prop_assert!(stamped > last[usize::from(video)]);
                 prop_assert!(pts >= stamped);
                 last[usize::from(video)] = stamped;

@@ -23,7 +23,7 @@ pub(crate) struct DecodeTimes {
     step: i64,
     /// Presentation times that no unit has got as its decoding time yet.
     waiting: BinaryHeap<Reverse<i64>>,
-    first: Option<i64>,
+    seen: usize,
     last: Option<i64>,
 }
 
@@ -36,28 +36,32 @@ impl DecodeTimes {
             recent: reorder.is_none().then(VecDeque::new),
             step: step.unwrap_or(DEFAULT_STEP).as_nanos() as i64,
             waiting: BinaryHeap::new(),
-            first: None,
+            seen: 0,
             last: None,
         }
     }
 
-    /// The decoding time of the next unit. `None` for a leading picture that is shown before the first
-    /// key frame: nothing it refers to was received.
-    pub(crate) fn next(&mut self, pts: i64) -> Option<i64> {
-        let first = *self.first.get_or_insert(pts);
-        if pts < first {
-            return None;
-        }
+    /// The decoding time of the next unit.
+    pub(crate) fn next(&mut self, pts: i64) -> i64 {
+        self.seen += 1;
         self.learn(pts);
         self.waiting.push(Reverse(pts));
+        let smallest = self.waiting.peek().map_or(pts, |Reverse(time)| *time);
         let derived = if self.waiting.len() > self.depth {
-            self.waiting.pop().map_or(pts, |Reverse(time)| time)
+            self.waiting.pop();
+            smallest
         } else {
-            first - self.step * (self.depth - self.waiting.len() + 1) as i64
+            smallest - self.step * (self.depth + 1 - self.waiting.len()) as i64
         };
         let dts = self.last.map_or(derived, |last| derived.max(last + 1));
         self.last = Some(dts);
-        Some(dts)
+        dts
+    }
+
+    /// Whether what went before no longer matters to a reader that came in the middle of a group of
+    /// pictures.
+    pub(crate) fn is_steady(&self) -> bool {
+        self.seen > 2 * self.depth
     }
 
     /// The depth is at least the number of units that came before this one and are shown after it.
@@ -82,19 +86,15 @@ mod tests {
 
     const STEP: Duration = Duration::from_nanos(10);
 
-    fn derive(reorder: Option<usize>, pts: &[i64]) -> Vec<Option<i64>> {
+    fn derive(reorder: Option<usize>, pts: &[i64]) -> Vec<i64> {
         let mut times = DecodeTimes::new(reorder, Some(STEP));
         pts.iter().map(|&pts| times.next(pts)).collect()
     }
 
-    fn some(times: &[i64]) -> Vec<Option<i64>> {
-        times.iter().copied().map(Some).collect()
-    }
-
     #[test]
     fn without_reordering_both_times_are_one() {
-        assert_eq!(derive(Some(0), &[0, 10, 20]), some(&[0, 10, 20]));
-        assert_eq!(derive(None, &[0, 10, 20]), some(&[0, 10, 20]));
+        assert_eq!(derive(Some(0), &[0, 10, 20]), [0, 10, 20]);
+        assert_eq!(derive(None, &[0, 10, 20]), [0, 10, 20]);
     }
 
     #[test]
@@ -102,7 +102,7 @@ mod tests {
         // I P B B P B B
         assert_eq!(
             derive(Some(1), &[0, 30, 10, 20, 60, 40, 50]),
-            some(&[-10, 0, 10, 20, 30, 40, 50])
+            [-10, 0, 10, 20, 30, 40, 50]
         );
     }
 
@@ -111,22 +111,27 @@ mod tests {
         // I P B(ref) B B
         assert_eq!(
             derive(Some(2), &[0, 40, 20, 10, 30, 80]),
-            some(&[-20, -10, 0, 10, 20, 30])
+            [-20, -10, 0, 10, 20, 30]
         );
     }
 
     #[test]
     fn a_depth_that_is_not_told_is_learned() {
         let times = derive(None, &[0, 30, 10, 20, 60, 40, 50, 90, 70, 80]);
-        assert_eq!(times[7..], some(&[60, 70, 80])[..], "{times:?}");
+        assert_eq!(times[7..], [60, 70, 80], "{times:?}");
     }
 
     #[test]
-    fn leading_pictures_of_the_first_key_frame_are_dropped() {
-        assert_eq!(
-            derive(Some(1), &[100, 80, 90, 130]),
-            [Some(90), None, None, Some(100)]
-        );
+    fn a_reader_that_comes_in_the_middle_ends_up_with_the_same_times() {
+        let pts = [0, 30, 10, 20, 60, 40, 50, 90, 70, 80, 120, 100, 110];
+        let whole = derive(Some(1), &pts);
+        for from in 1..6 {
+            assert_eq!(
+                derive(Some(1), &pts[from..])[4..],
+                whole[from + 4..],
+                "from {from}"
+            );
+        }
     }
 
     proptest! {
@@ -144,7 +149,7 @@ mod tests {
                 pts.extend((1..size).map(|frame| (shown + frame) * 10));
                 shown += size;
             }
-            let times: Vec<i64> = derive(Some(depth), &pts).into_iter().flatten().collect();
+            let times = derive(Some(depth), &pts);
             prop_assert_eq!(times.len(), pts.len());
             prop_assert!(times.windows(2).all(|pair| pair[0] < pair[1]), "{:?}", times);
             prop_assert!(times.iter().zip(&pts).all(|(dts, pts)| dts <= pts), "{:?} {:?}", times, pts);
@@ -152,7 +157,7 @@ mod tests {
 
         #[test]
         fn any_times_are_taken(reorder: Option<u8>, pts in prop::collection::vec(-1_000_000i64..1_000_000, 0..60)) {
-            let times: Vec<i64> = derive(reorder.map(usize::from), &pts).into_iter().flatten().collect();
+            let times = derive(reorder.map(usize::from), &pts);
             prop_assert!(times.windows(2).all(|pair| pair[0] < pair[1]));
         }
     }

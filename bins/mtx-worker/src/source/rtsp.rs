@@ -57,10 +57,21 @@ pub(crate) struct Session {
     tracks: Option<Arc<Tracks>>,
     decode_times: Option<DecodeTimes>,
     started: [bool; 2],
-    seen_key: bool,
+    /// Where decoding can start. Leading pictures, which are shown before it, can't be decoded either.
+    first_key: Option<i64>,
     epoch: Instant,
+    /// Units that are not stamped yet, because the clock has not settled.
+    held: Vec<Unstamped>,
     waiting: VecDeque<Item>,
     left_out: Vec<String>,
+}
+
+/// A unit in the source's own times.
+struct Unstamped {
+    unit: AccessUnit,
+    rtp_pts: i64,
+    rtp_dts: i64,
+    decodable: bool,
 }
 
 impl RtspSource {
@@ -175,8 +186,9 @@ impl Session {
             tracks: None,
             decode_times: None,
             started: [false; 2],
-            seen_key: false,
+            first_key: None,
             epoch,
+            held: Vec::new(),
             waiting: VecDeque::new(),
             left_out,
         };
@@ -222,7 +234,7 @@ impl Session {
     async fn next_media(&mut self, clock: &mut SourceClock) -> Result<Item, SourceError> {
         let mut bad = 0;
         loop {
-            let unit = match self.demuxed.next().await {
+            match self.demuxed.next().await {
                 None => return Err(SourceError::Closed),
                 Some(Err(error)) if bad >= MAX_BAD_PACKETS || error.status_code().is_some() => {
                     return Err(SourceError::of(&error));
@@ -236,16 +248,10 @@ impl Session {
                 }
                 Some(Ok(CodecItem::VideoFrame(frame))) => self.video(frame, clock),
                 Some(Ok(CodecItem::AudioFrame(frame))) => self.audio(&frame, clock),
-                Some(Ok(CodecItem::Rtcp(packet))) => {
-                    self.sender_report(&packet, clock);
-                    None
-                }
-                Some(Ok(_)) => None,
-            };
-            bad = 0;
-            if let Some(unit) = unit {
-                self.waiting.push_back(Item::Unit(unit));
+                Some(Ok(CodecItem::Rtcp(packet))) => self.sender_report(&packet, clock),
+                Some(Ok(_)) => {}
             }
+            bad = 0;
             if let Some(item) = self.waiting.pop_front() {
                 return Ok(item);
             }
@@ -275,46 +281,93 @@ impl Session {
         self.waiting.push_back(Item::Tracks(tracks));
     }
 
-    fn video(&mut self, frame: VideoFrame, clock: &mut SourceClock) -> Option<AccessUnit> {
+    fn video(&mut self, frame: VideoFrame, clock: &mut SourceClock) {
         if frame.has_new_parameters() || self.tracks.is_none() {
             self.describe_tracks();
         }
-        let key = frame.is_random_access_point();
-        self.seen_key |= key;
-        let rtp = nanoseconds(frame.timestamp());
         self.first(Medium::Video, frame.timestamp(), clock);
-        if !self.seen_key || self.tracks.is_none() {
-            return None;
+        let Some(times) = &mut self.decode_times else {
+            return;
+        };
+        let rtp_pts = nanoseconds(frame.timestamp());
+        let rtp_dts = times.next(rtp_pts);
+        let steady = times.is_steady();
+        let key = frame.is_random_access_point();
+        if key && self.first_key.is_none() {
+            self.first_key = Some(rtp_pts);
         }
-        let rtp_dts = self.decode_times.as_mut()?.next(rtp)?;
-        let arrival = self.since_epoch(frame.start_ctx().received());
-        let (pts, dts) = clock.stamp(Medium::Video, rtp, rtp_dts, arrival);
+        let decodable = self.first_key.is_some_and(|first| rtp_pts >= first);
+        // What can't be decoded still tells how the tracks stand to each other.
+        if !decodable && !steady {
+            return;
+        }
+        let began = self.since_epoch(frame.start_ctx().received());
         let arrival = self.since_epoch(frame.end_ctx().received());
-        Some(AccessUnit {
+        let data = Bytes::from(frame.into_data());
+        let unit = AccessUnit {
             medium: Medium::Video,
-            pts,
-            dts,
+            pts: 0,
+            dts: 0,
             key,
-            data: frame.into_data().into(),
+            data,
             arrival,
-        })
+        };
+        self.stamp(
+            Unstamped {
+                unit,
+                rtp_pts,
+                rtp_dts,
+                decodable,
+            },
+            began,
+            clock,
+        );
     }
 
-    fn audio(&mut self, frame: &AudioFrame, clock: &mut SourceClock) -> Option<AccessUnit> {
-        let rtp = nanoseconds(frame.timestamp());
+    fn audio(&mut self, frame: &AudioFrame, clock: &mut SourceClock) {
         self.first(Medium::Audio, frame.timestamp(), clock);
-        self.tracks.as_ref()?;
+        if self.tracks.is_none() {
+            return;
+        }
+        let rtp = nanoseconds(frame.timestamp());
         let arrival = self.since_epoch(frame.ctx().received());
-        let (pts, dts) = clock.stamp(Medium::Audio, rtp, rtp, arrival);
         let data = Bytes::copy_from_slice(frame.data());
-        Some(AccessUnit {
+        let unit = AccessUnit {
             medium: Medium::Audio,
-            pts,
-            dts,
+            pts: 0,
+            dts: 0,
             key: true,
             data,
             arrival,
-        })
+        };
+        self.stamp(
+            Unstamped {
+                unit,
+                rtp_pts: rtp,
+                rtp_dts: rtp,
+                decodable: true,
+            },
+            arrival,
+            clock,
+        );
+    }
+
+    /// Stamps a unit, and those that were held for the clock to settle.
+    fn stamp(&mut self, next: Unstamped, began: i64, clock: &mut SourceClock) {
+        if !clock.observe(next.unit.medium, next.rtp_pts, next.rtp_dts, began) {
+            self.held.clear();
+        }
+        if next.decodable {
+            self.held.push(next);
+        }
+        let alone = self.chosen.indices().count() == 1;
+        if clock.is_settled(alone) {
+            self.waiting.extend(self.held.drain(..).map(|held| {
+                let mut unit = held.unit;
+                (unit.pts, unit.dts) = clock.stamp(unit.medium, held.rtp_pts, held.rtp_dts);
+                Item::Unit(unit)
+            }));
+        }
     }
 
     /// Takes the relation of the tracks from `RTP-Info`, which shows in the first time stamp: without

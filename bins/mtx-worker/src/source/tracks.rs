@@ -59,15 +59,24 @@ impl Chosen {
     }
 }
 
-/// Codec and rate, for the log: `video/av1`, `audio/pcmu at 16000 Hz`.
+/// The codec of a stream, as MediaMTX names it.
 fn name(stream: &Stream) -> String {
-    let (media, encoding) = (stream.media(), stream.encoding_name());
-    match encoding {
-        "pcma" | "pcmu" if stream.clock_rate_hz() != G711_RATE => {
-            format!("{media}/{encoding} at {} Hz", stream.clock_rate_hz())
-        }
-        _ => format!("{media}/{encoding}"),
-    }
+    let name = match stream.encoding_name() {
+        "h264" => "H264",
+        "h265" => "H265",
+        "av1" => "AV1",
+        "vp8" => "VP8",
+        "vp9" => "VP9",
+        "jpeg" => "M-JPEG",
+        "mpeg4-generic" => "MPEG-4 Audio",
+        "opus" => "Opus",
+        "mpa" => "MPEG-1/2 Audio",
+        "ac3" => "AC-3",
+        "l16" => "LPCM",
+        "pcma" | "pcmu" => return format!("G711 at {} Hz", stream.clock_rate_hz()),
+        other => return format!("{}/{other}", stream.media()),
+    };
+    name.to_owned()
 }
 
 fn medium(stream: &Stream) -> Option<Medium> {
