@@ -237,6 +237,37 @@ fn the_deadline_is_two_seconds_and_can_be_set_by_environment() {
     fails(1, &["no answer within 100ms"], command);
 }
 
+/// Runs a command where the only name server takes every question and answers none: in a network of its own, with
+/// the loopback interface up.
+#[cfg(target_os = "linux")]
+const BEHIND_A_SILENT_NAME_SERVER: &str = r#"
+import fcntl, socket, struct, subprocess, sys
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+SIOCSIFFLAGS, IFF_UP = 0x8914, 1
+fcntl.ioctl(server, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
+server.bind(("127.0.0.1", 53))
+subprocess.run(["mount", "--bind", sys.argv[1], "/etc/resolv.conf"], check=True)
+sys.exit(subprocess.run(sys.argv[2:]).returncode)
+"#;
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_name_lookup_that_hangs_fails_at_the_deadline() {
+    let folder = tempfile::tempdir().expect("a temp folder");
+    let resolver = folder.path().join("resolv.conf");
+    std::fs::write(&resolver, "nameserver 127.0.0.1\n").expect("a writable folder");
+    let mut command = Command::new("unshare");
+    command.args(["--map-root-user", "--mount", "--net", "python3", "-c"]);
+    command.arg(BEHIND_A_SILENT_NAME_SERVER).arg(&resolver);
+    command
+        .arg(suite_binary("mtx-hook"))
+        .args(["ready", "--timeout", "1s"]);
+    command
+        .envs(ENVIRONMENT)
+        .env("ORCHESTRATOR_URL", "http://orchestrator.example");
+    fails(1, &["orchestrator.example", "no answer within 1s"], command);
+}
+
 #[test]
 fn a_body_without_end_does_not_matter() {
     let receiver = Receiver::start(Answer::EndlessBody);
