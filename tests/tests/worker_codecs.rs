@@ -32,7 +32,7 @@ fn passes(clip: Clip, tracks: &[&str]) {
         clip.audio.map(|_| Kind::Audio),
     ];
     for kind in kinds.into_iter().flatten() {
-        assert_constant_shift(&assert_identical(kind, &before, &after, 15), ROUNDING);
+        assert_constant_shift(&assert_identical(kind, &before, &after, 30), ROUNDING);
     }
 }
 

@@ -64,7 +64,7 @@ fn wait_retry(worker: &Worker, mark: usize, within: Duration) -> Event {
 fn worker_retries_three_times_and_ends_well_when_the_publisher_is_gone() {
     let mut stack = Stack::start();
     let mut worker = Worker::start(&stack.input(), &stack.output());
-    stack.wait_out();
+    worker.wait_state("streaming", SOON);
     let since = Instant::now();
     stack.unpublish();
     wait_retry(&worker, 0, Duration::from_secs(5));
