@@ -14,7 +14,7 @@ RTSP_PORT from the hook's environment, and publishes live/<streamId>/out to the 
 Environment, besides what the options name:
   RTSP_USERNAME, RTSP_PASSWORD  login at the input, when its URL has none
   RTMP_STREAM_KEY               put behind the path of --output; keeps the key out of process lists
-  SSL_CERT_FILE                 further trusted certificates (PEM) for rtmps://
+  SSL_CERT_FILE                 certificates (PEM) to trust for rtmps:// instead of the built-in ones
 
 Exit codes:
   0  the source ended, or the worker was told to end (SIGINT, SIGTERM)

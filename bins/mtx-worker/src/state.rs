@@ -89,6 +89,15 @@ impl Status {
         }
     }
 
+    /// Whether a connection was lost and waits to be tried again.
+    pub(crate) fn is_waiting(&self, side: Side) -> bool {
+        let link = match side {
+            Side::Source => &self.source,
+            Side::Sink => &self.sink,
+        };
+        link.get() == Link::Waiting
+    }
+
     pub(crate) fn state(&self) -> State {
         State::of(self.source.get(), self.sink.get())
     }

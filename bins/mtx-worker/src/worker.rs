@@ -175,10 +175,19 @@ impl Worker {
         }
         loop {
             let error = self.publish(sink, &mut closing, &mut reconnect).await?;
-            self.status.set(Side::Sink, Link::Waiting);
             if error.is_taken() {
                 return Some(error);
             }
+            if self.status.is_waiting(Side::Source) {
+                // Without media a server may well close; that is no failure of the output.
+                log::info!(reason:% = error; "output closed while the input is away, opened again with the next media");
+                self.queue.restart();
+                tokio::select! {
+                    () = self.queue.has_media() => continue,
+                    () = told(&mut closing) => return None,
+                }
+            }
+            self.status.set(Side::Sink, Link::Waiting);
             let Some(delay) = reconnect.lost(&error.to_string()) else {
                 return Some(error);
             };

@@ -85,6 +85,13 @@ impl Queue {
         }
     }
 
+    /// Waits until there is media.
+    pub(crate) async fn has_media(&self) {
+        while self.inner.borrow().bytes == 0 {
+            self.filled.notified().await;
+        }
+    }
+
     /// Gives back tracks that were popped, to be the next item again.
     pub(crate) fn put_back(&self, tracks: Arc<Tracks>) {
         self.inner

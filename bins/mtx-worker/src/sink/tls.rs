@@ -1,9 +1,10 @@
 //! TLS for `rtmps://`, with certificate checks.
 
+use std::ffi::OsStr;
 use std::io;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -11,25 +12,20 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// Names a file of further trusted certificates, as OpenSSL and curl do.
-const EXTRA_ROOTS: &str = "SSL_CERT_FILE";
+/// Names a file of certificates to trust instead of the built-in ones, as for OpenSSL and curl.
+const ROOTS_FILE: &str = "SSL_CERT_FILE";
 
-/// Trusts Mozilla's root certificates, which are built in, and those of `SSL_CERT_FILE`.
+/// Trusts Mozilla's root certificates, which are built in, or those of `SSL_CERT_FILE`.
 pub(super) fn connector() -> Result<TlsConnector> {
-    let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    if let Some(file) = std::env::var_os(EXTRA_ROOTS) {
-        let reading = || {
+    let roots = match std::env::var_os(ROOTS_FILE) {
+        None => RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+        Some(file) => read_roots(&file).with_context(|| {
             format!(
-                "can't read certificates from {EXTRA_ROOTS}={}",
+                "can't read certificates from {ROOTS_FILE}={}",
                 file.to_string_lossy()
             )
-        };
-        for certificate in CertificateDer::pem_file_iter(&file).with_context(reading)? {
-            roots
-                .add(certificate.with_context(reading)?)
-                .with_context(reading)?;
-        }
-    }
+        })?,
+    };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -37,6 +33,15 @@ pub(super) fn connector() -> Result<TlsConnector> {
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(TlsConnector::from(Arc::new(config)))
+}
+
+fn read_roots(file: &OsStr) -> Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(file)? {
+        roots.add(certificate?)?;
+    }
+    ensure!(!roots.is_empty(), "there is none in it");
+    Ok(roots)
 }
 
 /// Wraps a connection to `host`.

@@ -16,8 +16,13 @@ use crate::media::Medium;
 const MILLISECOND: i64 = 1_000_000;
 const SECOND: i64 = 1_000 * MILLISECOND;
 
-/// Corrections smaller than this are not worth a step in the time line.
-const TOLERANCE: i64 = 12 * MILLISECOND;
+/// What the tracks may be apart before a running output is corrected, and by how much a unit then moves:
+/// a step would be a hole.
+const TOLERANCE: i64 = 20 * MILLISECOND;
+const SLEW: i64 = MILLISECOND;
+
+/// A server that puts the tracks further apart than they arrive is not believed.
+const IMPLAUSIBLE: i64 = 2 * SECOND;
 
 /// For how long the tracks are watched, from the start of both, before units are stamped; and when
 /// the relation is looked at again.
@@ -55,6 +60,15 @@ struct Track {
     /// Largest distance of presentation and decoding.
     reorder: i64,
     last_dts: Option<i64>,
+    /// A correction that units still have to take over.
+    pending: i64,
+}
+
+impl Track {
+    fn move_forward(&mut self, by: i64) {
+        self.offset = self.offset.map(|offset| offset + by);
+        self.quickest -= by;
+    }
 }
 
 /// Maps RTP times, in nanoseconds, onto the worker's clock.
@@ -122,6 +136,9 @@ impl SourceClock {
     /// Presentation and decoding time of a unit that was observed.
     pub(crate) fn stamp(&mut self, medium: Medium, pts: i64, dts: i64) -> (i64, i64) {
         let track = self.track(medium);
+        let step = track.pending.min(SLEW);
+        track.pending -= step;
+        track.move_forward(step);
         let offset = track.offset.unwrap_or(0);
         let stamped = track
             .last_dts
@@ -157,8 +174,8 @@ impl SourceClock {
         }
         let both = now - *self.both_since.get_or_insert(now);
         if !self.settled && both >= SETTLING {
-            self.settled = true;
             self.align();
+            self.settled = true;
         }
         if !self.looked_again && both >= SECOND_LOOK {
             self.looked_again = true;
@@ -166,36 +183,36 @@ impl SourceClock {
         }
     }
 
-    /// Moves one track forward, so that both stand to each other as they should.
+    /// Moves one track forward, so that both stand to each other as they should: at once before the
+    /// first unit is stamped, gently afterwards.
     fn align(&mut self) {
         let (Some(video), Some(audio)) = (self.video.offset, self.audio.offset) else {
             return;
         };
         let by_arrival = (video + self.video.quickest) - (audio + self.audio.quickest);
-        let wanted = match self.by_server() {
-            Some(stamped_at_presentation) => {
-                let stamped_at_arrival = stamped_at_presentation + self.video.reorder;
-                if (stamped_at_arrival - by_arrival).abs()
-                    < (stamped_at_presentation - by_arrival).abs()
-                {
-                    stamped_at_arrival
-                } else {
-                    stamped_at_presentation
-                }
-            }
-            None => by_arrival,
-        };
+        let distance = |relation: i64| (relation - by_arrival).abs();
+        let stamped_at_presentation = self
+            .by_server()
+            .filter(|&relation| distance(relation) < IMPLAUSIBLE);
+        let stamped_at_arrival =
+            stamped_at_presentation.map(|relation| relation + self.video.reorder);
+        let told = [stamped_at_presentation, stamped_at_arrival]
+            .into_iter()
+            .flatten();
+        let wanted = told
+            .min_by_key(|&relation| distance(relation))
+            .unwrap_or(by_arrival);
         let error = wanted - (video - audio);
-        if error.abs() <= TOLERANCE {
-            return;
-        }
         let late = if error > 0 {
             &mut self.video
         } else {
             &mut self.audio
         };
-        late.offset = late.offset.map(|offset| offset + error.abs());
-        late.quickest -= error.abs();
+        if !self.settled {
+            late.move_forward(error.abs());
+        } else if error.abs() > TOLERANCE {
+            late.pending = error.abs();
+        }
     }
 
     /// How far the video's offset is from the audio's, if the server is right.
@@ -309,9 +326,14 @@ mod tests {
         let now = 150 * AUDIO_FRAME;
         clock.server_time(Medium::Video, Reference::Wall, now, now + 200 * MILLISECOND);
         clock.server_time(Medium::Audio, Reference::Wall, now, now);
-        let video = play(&mut clock, Medium::Video, now, now, now).0;
-        let audio = play(&mut clock, Medium::Audio, now, now, now).0;
-        assert_eq!(video - audio, 200 * MILLISECOND);
+        let mut apart = 0;
+        for moment in (150..400).map(|tick| tick * AUDIO_FRAME) {
+            let before = apart;
+            let video = play(&mut clock, Medium::Video, moment, moment, moment).0;
+            apart = video - play(&mut clock, Medium::Audio, moment, moment, moment).0;
+            assert!(apart - before <= SLEW, "no step");
+        }
+        assert_eq!(apart, 200 * MILLISECOND);
     }
 
     #[test]

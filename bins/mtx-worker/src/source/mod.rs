@@ -3,12 +3,15 @@
 mod clock;
 mod dts;
 mod error;
+mod nal;
 mod rtsp;
+mod session;
 mod sps;
 mod tracks;
 mod url;
 
 pub(crate) use clock::SourceClock;
 pub(crate) use error::SourceError;
-pub(crate) use rtsp::{RtspSource, Session};
+pub(crate) use rtsp::RtspSource;
+pub(crate) use session::Session;
 pub(crate) use url::{RtspUrl, Transport};
