@@ -83,55 +83,32 @@ fn run(cargo: &mut Command) {
 pub fn mediamtx() -> PathBuf {
     static FOUND: LazyLock<PathBuf> = LazyLock::new(|| match env::var_os("MEDIAMTX_BIN") {
         Some(path) => path.into(),
-        None => ask_script(),
+        None => line_from(&repository().join("scripts/mediamtx")),
     });
     FOUND.clone()
 }
 
-fn ask_script() -> PathBuf {
-    let script = repository().join("scripts/mediamtx");
-    if !script.exists() {
-        let cache = env::var("XDG_CACHE_HOME")
-            .unwrap_or_else(|_| env::var("HOME").expect("HOME") + "/.cache");
-        return PathBuf::from(cache).join("mtx-suite/mediamtx/v1.19.3/mediamtx");
-    }
-    let output = Command::new(&script)
+/// What one of the repository's scripts prints.
+fn line_from(script: &Path) -> PathBuf {
+    let output = Command::new(script)
         .output()
-        .expect("scripts/mediamtx is executable");
+        .expect("the script is executable");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.success(),
-        "scripts/mediamtx found no server: {said}"
+        "{} failed: {said}",
+        script.display()
     );
     PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
 }
 
-/// Like [`suite_binary`], but certain to be statically linked, as it is delivered.
+/// A binary of the suite as it is delivered: what `make build` makes, statically linked.
 ///
 /// # Panics
 /// When it does not build.
 #[track_caller]
-pub fn static_binary(name: &str) -> PathBuf {
-    let ready = suite_binary(name);
-    if is_static(&ready) {
-        return ready;
-    }
-    let target = format!("{}-unknown-linux-gnu", env::consts::ARCH);
-    let folder = target_folder().join("static");
-    let mut cargo = cargo(name);
-    // Only with an explicit target do these flags spare procedural macros, which can't be static.
-    cargo
-        .env("RUSTFLAGS", "-C target-feature=+crt-static")
-        .args(["--target", &target]);
-    run(cargo.arg("--target-dir").arg(&folder));
-    let built = folder.join(target).join("debug").join(name);
-    assert!(is_static(&built), "{} is not static", built.display());
-    built
-}
-
-/// A static binary names no interpreter; one that is not names the path of its loader.
-fn is_static(binary: &Path) -> bool {
-    let bytes = std::fs::read(binary).expect("the binary is readable");
-    let loader = b"/ld-linux";
-    !bytes.windows(loader.len()).any(|window| window == loader)
+pub fn delivered_binary(name: &str) -> PathBuf {
+    static FOLDER: LazyLock<PathBuf> =
+        LazyLock::new(|| line_from(&repository().join("scripts/build")));
+    FOLDER.join(name)
 }
