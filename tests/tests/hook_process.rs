@@ -1,5 +1,6 @@
 //! mtx-hook as a process: what it sends, what it prints, how it exits.
 
+use std::env;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Output};
@@ -51,6 +52,8 @@ const EVENTS: [&str; 13] = [
 fn hook(arguments: &[&str], orchestrator: &str) -> Command {
     let mut command = Command::new(suite_binary("mtx-hook"));
     command.args(arguments).env_clear().envs(ENVIRONMENT);
+    // Without it, what this process executes does not count as covered.
+    command.envs(env::var_os("LLVM_PROFILE_FILE").map(|file| ("LLVM_PROFILE_FILE", file)));
     command.env("ORCHESTRATOR_URL", orchestrator);
     command
 }

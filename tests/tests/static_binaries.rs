@@ -1,29 +1,15 @@
 //! The binaries as they are handed out, in a root folder with nothing else: what MediaMTX's container image is.
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::sync::LazyLock;
 
 use nix::unistd::geteuid;
-use suite_tests::binaries::repository;
+use suite_tests::binaries::delivered_binary;
 use suite_tests::environment::text;
 use suite_tests::web::Web;
 use tempfile::TempDir;
 
 const BINARIES: [&str; 2] = ["mtx-hook", "mtx-worker"];
-
-/// Where `make build` has put them.
-fn built() -> PathBuf {
-    static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
-        let output = Command::new(repository().join("scripts/build"))
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", text(&output));
-        String::from_utf8_lossy(&output.stdout).trim().into()
-    });
-    FOLDER.clone()
-}
 
 /// An empty root with one binary, and the file that name lookup reads.
 struct Root {
@@ -34,7 +20,7 @@ struct Root {
 impl Root {
     fn with(binary: &'static str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        fs::copy(built().join(binary), folder.path().join(binary)).unwrap();
+        fs::copy(delivered_binary(binary), folder.path().join(binary)).unwrap();
         fs::create_dir(folder.path().join("etc")).unwrap();
         fs::write(folder.path().join("etc/hosts"), "127.0.0.1 localhost\n").unwrap();
         Self { folder, binary }
