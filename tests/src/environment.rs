@@ -21,15 +21,13 @@ impl Environment {
         let folder = tempfile::tempdir().expect("a temp folder");
         let worker = suite_binary("mtx-worker");
         let binaries = worker.parent().expect("a binary lies in a folder");
+        let state = folder.path().to_owned();
         let mut environment = Self {
             variables: vec![],
             folder,
         };
         environment.set("STACK_MODE", "processes");
-        environment.set(
-            "STACK_DIR",
-            &environment.folder.path().to_string_lossy().into_owned(),
-        );
+        environment.set("STACK_DIR", &state.to_string_lossy());
         environment.set("MTX_BIN_DIR", &binaries.to_string_lossy());
         environment.set("MEDIAMTX_BIN", &mediamtx().to_string_lossy());
         for name in ["RTMP", "RTSP", "API", "METRICS", "PLAYBACK"] {
