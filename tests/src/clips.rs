@@ -9,7 +9,6 @@ use std::sync::Mutex;
 
 use crate::processes::Spawned;
 
-const SIZE: &str = "320x180";
 const RATE: u32 = 25;
 
 /// Codec of a clip's picture.
@@ -45,6 +44,8 @@ pub struct Clip {
     pub audio: Option<Audio>,
     /// Its length; a publisher repeats it.
     pub seconds: u32,
+    size: &'static str,
+    kilobits: u32,
 }
 
 impl Clip {
@@ -54,6 +55,18 @@ impl Clip {
             video: video.into(),
             audio: audio.into(),
             seconds: 40,
+            size: "320x180",
+            kilobits: 300,
+        }
+    }
+
+    /// The same as large as people publish: 720p at 2 Mbit a second.
+    #[must_use]
+    pub fn in_720p(self) -> Self {
+        Self {
+            size: "1280x720",
+            kilobits: 2000,
+            ..self
         }
     }
 
@@ -97,32 +110,29 @@ impl Clip {
     }
 
     fn encoder_arguments(&self) -> Vec<String> {
+        let Self { size, kilobits, .. } = self;
         let mut line = String::new();
         if self.video.is_some() {
-            line += &format!("-f lavfi -i testsrc2=size={SIZE}:rate={RATE},noise=alls=8:allf=t ");
+            line += &format!("-f lavfi -i testsrc2=size={size}:rate={RATE},noise=alls=8:allf=t ");
         }
         if self.audio.is_some() {
             line += "-f lavfi -i anoisesrc=amplitude=0.1:color=pink:seed=1:sample_rate=48000 ";
         }
         line += match self.video {
             None => "-vn ",
-            Some(Video::H264) => {
-                "-c:v libx264 -preset veryfast -bf 0 -g 25 -sc_threshold 0 -b:v 300k "
-            }
+            Some(Video::H264) => "-c:v libx264 -preset veryfast -bf 0 -g 25 -sc_threshold 0 ",
             Some(Video::H264BFrames) => {
-                "-c:v libx264 -preset veryfast -bf 2 -b_strategy 0 -g 25 -sc_threshold 0 -b:v 300k "
+                "-c:v libx264 -preset veryfast -bf 2 -b_strategy 0 -g 25 -sc_threshold 0 "
             }
             Some(Video::H265) => {
-                "-c:v libx265 -preset ultrafast -x265-params log-level=error:keyint=25:bframes=2:b-adapt=0:open-gop=0 -b:v 300k -tag:v hvc1 "
+                "-c:v libx265 -preset ultrafast -x265-params log-level=error:keyint=25:bframes=2:b-adapt=0:open-gop=0 -tag:v hvc1 "
             }
-            Some(Video::Vp9) => "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 25 -b:v 300k ",
-            Some(Video::Av1) => "-c:v libsvtav1 -preset 12 -g 25 -b:v 300k ",
+            Some(Video::Vp9) => "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 25 ",
+            Some(Video::Av1) => "-c:v libsvtav1 -preset 12 -g 25 ",
         };
-        line += if self.video.is_some() {
-            "-pix_fmt yuv420p "
-        } else {
-            ""
-        };
+        if self.video.is_some() {
+            line += &format!("-b:v {kilobits}k -pix_fmt yuv420p ");
+        }
         line += match self.audio {
             None => "-an ",
             Some(Audio::Aac) => "-c:a aac -b:a 64k -ac 2 ",

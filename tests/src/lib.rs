@@ -15,6 +15,7 @@ pub mod ports;
 pub mod processes;
 pub mod procfs;
 pub mod proxy;
+pub mod readme;
 pub mod receiver;
 pub mod stack;
 pub mod waiting;

@@ -294,11 +294,21 @@ impl MediaMtx {
         .expect("metrics answer")
     }
 
+    /// All paths that the server knows; none if it does not answer.
+    pub fn paths(&self) -> Vec<PathState> {
+        let list = self.get("/v3/paths/list?itemsPerPage=1000");
+        let items = list.ok().and_then(|list| list["items"].as_array().cloned());
+        items
+            .unwrap_or_default()
+            .into_iter()
+            .map(PathState)
+            .collect()
+    }
+
     /// State of a path, or `None` if the server does not know it.
     pub fn path(&self, name: &str) -> Option<PathState> {
-        self.get(&format!("/v3/paths/get/{name}"))
-            .ok()
-            .map(PathState)
+        // Asked for a single path too early, the server writes an error into its log.
+        self.paths().into_iter().find(|path| path.name() == name)
     }
 
     /// Whether a stream is available on a path.
@@ -377,6 +387,11 @@ fn launch(folder: &Path, environment: &[(String, String)]) -> Spawned {
 pub struct PathState(pub Value);
 
 impl PathState {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.0["name"].as_str().unwrap_or_default()
+    }
+
     /// Whether a stream is available.
     pub fn ready(&self) -> bool {
         self.0["ready"].as_bool().unwrap_or_default()

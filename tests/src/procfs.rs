@@ -1,10 +1,11 @@
-//! What Linux' `/proc` tells of a process.
+//! What Linux tells of a process.
 
 use std::collections::HashMap;
 use std::fs;
 use std::time::Duration;
 
-use nix::unistd::{SysconfVar, sysconf};
+use nix::time::ClockId;
+use nix::unistd::Pid;
 
 /// Peak resident memory in KiB (`VmHWM`), or `None` when the process is gone.
 pub fn peak_memory_kib(pid: u32) -> Option<u64> {
@@ -15,12 +16,11 @@ pub fn peak_memory_kib(pid: u32) -> Option<u64> {
     line.trim().trim_end_matches(" kB").parse().ok()
 }
 
-/// User and system CPU time spent so far, or `None` when the process is gone.
+/// User and system CPU time spent so far, or `None` when the process is gone. Its own clock is exact, where
+/// `/proc` counts in hundredths of a second.
 pub fn cpu_time(pid: u32) -> Option<Duration> {
-    let fields = stat_fields(pid)?;
-    let ticks: u64 = fields[11].parse::<u64>().ok()? + fields[12].parse::<u64>().ok()?;
-    let per_second = sysconf(SysconfVar::CLK_TCK).ok()??;
-    Some(Duration::from_secs(ticks) / u32::try_from(per_second).ok()?)
+    let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(i32::try_from(pid).ok()?)).ok()?;
+    clock.now().ok().map(Duration::from)
 }
 
 /// The command line, its arguments joined by spaces, or `None` when the process is gone.
