@@ -16,6 +16,17 @@ pub enum DurationError {
     /// Above [`MAX`].
     #[error("{0:?} is too long: a duration ends at 24h")]
     TooLong(String),
+    /// Zero where something has to take time.
+    #[error("zero is too short here")]
+    Zero,
+}
+
+/// Like [`parse`], for a deadline or an interval, which can't be zero.
+pub fn parse_positive(text: &str) -> Result<Duration, DurationError> {
+    match parse(text)? {
+        Duration::ZERO => Err(DurationError::Zero),
+        duration => Ok(duration),
+    }
 }
 
 /// Parses a whole number and a unit: `ms`, `s`, `m` or `h`.
@@ -61,6 +72,12 @@ fn excerpt(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_to_take_time_is_not_zero() {
+        assert_eq!(parse_positive("0s"), Err(DurationError::Zero));
+        assert_eq!(parse_positive("1ms"), Ok(Duration::from_millis(1)));
+    }
 
     #[test]
     fn units_are_read() {

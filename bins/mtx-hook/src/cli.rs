@@ -68,7 +68,7 @@ pub(crate) struct Cli {
 
     /// The deadline for everything, name lookup and answer included
     #[arg(long, env = "MTX_HOOK_TIMEOUT", value_name = "TIME", global = true)]
-    #[arg(default_value = "2s", value_parser = timeout)]
+    #[arg(default_value = "2s", value_parser = mediamtx::duration::parse_positive)]
     pub(crate) timeout: Duration,
 
     /// How to log, on stderr: text or json
@@ -105,14 +105,6 @@ impl Cli {
 fn event_parser() -> impl clap::builder::TypedValueParser<Value = EventName> {
     use clap::builder::TypedValueParser;
     PossibleValuesParser::new(EventName::ALL.map(EventName::as_str)).try_map(|name| name.parse())
-}
-
-fn timeout(text: &str) -> Result<Duration, String> {
-    match mediamtx::duration::parse(text) {
-        Ok(Duration::ZERO) => Err("a deadline can't be zero".to_owned()),
-        Ok(timeout) => Ok(timeout),
-        Err(error) => Err(error.to_string()),
-    }
 }
 
 #[cfg(test)]

@@ -46,20 +46,12 @@ pub(crate) struct Cli {
     pub(crate) retry: RetrySchedule,
 
     /// Logs the counters this often, such as 10s
-    #[arg(long, env = "MTX_WORKER_STATS_INTERVAL", value_parser = interval, value_name = "TIME")]
+    #[arg(long, env = "MTX_WORKER_STATS_INTERVAL", value_parser = mediamtx::duration::parse_positive, value_name = "TIME")]
     pub(crate) stats_interval: Option<Duration>,
 
     /// How to log, on stderr: text or json
     #[arg(long, env = "MTX_LOG_FORMAT", default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,
-}
-
-fn interval(text: &str) -> Result<Duration, String> {
-    match mediamtx::duration::parse(text) {
-        Ok(Duration::ZERO) => Err("an interval can't be zero".to_owned()),
-        Ok(interval) => Ok(interval),
-        Err(error) => Err(error.to_string()),
-    }
 }
 
 #[cfg(test)]

@@ -64,6 +64,7 @@ impl fmt::Display for Side {
 pub(crate) struct Status {
     source: Cell<Link>,
     sink: Cell<Link>,
+    reconnects: Cell<u64>,
 }
 
 impl Default for Status {
@@ -72,6 +73,7 @@ impl Default for Status {
         Self {
             source: Cell::new(Link::Down),
             sink: Cell::new(Link::Down),
+            reconnects: Cell::new(0),
         }
     }
 }
@@ -79,9 +81,8 @@ impl Default for Status {
 impl Status {
     pub(crate) fn set(&self, side: Side, link: Link) {
         let before = self.state();
-        match side {
-            Side::Source => self.source.set(link),
-            Side::Sink => self.sink.set(link),
+        if self.link(side).replace(link) == Link::Waiting && link == Link::Up {
+            self.reconnects.set(self.reconnects.get() + 1);
         }
         let state = self.state();
         if state != before {
@@ -89,23 +90,40 @@ impl Status {
         }
     }
 
+    /// How often a lost connection came back.
+    pub(crate) fn reconnects(&self) -> u64 {
+        self.reconnects.get()
+    }
+
     /// Whether a connection was lost and waits to be tried again.
     pub(crate) fn is_waiting(&self, side: Side) -> bool {
-        let link = match side {
-            Side::Source => &self.source,
-            Side::Sink => &self.sink,
-        };
-        link.get() == Link::Waiting
+        self.link(side).get() == Link::Waiting
     }
 
     pub(crate) fn state(&self) -> State {
         State::of(self.source.get(), self.sink.get())
+    }
+
+    fn link(&self, side: Side) -> &Cell<Link> {
+        match side {
+            Side::Source => &self.source,
+            Side::Sink => &self.sink,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_connection_that_comes_back_is_counted() {
+        let status = Status::default();
+        for link in [Link::Up, Link::Waiting, Link::Waiting, Link::Up, Link::Up] {
+            status.set(Side::Source, link);
+        }
+        assert_eq!(status.reconnects(), 1);
+    }
 
     #[test]
     fn the_weaker_connection_decides() {

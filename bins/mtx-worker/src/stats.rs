@@ -11,7 +11,6 @@ pub(crate) struct Stats {
     frames: Cell<u64>,
     video_frames: Cell<u64>,
     bytes: Cell<u64>,
-    reconnects: Cell<u64>,
     /// Of the units since the last report.
     latency: Cell<Latency>,
     reported: Cell<(Instant, u64)>,
@@ -32,7 +31,6 @@ pub(crate) struct Report {
     pub(crate) bytes: u64,
     /// In bits per second.
     pub(crate) bitrate: u64,
-    pub(crate) reconnects: u64,
     /// From the arrival of a unit to its hand-over to the output's socket, in milliseconds.
     pub(crate) latency_ms: f64,
     pub(crate) latency_max_ms: f64,
@@ -45,7 +43,6 @@ impl Stats {
             frames: Cell::default(),
             video_frames: Cell::default(),
             bytes: Cell::default(),
-            reconnects: Cell::default(),
             latency: Cell::default(),
             reported: Cell::new((epoch, 0)),
         }
@@ -65,11 +62,6 @@ impl Stats {
             sum: latency.sum + took,
             most: latency.most.max(took),
         });
-    }
-
-    /// The source or the output was reached again.
-    pub(crate) fn reconnected(&self) {
-        self.reconnects.set(self.reconnects.get() + 1);
     }
 
     /// Whether anything ever went through.
@@ -92,7 +84,6 @@ impl Stats {
             video_frames: self.video_frames.get(),
             bytes: self.bytes.get(),
             bitrate: (bits as f64 / seconds) as u64,
-            reconnects: self.reconnects.get(),
             latency_ms: milliseconds(latency.sum / latency.units.max(1)),
             latency_max_ms: milliseconds(latency.most),
         }

@@ -134,7 +134,6 @@ impl Worker {
                 return error;
             };
             tokio::time::sleep(delay).await;
-            self.stats.reconnected();
         }
     }
 
@@ -193,7 +192,7 @@ impl Worker {
             };
             self.queue.restart();
             tokio::select! {
-                () = tokio::time::sleep(delay) => self.stats.reconnected(),
+                () = tokio::time::sleep(delay) => {}
                 () = told(&mut closing) => return None,
             }
         }
@@ -252,7 +251,7 @@ impl Worker {
         let report = self.stats.report(Instant::now());
         log::info!(
             state:% = state, frames = report.frames, videoFrames = report.video_frames, bytes = report.bytes,
-            bitrate = report.bitrate, dropped = self.queue.dropped(), reconnects = report.reconnects,
+            bitrate = report.bitrate, dropped = self.queue.dropped(), reconnects = self.status.reconnects(),
             latencyMs = report.latency_ms, latencyMaxMs = report.latency_max_ms;
             "stats"
         );

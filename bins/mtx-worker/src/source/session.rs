@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use retina::client::Demuxed;
 use retina::codec::{AudioFrame, CodecItem, VideoFrame};
 use retina::rtcp::ReceivedCompoundPacket;
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
 use super::clock::{Reference, SourceClock};
 use super::dts::DecodeTimes;
@@ -24,6 +24,9 @@ const SILENCE: Duration = Duration::from_secs(4);
 
 /// With automatic transport, how long UDP may take to bring something.
 const UDP_TRIAL: Duration = Duration::from_secs(2);
+
+/// How long parameter sets may stay away while video comes.
+const DESCRIPTION: Duration = Duration::from_secs(10);
 
 /// Packets in a row that can't be depacketized before the session is given up.
 const MAX_BAD_PACKETS: u32 = 100;
@@ -40,6 +43,8 @@ pub(crate) struct Session {
     /// Where decoding can start. Leading pictures, which are shown before it, can't be decoded either.
     first_key: Option<i64>,
     epoch: Instant,
+    opened: Instant,
+    last_media: Instant,
     /// Units that are not stamped yet, because the clock has not settled.
     held: Vec<Unstamped>,
     waiting: VecDeque<Item>,
@@ -72,6 +77,8 @@ impl Session {
             started: [false; 2],
             first_key: None,
             epoch,
+            opened: Instant::now(),
+            last_media: Instant::now(),
             held: Vec::new(),
             waiting: VecDeque::new(),
             left_out,
@@ -88,12 +95,9 @@ impl Session {
 
     /// The next item; fails when the source closes, breaks or falls silent.
     pub(crate) async fn next(&mut self, clock: &mut SourceClock) -> Result<Item, SourceError> {
-        match timeout(SILENCE, self.next_item(clock)).await {
-            Ok(item) => item,
-            Err(_) if self.tracks.is_none() => Err(SourceError::Unsupported(
-                "video without parameter sets (SPS, PPS)".to_owned(),
-            )),
-            Err(_) => Err(SourceError::Silent(SILENCE)),
+        match self.waiting.pop_front() {
+            Some(item) => Ok(item),
+            None => self.next_media(clock).await,
         }
     }
 
@@ -109,38 +113,47 @@ impl Session {
         true
     }
 
-    async fn next_item(&mut self, clock: &mut SourceClock) -> Result<Item, SourceError> {
-        match self.waiting.pop_front() {
-            Some(item) => Ok(item),
-            None => self.next_media(clock).await,
-        }
-    }
-
     async fn next_media(&mut self, clock: &mut SourceClock) -> Result<Item, SourceError> {
         let mut bad = 0;
         loop {
-            match self.demuxed.next().await {
-                None => return Err(SourceError::Closed),
-                Some(Err(error)) if bad >= MAX_BAD_PACKETS || error.status_code().is_some() => {
+            match self.receive().await? {
+                Err(error) if bad >= MAX_BAD_PACKETS || error.status_code().is_some() => {
                     return Err(SourceError::of(&error));
                 }
-                Some(Err(error)) => {
+                Err(error) => {
                     bad += 1;
                     if bad == 1 {
                         log::warn!(reason:% = SourceError::of(&error); "damaged packet left out");
                     }
                     continue;
                 }
-                Some(Ok(CodecItem::VideoFrame(frame))) => self.video(frame, clock),
-                Some(Ok(CodecItem::AudioFrame(frame))) => self.audio(&frame, clock),
-                Some(Ok(CodecItem::Rtcp(packet))) => self.sender_report(&packet, clock),
-                Some(Ok(_)) => {}
+                Ok(CodecItem::VideoFrame(frame)) => self.video(frame, clock),
+                Ok(CodecItem::AudioFrame(frame)) => self.audio(&frame, clock),
+                Ok(CodecItem::Rtcp(packet)) => self.sender_report(&packet, clock),
+                Ok(_) => {}
             }
             bad = 0;
             if let Some(item) = self.waiting.pop_front() {
                 return Ok(item);
             }
         }
+    }
+
+    /// What retina yields next, as long as the source is not silent. Reports alone are silence.
+    async fn receive(&mut self) -> Result<Result<CodecItem, retina::Error>, SourceError> {
+        let deadline = (self.last_media + SILENCE).into();
+        let Ok(received) = timeout_at(deadline, self.demuxed.next()).await else {
+            return Err(SourceError::Silent(SILENCE));
+        };
+        let received = received.ok_or(SourceError::Closed)?;
+        if let Ok(CodecItem::VideoFrame(_) | CodecItem::AudioFrame(_)) = received {
+            self.last_media = Instant::now();
+            if self.tracks.is_none() && self.opened.elapsed() > DESCRIPTION {
+                let what = "video without parameter sets (SPS, PPS)";
+                return Err(SourceError::Unsupported(what.to_owned()));
+            }
+        }
+        Ok(received)
     }
 
     /// Announces the tracks when they are known first, or changed.
