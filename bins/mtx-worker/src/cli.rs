@@ -12,7 +12,7 @@ Started by MediaMTX as a hook, no option is needed: the worker reads MTX_PATH (l
 RTSP_PORT from the hook's environment, and publishes live/<streamId>/out to the same server.
 
 Environment, besides what the options name:
-  RTSP_USERNAME, RTSP_PASSWORD  login at the input, when its URL has none
+  RTSP_USERNAME, RTSP_PASSWORD  login at the input, when its URL has none; as a hook, also at the output
   RTMP_STREAM_KEY               put behind the path of --output; keeps the key out of process lists
   SSL_CERT_FILE                 certificates (PEM) to trust for rtmps:// instead of the built-in ones
 

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use mediamtx::path::{Leg, StreamPath};
 use mediamtx::retry::RetrySchedule;
 use mediamtx::secret;
+use url::Url;
 
 use crate::cli::Cli;
 use crate::rtmp::url::RtmpUrl;
@@ -40,7 +41,7 @@ impl Config {
         let key = env("RTMP_STREAM_KEY").filter(|key| !key.is_empty());
         let output = match (cli.output, &hook_path) {
             (Some(output), _) => RtmpUrl::parse(&output, key.as_deref())?,
-            (None, Some(path)) => RtmpUrl::parse(&hook_output(path, cli.rtmp_port)?, None)?,
+            (None, Some(path)) => hook_output(path, cli.rtmp_port, &input)?,
             (None, None) => {
                 bail!("nowhere to publish: give --output, such as rtmp://host/app/stream-key")
             }
@@ -50,10 +51,13 @@ impl Config {
                 "the output {output} is the input itself; publish to another path, such as live/<streamId>/out"
             );
         }
-        [input.password(), key.as_deref()]
-            .into_iter()
-            .flatten()
-            .for_each(secret::register);
+        [
+            input.credentials().map(|(_, password)| password),
+            key.as_deref(),
+        ]
+        .into_iter()
+        .flatten()
+        .for_each(secret::register);
         let mut context = vec![("path", secret::redact_url(input.path()))];
         context.extend(stream_path.map(|path| ("streamId", path.id.to_string())));
         context.extend(env("MTX_SOURCE_ID").map(|id| ("sourceId", id)));
@@ -97,11 +101,16 @@ fn hook_input(path: &str, port: Option<&str>) -> Result<String> {
     Ok(format!("rtsp://127.0.0.1:{port}/{path}"))
 }
 
-fn hook_output(path: &str, port: u16) -> Result<String> {
-    Ok(format!(
-        "rtmp://127.0.0.1:{port}/{}",
-        hook_path(path)?.with_leg(Leg::Out)
-    ))
+/// The same server as the input's, with the same login, which MediaMTX takes from the query of RTMP.
+fn hook_output(path: &str, port: u16, input: &RtspUrl) -> Result<RtmpUrl> {
+    let path = hook_path(path)?.with_leg(Leg::Out);
+    let mut url = Url::parse(&format!("rtmp://127.0.0.1:{port}/{path}"))?;
+    if let Some((user, password)) = input.credentials() {
+        url.query_pairs_mut()
+            .append_pair("user", user)
+            .append_pair("pass", password);
+    }
+    RtmpUrl::parse(url.as_str(), None)
 }
 
 #[cfg(test)]
@@ -149,6 +158,21 @@ mod tests {
         assert_eq!(
             config.published_at().unwrap().to_string(),
             "rtsp://127.0.0.1:18554/live/cam-1/out"
+        );
+    }
+
+    #[test]
+    fn a_hook_logs_in_to_both_sides_of_its_server() {
+        let env = [
+            ("MTX_PATH", "live/a/in"),
+            ("RTSP_USERNAME", "me"),
+            ("RTSP_PASSWORD", "p&ss w"),
+        ];
+        let config = config(&[], &env).unwrap();
+        assert_eq!(config.output.stream_key, "out?user=me&pass=p%26ss+w");
+        assert_eq!(
+            config.output.to_string(),
+            "rtmp://127.0.0.1:1935/live/a/out"
         );
     }
 

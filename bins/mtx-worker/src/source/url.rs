@@ -58,11 +58,10 @@ impl RtspUrl {
             .trim_matches(['[', ']'])
     }
 
-    /// The password, to be kept out of the log.
-    pub(crate) fn password(&self) -> Option<&str> {
-        self.credentials
-            .as_ref()
-            .map(|(_, password)| password.as_str())
+    /// User and password, if there are any.
+    pub(crate) fn credentials(&self) -> Option<(&str, &str)> {
+        let (user, password) = self.credentials.as_ref()?;
+        Some((user, password))
     }
 }
 
@@ -150,13 +149,13 @@ mod tests {
         let name = |name: &str| Some(name.to_owned());
         let url: RtspUrl = "rtsp://a:b@cam/1".parse().unwrap();
         assert_eq!(
-            url.or_credentials(name("c"), name("d")).password(),
-            Some("b")
+            url.or_credentials(name("c"), name("d")).credentials(),
+            Some(("a", "b"))
         );
         let url: RtspUrl = "rtsp://cam/1".parse().unwrap();
         assert_eq!(
-            url.or_credentials(name("c"), name("d")).password(),
-            Some("d")
+            url.or_credentials(name("c"), name("d")).credentials(),
+            Some(("c", "d"))
         );
     }
 
