@@ -1,4 +1,4 @@
-//! A TCP proxy that does to a connection what networks do: freeze, reset, cut, slow down, lose.
+//! A TCP proxy that does to a connection what networks do: freeze, reset, cut, slow down, garble, lose.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -21,6 +21,8 @@ pub enum Mode {
     Discard,
     /// They pass at so many bytes a second.
     Slow(u64),
+    /// They pass, but one in a thousand is another.
+    Garble,
 }
 
 struct State {
@@ -156,6 +158,12 @@ fn pump(mut from: TcpStream, mut to: TcpStream, state: Arc<Mutex<State>>) {
             }
             if let Mode::Slow(rate) = mode {
                 thread::sleep(Duration::from_secs_f64(count as f64 / rate as f64));
+            }
+            if mode == Mode::Garble {
+                buffer[..count]
+                    .iter_mut()
+                    .step_by(1000)
+                    .for_each(|byte| *byte ^= 0x55);
             }
             if mode != Mode::Discard && to.write_all(&buffer[..count]).is_err() {
                 break;

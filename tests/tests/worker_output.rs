@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use suite_tests::clips::Clip;
-use suite_tests::compare::assert_no_gap;
+use suite_tests::compare::{assert_decodable_order, assert_no_gap};
 use suite_tests::mediamtx::Config;
 use suite_tests::nginx::Nginx;
 use suite_tests::packets::{Kind, Reader};
@@ -189,4 +189,42 @@ fn of_two_workers_started_at_once_one_streams() {
         .filter_map(|worker| worker.process_mut().try_wait())
         .count();
     assert_eq!(running, 1, "one has ended, one runs");
+}
+
+#[test]
+fn slow_output_loses_frames_but_never_holds_up_the_input() {
+    let stack = Stack::start_with(Config::default(), Clip::h264_aac().in_720p());
+    let proxy = FaultProxy::start(stack.server.ports.rtmp);
+    let output = format!("rtmp://127.0.0.1:{}/{OUT}", proxy.port());
+    let worker = Worker::start_with(&stack.input(), &output, |command| {
+        command.args(["--stats-interval", "1s"]);
+    });
+    worker.wait_state("streaming", SOON);
+    stack.wait_out();
+    let before = readers(&stack);
+    let mark = worker.process().mark();
+    // A fifth of what the stream needs.
+    proxy.set(Mode::Slow(50_000));
+    worker.wait_event(mark, "dropped frames", Duration::from_secs(60), |event| {
+        event.number("dropped") > 0.0
+    });
+    proxy.set(Mode::Pass);
+    assert_eq!(readers(&stack), before, "the input was kept");
+    let (_, source) = stack
+        .server
+        .path(OUT)
+        .expect("the output is there")
+        .source();
+    let reader = Reader::start(&stack.output());
+    let packets = reader.collect(Kind::Video, 50, SOON);
+    assert_decodable_order(Kind::Video, &packets);
+    assert_eq!(
+        stack
+            .server
+            .path(OUT)
+            .expect("the output is there")
+            .source()
+            .1,
+        source
+    );
 }

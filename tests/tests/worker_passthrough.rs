@@ -84,7 +84,7 @@ fn decode_and_composition_times_of_b_frames_are_right_at_a_server_that_does_not_
         .max()
         .unwrap_or_default();
     assert!(
-        longest <= 160_000,
+        longest <= 162_000,
         "a frame waits {longest} µs for its turn: more than its two B-frames need"
     );
 }
@@ -130,7 +130,7 @@ fn assert_aligned(server: &MediaMtx) {
 #[test]
 fn five_streams_at_once_as_hooks() {
     let server = MediaMtx::start(hook_config());
-    let ids = ["one", "two", "three", "four", "five"];
+    let ids = ["one", "TWO", "thr-ee", "fo_ur", "5"];
     let clip = Clip::h264_aac();
     let publishers = ids.map(|id| clip.publish(&server.rtsp(&format!("live/{id}/in"))));
     for id in ids {
@@ -165,4 +165,15 @@ fn quick_comings_and_goings_of_a_publisher_leave_one_worker_or_none() {
     drop(publisher);
     wait_until("no worker", SOON, || server.hooks().is_empty());
     assert!(!server.is_ready(OUT));
+}
+
+#[test]
+fn two_workers_read_one_stream_for_two_outputs() {
+    let (server, _publisher) = published(Clip::h264_aac(), |server| server.rtsp(IN));
+    let outputs = [OUT, "live/other/out"];
+    let _workers = outputs.map(|output| Worker::start(&server.rtsp(IN), &server.rtmp(output)));
+    for output in outputs {
+        server.wait_ready(output, SOON);
+        Reader::start(&server.rtmp(output)).collect(Kind::Video, 25, SOON);
+    }
 }

@@ -262,3 +262,47 @@ fn a_stream_with_nothing_to_pass_on_is_named_as_such() {
     let log = worker.process().output().to_lowercase();
     assert!(log.contains("jpeg"), "the log names the codec:\n{log}");
 }
+
+#[test]
+fn worker_survives_garbage_in_the_protocol() {
+    let (stack, proxy, worker) = behind_proxy();
+    let mark = worker.process().mark();
+    proxy.set(Mode::Garble);
+    wait_retry(&worker, mark, SOON);
+    proxy.set(Mode::Pass);
+    proxy.cut();
+    worker.wait_state_after(mark, "streaming", SOON);
+    stack.wait_out();
+    Reader::start(&stack.server.rtsp(OUT)).collect(Kind::Video, 25, SOON);
+}
+
+#[test]
+fn worker_survives_a_publisher_of_broken_frames() {
+    let server = suite_tests::mediamtx::MediaMtx::start(suite_tests::mediamtx::Config::default());
+    let mut command = std::process::Command::new("ffmpeg");
+    command
+        .args(["-loglevel", "error", "-re", "-stream_loop", "-1", "-i"])
+        .arg(Clip::h264_aac().file());
+    command.args([
+        "-c",
+        "copy",
+        "-bsf:v",
+        "noise=amount=if(key\\,0\\,300)",
+        "-bsf:a",
+        "noise=amount=300",
+        "-f",
+        "rtsp",
+    ]);
+    command.args(["-rtsp_transport", "tcp", &server.rtsp(IN)]);
+    let _publisher = Spawned::start("publisher of garbage", command);
+    server.wait_ready(IN, SOON);
+    let mut worker = Worker::start(&server.rtsp(IN), &server.rtmp(OUT));
+    server.wait_ready(OUT, SOON);
+    let path = |bytes| {
+        server
+            .path(OUT)
+            .is_some_and(|path| path.bytes_received() > bytes)
+    };
+    wait_until("broken frames at the output", 2 * SOON, || path(150_000));
+    assert!(worker.process_mut().try_wait().is_none());
+}
