@@ -29,8 +29,9 @@ impl Timestamps {
     /// Decoding time stamp and composition time of a unit, in milliseconds. `None` for a unit that is
     /// too early for this stream.
     pub(super) fn of(&mut self, unit: &AccessUnit) -> Option<(u32, i32)> {
-        let dts = unit.dts.div_euclid(MILLISECOND);
-        let pts = (unit.pts + MILLISECOND / 2).div_euclid(MILLISECOND);
+        // Both are rounded alike, so that a distance of whole milliseconds stays what it is.
+        let round = |time: i64| (time + MILLISECOND / 2).div_euclid(MILLISECOND);
+        let (dts, pts) = (round(unit.dts), round(unit.pts));
         let base = *self.base.get_or_insert(dts - MEDIA_START);
         if dts < base {
             return None;
@@ -88,6 +89,16 @@ mod tests {
             Some((0, 0))
         );
         assert_eq!(timestamps.of(&unit(wrap, wrap)), Some((2_000, 0)));
+    }
+
+    #[test]
+    fn a_distance_of_whole_milliseconds_is_kept() {
+        let mut timestamps = Timestamps::default();
+        for offset in (0..3_000_000).step_by(12_345) {
+            let (dts, pts) = (offset, offset + 160 * MILLISECOND);
+            let unit = AccessUnit { dts, pts, ..unit(0, 0) };
+            assert_eq!(timestamps.of(&unit).unwrap().1, 160);
+        }
     }
 
     #[test]
