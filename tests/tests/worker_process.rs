@@ -67,59 +67,61 @@ fn a_signal_ends_a_worker_whose_source_does_not_answer() {
     ends_within_a_second(worker, Signal::SIGINT);
 }
 
+/// Arguments, environment, and what the message has to name.
+type Case = (
+    &'static [&'static str],
+    &'static [(&'static str, &'static str)],
+    &'static str,
+);
+const WRONG_USAGE: [Case; 6] = [
+    (&[], &[], "MTX_PATH"),
+    (
+        &[],
+        &[("MTX_PATH", "live/a b/in"), ("RTSP_PORT", "8554")],
+        "live/a b/in",
+    ),
+    (
+        &[],
+        &[("MTX_PATH", "live/test/out"), ("RTSP_PORT", "8554")],
+        "live/test/out",
+    ),
+    (
+        &[
+            "--input",
+            "http://127.0.0.1/x",
+            "--output",
+            "rtmp://127.0.0.1/a/b",
+        ],
+        &[],
+        "http",
+    ),
+    (
+        &[
+            "--input",
+            "rtsp://127.0.0.1/x",
+            "--output",
+            "udp://127.0.0.1/a/b",
+        ],
+        &[],
+        "udp",
+    ),
+    (
+        &[
+            "--input",
+            "rtsp://127.0.0.1/x",
+            "--output",
+            "rtmp://127.0.0.1/a/b",
+            "--retry",
+            "soon",
+        ],
+        &[],
+        "soon",
+    ),
+];
+
 #[test]
 fn wrong_usage_is_exit_code_2_with_a_line_that_helps() {
-    type Case = (
-        &'static [&'static str],
-        &'static [(&'static str, &'static str)],
-        &'static str,
-    );
-    let cases: [Case; 6] = [
-        (&[], &[], "MTX_PATH"),
-        (
-            &[],
-            &[("MTX_PATH", "live/a b/in"), ("RTSP_PORT", "8554")],
-            "live/a b/in",
-        ),
-        (
-            &[],
-            &[("MTX_PATH", "live/test/out"), ("RTSP_PORT", "8554")],
-            "live/test/out",
-        ),
-        (
-            &[
-                "--input",
-                "http://127.0.0.1/x",
-                "--output",
-                "rtmp://127.0.0.1/a/b",
-            ],
-            &[],
-            "http",
-        ),
-        (
-            &[
-                "--input",
-                "rtsp://127.0.0.1/x",
-                "--output",
-                "udp://127.0.0.1/a/b",
-            ],
-            &[],
-            "udp",
-        ),
-        (
-            &[
-                "--input",
-                "rtsp://127.0.0.1/x",
-                "--output",
-                "rtmp://127.0.0.1/a/b",
-                "--retry",
-                "soon",
-            ],
-            &[],
-            "soon",
-        ),
-    ];
-    for (arguments, environment, hint) in cases {
+    for (arguments, environment, hint) in WRONG_USAGE {
         let mut command = Command::new(suite_binary("mtx-worker"));
         command
             .args(arguments)
