@@ -1,5 +1,7 @@
 //! What the suite knows of MediaMTX, and what its binaries share.
 
+#[cfg(feature = "api")]
+pub mod api;
 pub mod duration;
 pub mod event;
 pub mod hook;

@@ -1,0 +1,145 @@
+//! What the user typed.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use mediamtx::duration::{parse, parse_positive};
+use mediamtx::logging::LogFormat;
+
+use crate::supervisor::{BreakerPolicy, Recovery};
+
+const AFTER_HELP: &str = "\
+Environment, besides what the options name:
+  ORCHESTRATOR_TOKEN            bearer token that requests have to bring; without one, only
+                                loopback is listened on unless --listen says otherwise
+  RTSP_USERNAME, RTSP_PASSWORD  the workers' login at MediaMTX
+  MTX_WORKER_RETRY, MTX_WORKER_TRANSPORT, …
+                                passed on to the workers: see mtx-worker --help
+
+Which workers run follows from MediaMTX's path list, asked every 2 s and at each event; while it
+can't be had, from the events. A worker that reports nothing for 5 s is killed and replaced.
+
+Exit codes:
+  0  told to end (SIGINT, SIGTERM), all workers ended
+  1  it could not start; the last line of the log says why
+  2  wrong usage";
+
+/// Takes MediaMTX's events and runs one supervised mtx-worker for each live/<streamId>/in.
+#[derive(Debug, Parser)]
+#[command(version, after_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    /// Where to listen; 127.0.0.1:8080 by default, 0.0.0.0:8080 with a token
+    #[arg(long, env = "ORCHESTRATOR_LISTEN", value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+
+    /// MediaMTX's Control API: http(s)://[user:password@]host[:port]
+    #[arg(
+        long,
+        env = "MEDIAMTX_API_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    #[arg(default_value = "http://127.0.0.1:9997")]
+    pub(crate) mediamtx_api: String,
+
+    /// Where workers read: rtsp://[user:password@]host[:port]
+    #[arg(
+        long,
+        env = "MEDIAMTX_RTSP_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    #[arg(default_value = "rtsp://127.0.0.1:8554")]
+    pub(crate) mediamtx_rtsp: String,
+
+    /// Where workers publish: rtmp(s)://host[:port][?user=…&pass=…]
+    #[arg(
+        long,
+        env = "MEDIAMTX_RTMP_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    #[arg(default_value = "rtmp://127.0.0.1:1935")]
+    pub(crate) mediamtx_rtmp: String,
+
+    /// The worker's executable; by default the mtx-worker beside this one, else the one in PATH
+    #[arg(long, env = "MTX_WORKER", value_name = "FILE")]
+    pub(crate) worker: Option<PathBuf>,
+
+    /// How long a stream may be away until its worker is ended
+    #[arg(long, env = "MTX_GRACE", value_name = "TIME", default_value = "30s", value_parser = parse)]
+    pub(crate) grace: Duration,
+
+    /// When a failed worker is started again: immediate, fixed:<wait> or exponential:<first>..<most>
+    /// (at once, then after waits that double, with jitter)
+    #[arg(long, env = "MTX_RECOVERY", value_name = "STRATEGY")]
+    #[arg(default_value = "exponential:1s..30s")]
+    pub(crate) recovery: Recovery,
+
+    /// Failures within a time that make a stream's breaker open: no more starts for a while
+    #[arg(
+        long,
+        env = "MTX_BREAKER",
+        value_name = "FAILURES/TIME",
+        default_value = "5/2m"
+    )]
+    pub(crate) breaker: BreakerPolicy,
+
+    /// How long an open breaker waits until one start is tried
+    #[arg(long, env = "MTX_BREAKER_PAUSE", value_name = "TIME")]
+    #[arg(default_value = "30s", value_parser = parse_positive)]
+    pub(crate) breaker_pause: Duration,
+
+    /// How long media has to flow until earlier failures are forgiven
+    #[arg(long, env = "MTX_HEALTHY_AFTER", value_name = "TIME")]
+    #[arg(default_value = "10s", value_parser = parse_positive)]
+    pub(crate) healthy_after: Duration,
+
+    /// Worker starts a second, over all streams
+    #[arg(
+        long,
+        env = "MTX_START_LIMIT",
+        value_name = "STARTS",
+        default_value_t = 20
+    )]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) start_limit: u32,
+
+    /// Private memory a worker may take, in MiB (Linux)
+    #[arg(
+        long,
+        env = "MTX_WORKER_MEMORY",
+        value_name = "MIB",
+        default_value_t = 512
+    )]
+    #[arg(value_parser = clap::value_parser!(u64).range(8..=1_048_576))]
+    pub(crate) worker_memory: u64,
+
+    /// Files and sockets a worker may have open (Linux)
+    #[arg(
+        long,
+        env = "MTX_WORKER_FILES",
+        value_name = "FILES",
+        default_value_t = 64
+    )]
+    #[arg(value_parser = clap::value_parser!(u64).range(16..=1_048_576))]
+    pub(crate) worker_files: u64,
+
+    /// How to log, on stdout: text or json
+    #[arg(long, env = "MTX_LOG_FORMAT", default_value_t = LogFormat::Text, value_name = "FORMAT")]
+    pub(crate) log_format: LogFormat,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+        assert!(Cli::try_parse_from(["mtx-orchestrator"]).is_ok());
+    }
+}

@@ -1,0 +1,161 @@
+//! What the program means by what the user typed.
+
+use std::env;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use mediamtx::api::Api;
+use mediamtx::secret;
+use url::Url;
+
+use crate::cli::Cli;
+use crate::supervisor::{Limits, Policy, SupervisorConfig, Template};
+
+/// For one look at MediaMTX's path list, which it gives within milliseconds.
+const API_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Everything, checked.
+pub(crate) struct Config {
+    pub(crate) listen: SocketAddr,
+    pub(crate) token: Option<String>,
+    pub(crate) supervisor: SupervisorConfig,
+}
+
+impl Config {
+    pub(crate) fn new(cli: Cli) -> Result<Self> {
+        let token = token()?;
+        let listen = cli.listen.unwrap_or_else(|| match token {
+            Some(_) => SocketAddr::from(([0, 0, 0, 0], 8080)),
+            None => SocketAddr::from(([127, 0, 0, 1], 8080)),
+        });
+        let template = Template {
+            program: worker(cli.worker)?,
+            rtsp: server(&cli.mediamtx_rtsp, &["rtsp"]).context("--mediamtx-rtsp")?,
+            rtmp: server(&cli.mediamtx_rtmp, &["rtmp", "rtmps"]).context("--mediamtx-rtmp")?,
+            limits: Limits {
+                memory: cli.worker_memory * 1024 * 1024,
+                open_files: cli.worker_files,
+            },
+        };
+        let policy = Policy {
+            grace: cli.grace,
+            recovery: cli.recovery,
+            breaker: cli.breaker,
+            breaker_pause: cli.breaker_pause,
+            healthy_after: cli.healthy_after,
+        };
+        let supervisor = SupervisorConfig {
+            api: Api::new(&cli.mediamtx_api, API_DEADLINE).context("--mediamtx-api")?,
+            worker: template,
+            policy,
+            start_limit: cli.start_limit,
+        };
+        Ok(Self {
+            listen,
+            token,
+            supervisor,
+        })
+    }
+}
+
+fn token() -> Result<Option<String>> {
+    let Some(token) = env::var_os("ORCHESTRATOR_TOKEN").filter(|token| !token.is_empty()) else {
+        return Ok(None);
+    };
+    // What is wrong with it would be part of the secret, so it is not shown.
+    let token = token.into_string().ok();
+    let token = token.filter(|token| token.bytes().all(|byte| byte.is_ascii_graphic()));
+    let token = token.context(
+        "ORCHESTRATOR_TOKEN is not a token: it has a character outside printable ASCII, or a space",
+    )?;
+    secret::register(&token);
+    Ok(Some(token))
+}
+
+/// A server of MediaMTX's, whose paths are the streams'.
+fn server(text: &str, schemes: &[&str]) -> Result<Url> {
+    let shown = || secret::redact_url(text);
+    let form = schemes.join(" or ");
+    let Ok(url) = text.parse::<Url>() else {
+        bail!("{:?} is not {form}://host[:port]", shown());
+    };
+    if !schemes.contains(&url.scheme()) || url.host_str().is_none_or(str::is_empty) {
+        bail!("{:?} is not {form}://host[:port]", shown());
+    }
+    if !matches!(url.path(), "" | "/") || url.fragment().is_some() {
+        bail!(
+            "{:?} has a path: it is the stream's, live/<streamId>/…",
+            shown()
+        );
+    }
+    let secrets = url.query_pairs().map(|(_, value)| value.into_owned());
+    secrets.for_each(|value| secret::register(&value));
+    secret::register(url.password().unwrap_or_default());
+    Ok(url)
+}
+
+/// The worker's executable: as given, or beside this one, or in `PATH`.
+fn worker(given: Option<PathBuf>) -> Result<PathBuf> {
+    const NAME: &str = "mtx-worker";
+    if let Some(file) = given {
+        if !file.is_file() {
+            bail!("--worker: no file {}", file.display());
+        }
+        return Ok(file);
+    }
+    let own = env::current_exe().context("can't find out where this program is")?;
+    let beside = own.parent().map(Path::to_owned);
+    let path = env::var_os("PATH").unwrap_or_default();
+    let mut candidates = beside
+        .into_iter()
+        .chain(env::split_paths(&path))
+        .map(|folder| folder.join(NAME));
+    candidates.find(|file| file.is_file()).with_context(|| {
+        format!(
+            "no {NAME} beside {} or in PATH: name it with --worker",
+            own.display()
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    fn config(args: &[&str]) -> Result<Config> {
+        let own = env::current_exe().unwrap();
+        let own = own.to_str().unwrap();
+        let args = [&["mtx-orchestrator", "--worker", own], args].concat();
+        Config::new(Cli::try_parse_from(args).unwrap())
+    }
+
+    #[test]
+    fn without_a_token_only_loopback_is_listened_on() {
+        assert_eq!(config(&[]).unwrap().listen.to_string(), "127.0.0.1:8080");
+        let given = config(&["--listen", "0.0.0.0:80"]).unwrap();
+        assert_eq!(given.listen.to_string(), "0.0.0.0:80");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_without_its_secrets() {
+        for (args, named) in [
+            (["--mediamtx-rtsp", "http://u:hunter2@h"], "--mediamtx-rtsp"),
+            (["--mediamtx-rtsp", "rtsp://u:hunter2@"], "--mediamtx-rtsp"),
+            (["--mediamtx-rtmp", "rtmp://h/live?pass=hunter2"], "path"),
+            (["--mediamtx-rtmp", "h"], "--mediamtx-rtmp"),
+            (["--mediamtx-api", "rtsp://u:hunter2@h"], "--mediamtx-api"),
+        ] {
+            let message = format!("{:#}", config(&args).err().unwrap());
+            assert!(
+                message.contains(named) && !message.contains("hunter2"),
+                "{message}"
+            );
+        }
+        let cli = Cli::try_parse_from(["mtx-orchestrator", "--worker", "/nowhere"]).unwrap();
+        let message = format!("{:#}", Config::new(cli).err().unwrap());
+        assert!(message.contains("/nowhere"), "{message}");
+    }
+}

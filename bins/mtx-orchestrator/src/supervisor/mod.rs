@@ -1,0 +1,147 @@
+//! One worker process per stream: which ones run follows from MediaMTX's path list.
+
+mod hints;
+mod machine;
+mod output;
+mod platform;
+mod policy;
+mod poller;
+mod status;
+mod stream;
+mod supervision;
+mod worker;
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use mediamtx::api::Api;
+use mediamtx::event::{Event, EventKind};
+use mediamtx::path::{Leg, StreamId};
+
+pub(crate) use policy::{BreakerPolicy, Policy, Recovery};
+pub(crate) use status::{
+    BreakerState, Command, CommandError, EventOutcome, StreamState, StreamStatus, Totals,
+};
+pub(crate) use worker::{Limits, Template};
+
+use poller::Poller;
+use supervision::{Message, Supervision};
+
+/// Longer than a worker may take to end.
+const SHUTDOWN: Duration = Duration::from_millis(2500);
+
+/// What the supervisor needs to know.
+pub(crate) struct SupervisorConfig {
+    pub(crate) api: Api,
+    pub(crate) worker: Template,
+    pub(crate) policy: Policy,
+    /// Starts a second, over all streams.
+    pub(crate) start_limit: u32,
+}
+
+/// Cheap to clone; every call returns at once, whatever the workers do.
+#[derive(Clone)]
+pub(crate) struct Supervisor {
+    messages: Sender<Message>,
+    view: Arc<View>,
+}
+
+/// What the supervising thread lets others see.
+struct View {
+    streams: Mutex<BTreeMap<StreamId, StreamStatus>>,
+    totals: Mutex<Totals>,
+    /// Or why the path list is not known.
+    ready: Mutex<Result<(), String>>,
+}
+
+impl Supervisor {
+    /// Starts to supervise: from now on the right workers run.
+    pub(crate) fn start(config: SupervisorConfig) -> Result<Self> {
+        let (messages, inbox) = mpsc::channel();
+        let view = Arc::new(View {
+            streams: Mutex::default(),
+            totals: Mutex::default(),
+            ready: Mutex::new(Err("MediaMTX has not been asked yet".to_owned())),
+        });
+        let poller = Poller::start(config.api.clone(), messages.clone())?;
+        let supervision =
+            Supervision::new(config, messages.clone(), poller, Arc::clone(&view));
+        // It lives as long as the process does: the end of the thread that started them ends the workers.
+        thread::Builder::new()
+            .name("supervision".to_owned())
+            .spawn(move || supervision.run(&inbox))
+            .context("can't start the supervising thread")?;
+        Ok(Self { messages, view })
+    }
+
+    /// Takes note of an event. It is a hint to look at MediaMTX's path list, which is the truth.
+    pub(crate) fn event(&self, event: &Event) -> EventOutcome {
+        let (source, present) = match &event.kind {
+            EventKind::Ready(source) | EventKind::Online(source) => (source, true),
+            EventKind::NotReady(source) | EventKind::Offline(source) => (source, false),
+            _ => return EventOutcome::Ignored("it says nothing about whether a stream is there"),
+        };
+        if source.path.leg != Leg::In {
+            return EventOutcome::Ignored("only what is published to live/<streamId>/in has a worker");
+        }
+        let hint = Message::Hint {
+            id: source.path.id.clone(),
+            present,
+            at: event.timestamp,
+        };
+        match self.messages.send(hint) {
+            Ok(()) => EventOutcome::Accepted,
+            Err(_) => EventOutcome::Ignored("the orchestrator is shutting down"),
+        }
+    }
+
+    /// Every stream that is known, by name.
+    pub(crate) fn streams(&self) -> Vec<StreamStatus> {
+        locked(&self.view.streams).values().cloned().collect()
+    }
+
+    pub(crate) fn stream(&self, id: &StreamId) -> Option<StreamStatus> {
+        locked(&self.view.streams).get(id).cloned()
+    }
+
+    /// Has something done about a stream, soon.
+    pub(crate) fn command(&self, id: &StreamId, command: Command) -> Result<(), CommandError> {
+        if !locked(&self.view.streams).contains_key(id) {
+            return Err(CommandError::Unknown(id.clone()));
+        }
+        let message = Message::Command {
+            id: id.clone(),
+            command,
+        };
+        self.messages
+            .send(message)
+            .map_err(|_| CommandError::ShuttingDown)
+    }
+
+    pub(crate) fn totals(&self) -> Totals {
+        *locked(&self.view.totals)
+    }
+
+    /// Whether MediaMTX's path list is known as of now; if not, why.
+    pub(crate) fn is_ready(&self) -> Result<(), String> {
+        locked(&self.view.ready).clone()
+    }
+
+    /// Ends all workers, the slow ones by force, and returns when they are gone.
+    pub(crate) fn shutdown(&self) {
+        let (done, wait) = mpsc::channel();
+        if self.messages.send(Message::Shutdown(done)).is_ok() {
+            // Gone without an answer is gone as well.
+            let _ = wait.recv_timeout(SHUTDOWN);
+        }
+    }
+}
+
+/// No holder leaves anything half done.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

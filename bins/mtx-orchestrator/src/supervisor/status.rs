@@ -1,0 +1,158 @@
+//! What others may know of the streams: a copy, never a lock on what runs.
+
+use std::fmt;
+
+use mediamtx::api::Client;
+use mediamtx::path::StreamId;
+use mediamtx::timestamp::Timestamp;
+use serde::Serialize;
+
+/// One stream.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StreamStatus {
+    pub(crate) id: StreamId,
+    pub(crate) state: StreamState,
+    /// When it entered that state.
+    pub(crate) since: Timestamp,
+    /// Of its worker, while there is one.
+    pub(crate) pid: Option<u32>,
+    /// When that worker was started.
+    pub(crate) started: Option<Timestamp>,
+    /// What its worker reported last.
+    pub(crate) worker: Option<WorkerReport>,
+    /// Workers that had to be replaced.
+    pub(crate) restarts: u64,
+    /// Why the last one had to be.
+    pub(crate) last_failure: Option<String>,
+    pub(crate) breaker: BreakerStatus,
+    /// Resident memory of its worker.
+    pub(crate) memory_bytes: Option<u64>,
+    /// Who publishes it, as MediaMTX says.
+    pub(crate) source: Option<Client>,
+    /// Who reads what came in (its worker among them), as MediaMTX says.
+    pub(crate) input_readers: Vec<Client>,
+    /// Who reads what its worker publishes, as MediaMTX says.
+    pub(crate) output_readers: Vec<Client>,
+    /// The last 50 things that happened to it, the latest one at the end.
+    pub(crate) events: Vec<StreamEvent>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum StreamState {
+    /// A worker is about to run, or runs without media yet.
+    Starting,
+    /// Its worker passes media on.
+    Running,
+    /// The stream is away; it may come back before the grace period is over.
+    Grace,
+    /// Its worker failed and is started again soon.
+    Backoff,
+    /// Its worker failed too often: nothing is tried until the breaker half-opens.
+    Broken,
+    /// Told to stop.
+    Stopped,
+}
+
+impl fmt::Display for StreamState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Grace => "grace",
+            Self::Backoff => "backoff",
+            Self::Broken => "broken",
+            Self::Stopped => "stopped",
+        })
+    }
+}
+
+/// The latest counters of a worker.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct WorkerReport {
+    /// connecting, streaming, retrying or ended.
+    pub(crate) state: String,
+    pub(crate) frames: u64,
+    pub(crate) video_frames: u64,
+    pub(crate) bytes: u64,
+    /// Bits a second.
+    pub(crate) bitrate: u64,
+    /// Video frames a second.
+    pub(crate) fps: f64,
+    pub(crate) dropped: u64,
+    pub(crate) reconnects: u64,
+    pub(crate) latency_ms: f64,
+    /// When a report last told of new frames.
+    pub(crate) last_frame: Option<Timestamp>,
+    pub(crate) last_report: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct BreakerStatus {
+    pub(crate) state: BreakerState,
+    /// The failure that opened it.
+    pub(crate) reason: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum BreakerState {
+    /// All is well.
+    Closed,
+    /// Nothing is tried for a while.
+    Open,
+    /// One worker is tried.
+    HalfOpen,
+}
+
+/// Something that happened to a stream.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct StreamEvent {
+    pub(crate) at: Timestamp,
+    pub(crate) kind: &'static str,
+    pub(crate) detail: String,
+}
+
+/// Counters over all streams since the start.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Totals {
+    pub(crate) worker_starts: u64,
+    /// Workers that ended unasked, hung ones included.
+    pub(crate) worker_failures: u64,
+    pub(crate) workers_hung: u64,
+    pub(crate) breakers_opened: u64,
+    /// Starts that the limit on all streams held back.
+    pub(crate) starts_delayed: u64,
+    pub(crate) reconciliations: u64,
+    /// Times that MediaMTX's path list could not be had.
+    pub(crate) reconciliation_failures: u64,
+}
+
+/// What became of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EventOutcome {
+    Accepted,
+    /// It has no bearing on which workers run, for this reason.
+    Ignored(&'static str),
+}
+
+/// What an operator may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Command {
+    Start,
+    Stop,
+    Restart,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum CommandError {
+    #[error(
+        "no stream {0}: only streams that MediaMTX has, or had within the grace period, are known"
+    )]
+    Unknown(StreamId),
+    #[error("the orchestrator is shutting down")]
+    ShuttingDown,
+}

@@ -1,0 +1,153 @@
+//! Everything about one stream, and the copy of it that others see.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use mediamtx::api::Client;
+use mediamtx::path::StreamId;
+use mediamtx::timestamp::Timestamp;
+
+use super::machine::Machine;
+use super::output::Counters;
+use super::platform;
+use super::status::{StreamEvent, StreamState, StreamStatus, WorkerReport};
+use super::worker::Worker;
+
+const EVENTS: usize = 50;
+
+/// Who MediaMTX says is connected to a stream.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Clients {
+    pub(super) source: Option<Client>,
+    pub(super) input_readers: Vec<Client>,
+    pub(super) output_readers: Vec<Client>,
+}
+
+pub(super) struct Stream {
+    pub(super) machine: Machine,
+    pub(super) worker: Option<Worker>,
+    pub(super) clients: Clients,
+    pub(super) restarts: u64,
+    pub(super) last_failure: Option<String>,
+    id: StreamId,
+    state: StreamState,
+    since: Timestamp,
+    report: Option<(WorkerReport, Instant)>,
+    memory: Option<u64>,
+    events: VecDeque<StreamEvent>,
+}
+
+impl Stream {
+    pub(super) fn new(id: StreamId, now: Instant) -> Self {
+        let machine = Machine::new(now);
+        Self {
+            id,
+            state: machine.state(),
+            machine,
+            worker: None,
+            clients: Clients::default(),
+            restarts: 0,
+            last_failure: None,
+            since: Timestamp::now(),
+            report: None,
+            memory: None,
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Puts something into its list of events.
+    pub(super) fn note(&mut self, kind: &'static str, detail: impl Into<String>) {
+        if self.events.len() == EVENTS {
+            self.events.pop_front();
+        }
+        self.events.push_back(StreamEvent {
+            at: Timestamp::now(),
+            kind,
+            detail: detail.into(),
+        });
+    }
+
+    /// The state it is in since just now, if that is another one.
+    pub(super) fn new_state(&mut self) -> Option<StreamState> {
+        let state = self.machine.state();
+        if state == self.state {
+            return None;
+        }
+        self.state = state;
+        self.since = Timestamp::now();
+        Some(state)
+    }
+
+    /// A new worker's counters start anew.
+    pub(super) fn started(&mut self, worker: Worker) {
+        self.worker = Some(worker);
+        self.report = None;
+        self.memory = None;
+    }
+
+    /// Its worker is gone.
+    pub(super) fn lost_worker(&mut self) {
+        self.worker = None;
+        self.report = None;
+        self.memory = None;
+    }
+
+    pub(super) fn reported(&mut self, counters: Counters, now: Instant) {
+        let last_report = Timestamp::now();
+        let before = self.report.take();
+        let (frames, video_frames, seconds, last_frame) = match &before {
+            Some((before, at)) => {
+                let seconds = now.saturating_duration_since(*at).as_secs_f64();
+                (
+                    before.frames,
+                    before.video_frames,
+                    seconds,
+                    before.last_frame,
+                )
+            }
+            None => (0, 0, 1.0, None),
+        };
+        let new_video = counters.video_frames.saturating_sub(video_frames);
+        let fps = new_video as f64 / seconds.max(0.001);
+        let last_frame = if counters.frames > frames {
+            Some(last_report)
+        } else {
+            last_frame
+        };
+        let report = WorkerReport {
+            state: counters.state,
+            frames: counters.frames,
+            video_frames: counters.video_frames,
+            bytes: counters.bytes,
+            bitrate: counters.bitrate,
+            fps: (fps * 10.0).round() / 10.0,
+            dropped: counters.dropped,
+            reconnects: counters.reconnects,
+            latency_ms: counters.latency_ms,
+            last_frame,
+            last_report,
+        };
+        self.report = Some((report, now));
+        let pid = self.worker.as_ref().map(Worker::pid);
+        self.memory = pid.and_then(platform::memory_bytes);
+    }
+
+    pub(super) fn status(&self) -> StreamStatus {
+        StreamStatus {
+            id: self.id.clone(),
+            state: self.state,
+            since: self.since,
+            pid: self.worker.as_ref().map(Worker::pid),
+            started: self.worker.as_ref().map(|worker| worker.started),
+            worker: self.report.as_ref().map(|(report, _)| report.clone()),
+            restarts: self.restarts,
+            last_failure: self.last_failure.clone(),
+            breaker: self.machine.breaker(),
+            memory_bytes: self.memory,
+            source: self.clients.source.clone(),
+            input_readers: self.clients.input_readers.clone(),
+            output_readers: self.clients.output_readers.clone(),
+            events: self.events.iter().cloned().collect(),
+        }
+    }
+}

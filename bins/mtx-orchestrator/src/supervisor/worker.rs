@@ -1,0 +1,188 @@
+//! One worker process.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::Sender;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use mediamtx::path::{Leg, StreamId, StreamPath};
+use mediamtx::timestamp::Timestamp;
+use url::Url;
+
+pub(crate) use super::platform::Limits;
+
+use super::output::{self, WorkerId};
+use super::platform;
+use super::supervision::Message;
+
+/// Workers report every second.
+const REPORT_INTERVAL: &str = "1s";
+/// A worker that has not reported for this long hangs.
+pub(super) const HUNG_AFTER: Duration = Duration::from_secs(5);
+/// How long to wait for the last words of a worker that has ended.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+/// Reading lines takes no more.
+const STACK: usize = 256 * 1024;
+
+/// How workers are started.
+pub(crate) struct Template {
+    pub(crate) program: PathBuf,
+    /// MediaMTX's RTSP and RTMP servers: their paths are replaced by the stream's.
+    pub(crate) rtsp: Url,
+    pub(crate) rtmp: Url,
+    pub(crate) limits: Limits,
+}
+
+impl Template {
+    fn command(&self, id: &StreamId) -> Command {
+        let at = |base: &Url, leg| {
+            let mut url = base.clone();
+            let id = id.clone();
+            url.set_path(&StreamPath { id, leg }.to_string());
+            url.to_string()
+        };
+        let mut command = Command::new(&self.program);
+        command
+            // Other users of the host see command lines, not environments.
+            .env("MTX_WORKER_INPUT", at(&self.rtsp, Leg::In))
+            .env("MTX_WORKER_OUTPUT", at(&self.rtmp, Leg::Out))
+            .env("MTX_WORKER_STATS_INTERVAL", REPORT_INTERVAL)
+            .env("MTX_LOG_FORMAT", "json")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        // They are ours, or would make the worker take itself for a hook.
+        for name in [
+            "ORCHESTRATOR_TOKEN",
+            "MEDIAMTX_API_URL",
+            "MEDIAMTX_RTSP_URL",
+            "MEDIAMTX_RTMP_URL",
+            "MTX_PATH",
+            "RTMP_STREAM_KEY",
+        ] {
+            command.env_remove(name);
+        }
+        platform::confine(&mut command, self.limits);
+        command
+    }
+}
+
+/// A worker that was started and not yet reaped. Only the thread that started it holds it, so its process id
+/// can't be anybody else's.
+pub(super) struct Worker {
+    pub(super) number: u64,
+    pub(super) started: Timestamp,
+    child: Child,
+    heard: Instant,
+    silent: bool,
+    exit: Option<(ExitStatus, Instant)>,
+    trouble: Option<String>,
+}
+
+impl Worker {
+    pub(super) fn start(
+        template: &Template,
+        id: &WorkerId,
+        messages: &Sender<Message>,
+        now: Instant,
+    ) -> Result<Self> {
+        let mut child = template
+            .command(&id.stream)
+            .spawn()
+            .with_context(|| format!("can't start {}", template.program.display()))?;
+        let (stderr, pid) = (child.stderr.take(), child.id());
+        let (id, number, messages) = (id.clone(), id.number, messages.clone());
+        let reader = thread::Builder::new().stack_size(STACK).spawn(move || {
+            if let Some(stderr) = stderr {
+                output::follow(stderr, pid, id, &messages);
+            }
+        });
+        if let Err(error) = reader {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(error).context("can't start the thread that reads a worker's reports");
+        }
+        Ok(Self {
+            number,
+            started: Timestamp::now(),
+            child,
+            heard: now,
+            silent: false,
+            exit: None,
+            trouble: None,
+        })
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(super) fn terminate(&mut self) {
+        if self.exit.is_none() {
+            platform::terminate(&mut self.child);
+        }
+    }
+
+    pub(super) fn kill(&mut self) {
+        // Fails when it has ended already.
+        let _ = self.child.kill();
+    }
+
+    pub(super) fn heard(&mut self, now: Instant) {
+        self.heard = now;
+    }
+
+    pub(super) fn in_trouble(&mut self, reason: String) {
+        self.trouble = Some(reason);
+    }
+
+    pub(super) fn fell_silent(&mut self) {
+        self.silent = true;
+    }
+
+    pub(super) fn hangs(&self, now: Instant) -> bool {
+        self.exit.is_none() && now.saturating_duration_since(self.heard) >= HUNG_AFTER
+    }
+
+    /// Whether it has ended, whatever it has said.
+    pub(super) fn has_exited(&mut self) -> bool {
+        self.exit.is_some() || self.child.try_wait().is_ok_and(|status| status.is_some())
+    }
+
+    /// How it ended, if it has and its last words are known.
+    pub(super) fn ended(&mut self, now: Instant) -> Option<String> {
+        if self.exit.is_none() {
+            // Our own child can always be asked about.
+            let status = self.child.try_wait().ok().flatten()?;
+            self.exit = Some((status, now));
+        }
+        let (status, at) = self.exit?;
+        if !self.silent && now.saturating_duration_since(at) < LAST_WORDS {
+            return None;
+        }
+        let signal = platform::signal(status);
+        // The last words of one that was shot are about something else.
+        let words = self
+            .trouble
+            .take()
+            .filter(|_| signal.as_deref() != Some("SIGKILL"));
+        let how = match (signal, status.code()) {
+            (Some(signal), _) => format!("killed by {signal}"),
+            (None, Some(code)) => format!("exit code {code}"),
+            (None, None) => status.to_string(),
+        };
+        Some(words.map_or(how.clone(), |words| format!("{how}: {words}")))
+    }
+
+    /// When to ask again whether it has ended.
+    pub(super) fn next_look(&self, now: Instant) -> Instant {
+        let soon = if self.silent || self.exit.is_some() {
+            5
+        } else {
+            200
+        };
+        now + Duration::from_millis(soon)
+    }
+}
