@@ -1,0 +1,331 @@
+//! Prometheus' text format, version 0.0.4.
+//!
+//! Streams come and go, so only those that exist at the moment have lines of their own.
+
+use std::collections::BTreeMap;
+use std::fmt::{Display, Write as _};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use mediamtx::event::EventName;
+
+use crate::supervisor::{
+    BreakerState, EventOutcome, StreamState, StreamStatus, Supervisor, Totals, WorkerReport,
+};
+
+/// Seconds; an event is to be answered in well under 0.01.
+const BUCKETS: [f64; 7] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.1, 1.0];
+
+/// What HTTP counts itself.
+#[derive(Default)]
+pub(super) struct Metrics(Mutex<Counts>);
+
+#[derive(Default)]
+struct Counts {
+    /// By event and outcome.
+    events: BTreeMap<(&'static str, &'static str), u64>,
+    /// By status.
+    answers: BTreeMap<u16, u64>,
+    within: [u64; BUCKETS.len()],
+    took: Duration,
+}
+
+impl Metrics {
+    pub(super) fn received(&self, name: EventName, outcome: EventOutcome) {
+        let outcome = match outcome {
+            EventOutcome::Accepted => "accepted",
+            EventOutcome::Ignored(_) => "ignored",
+        };
+        self.count(name.as_str(), outcome);
+    }
+
+    /// An event that is none; perhaps not even by its name.
+    pub(super) fn rejected(&self, name: Option<EventName>) {
+        self.count(name.map_or("unknown", EventName::as_str), "rejected");
+    }
+
+    fn count(&self, event: &'static str, outcome: &'static str) {
+        self.with(|counts| *counts.events.entry((event, outcome)).or_default() += 1);
+    }
+
+    pub(super) fn answered(&self, status: u16, took: Duration) {
+        self.with(|counts| {
+            *counts.answers.entry(status).or_default() += 1;
+            counts.took += took;
+            let bounds = BUCKETS.iter().zip(&mut counts.within);
+            for (_, within) in bounds.filter(|(bound, _)| took.as_secs_f64() <= **bound) {
+                *within += 1;
+            }
+        });
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Counts) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn text(&self, supervisor: &Supervisor) -> String {
+        let mut page = Page::default();
+        page.family("build_info", "gauge", "Always 1; its label is the version.");
+        page.line("build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+        self.with(|counts| counts.put(&mut page));
+        totals(&mut page, &supervisor.totals());
+        let streams = supervisor.streams();
+        states(&mut page, &streams);
+        each(&mut page, &streams);
+        page.0
+    }
+}
+
+impl Counts {
+    fn put(&self, page: &mut Page) {
+        let name = "events_total";
+        page.family(
+            name,
+            "counter",
+            "Events of MediaMTX by name and by what became of them.",
+        );
+        for ((event, outcome), count) in &self.events {
+            page.line(name, &[("event", event), ("outcome", outcome)], count);
+        }
+        let name = "http_responses_total";
+        page.family(name, "counter", "Answers to HTTP requests by status.");
+        for (status, count) in &self.answers {
+            page.line(name, &[("code", &status.to_string())], count);
+        }
+        let help = "Time from a request's head to its written answer.";
+        page.family("http_request_duration_seconds", "histogram", help);
+        let bucket = "http_request_duration_seconds_bucket";
+        for (bound, within) in BUCKETS.iter().zip(self.within) {
+            page.line(bucket, &[("le", &bound.to_string())], within);
+        }
+        let all: u64 = self.answers.values().sum();
+        page.line(bucket, &[("le", "+Inf")], all);
+        page.line(
+            "http_request_duration_seconds_sum",
+            &[],
+            self.took.as_secs_f64(),
+        );
+        page.line("http_request_duration_seconds_count", &[], all);
+    }
+}
+
+fn totals(page: &mut Page, totals: &Totals) {
+    for (name, value, help) in [
+        (
+            "worker_starts_total",
+            totals.worker_starts,
+            "Workers started.",
+        ),
+        (
+            "worker_failures_total",
+            totals.worker_failures,
+            "Workers that ended unasked, hung ones included.",
+        ),
+        (
+            "workers_hung_total",
+            totals.workers_hung,
+            "Workers killed because they reported nothing.",
+        ),
+        (
+            "breakers_opened_total",
+            totals.breakers_opened,
+            "Circuit breakers that opened.",
+        ),
+        (
+            "starts_delayed_total",
+            totals.starts_delayed,
+            "Starts of workers that the limit over all streams held back.",
+        ),
+        (
+            "reconciliations_total",
+            totals.reconciliations,
+            "Comparisons of the workers with MediaMTX's path list.",
+        ),
+        (
+            "reconciliation_failures_total",
+            totals.reconciliation_failures,
+            "Times that MediaMTX's path list could not be had.",
+        ),
+    ] {
+        page.family(name, "counter", help);
+        page.line(name, &[], value);
+    }
+}
+
+fn states(page: &mut Page, streams: &[StreamStatus]) {
+    page.family("streams", "gauge", "Streams by state.");
+    for (name, state) in [
+        ("starting", StreamState::Starting),
+        ("running", StreamState::Running),
+        ("grace", StreamState::Grace),
+        ("backoff", StreamState::Backoff),
+        ("broken", StreamState::Broken),
+        ("stopped", StreamState::Stopped),
+    ] {
+        let count = streams
+            .iter()
+            .filter(|stream| stream.state == state)
+            .count();
+        page.line("streams", &[("state", name)], count);
+    }
+    let name = "stream_breaker_open";
+    page.family(
+        name,
+        "gauge",
+        "1 for each stream whose circuit breaker is open or half open.",
+    );
+    for stream in streams {
+        if stream.breaker.state != BreakerState::Closed {
+            let reason = stream.breaker.reason.as_deref().unwrap_or_default();
+            page.line(
+                name,
+                &[("stream", stream.id.as_str()), ("reason", reason)],
+                1,
+            );
+        }
+    }
+}
+
+fn each(page: &mut Page, streams: &[StreamStatus]) {
+    type Value = fn(&WorkerReport) -> f64;
+    const OF_WORKER: [(&str, &str, &str, Value); 7] = [
+        (
+            "stream_frames_total",
+            "counter",
+            "Frames passed on by the stream's worker.",
+            |of| whole(of.frames),
+        ),
+        (
+            "stream_bytes_total",
+            "counter",
+            "Bytes passed on by the stream's worker.",
+            |of| whole(of.bytes),
+        ),
+        (
+            "stream_dropped_frames_total",
+            "counter",
+            "Frames dropped by the stream's worker.",
+            |of| whole(of.dropped),
+        ),
+        (
+            "stream_reconnects_total",
+            "counter",
+            "Reconnections of the stream's worker.",
+            |of| whole(of.reconnects),
+        ),
+        (
+            "stream_bytes_per_second",
+            "gauge",
+            "What the stream's worker passes on.",
+            |of| whole(of.bitrate) / 8.0,
+        ),
+        (
+            "stream_frames_per_second",
+            "gauge",
+            "Video frames that the stream's worker passes on.",
+            |of| of.fps,
+        ),
+        (
+            "stream_latency_seconds",
+            "gauge",
+            "What the stream's worker adds.",
+            |of| of.latency_ms / 1000.0,
+        ),
+    ];
+    for (name, kind, help, value) in OF_WORKER {
+        page.family(name, kind, help);
+        for stream in streams {
+            if let Some(report) = &stream.worker {
+                page.line(name, &[("stream", stream.id.as_str())], value(report));
+            }
+        }
+    }
+    let name = "stream_restarts_total";
+    page.family(
+        name,
+        "counter",
+        "Workers of the stream that had to be replaced.",
+    );
+    for stream in streams {
+        page.line(name, &[("stream", stream.id.as_str())], stream.restarts);
+    }
+    let name = "stream_worker_memory_bytes";
+    page.family(name, "gauge", "Resident memory of the stream's worker.");
+    for stream in streams {
+        if let Some(bytes) = stream.memory_bytes {
+            page.line(name, &[("stream", stream.id.as_str())], bytes);
+        }
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "Prometheus has no other numbers"
+)]
+fn whole(count: u64) -> f64 {
+    count as f64
+}
+
+/// The text as it grows.
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let name = format!("mtx_orchestrator_{name}");
+        let _ = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+    }
+
+    fn line(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        let _ = write!(self.0, "mtx_orchestrator_{name}");
+        for (number, (key, text)) in labels.iter().enumerate() {
+            let before = if number == 0 { '{' } else { ',' };
+            let _ = write!(self.0, "{before}{key}=\"{}\"", escape(text));
+        }
+        let after = if labels.is_empty() { "" } else { "}" };
+        let _ = writeln!(self.0, "{after} {value}");
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('\\', r"\\")
+        .replace('"', "\\\"")
+        .replace('\n', r"\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_escaped() {
+        let mut page = Page::default();
+        page.line("x", &[("a", "q\"\\\n"), ("b", "c")], 1.5);
+        assert_eq!(
+            page.0,
+            "mtx_orchestrator_x{a=\"q\\\"\\\\\\n\",b=\"c\"} 1.5\n"
+        );
+    }
+
+    #[test]
+    fn every_answer_is_in_the_histogram_once() {
+        let metrics = Metrics::default();
+        metrics.answered(202, Duration::from_micros(700));
+        metrics.answered(400, Duration::from_secs(2));
+        metrics.rejected(None);
+        let mut page = Page::default();
+        metrics.with(|counts| counts.put(&mut page));
+        for line in [
+            "events_total{event=\"unknown\",outcome=\"rejected\"} 1",
+            "http_responses_total{code=\"202\"} 1",
+            "http_request_duration_seconds_bucket{le=\"0.0005\"} 0",
+            "http_request_duration_seconds_bucket{le=\"0.001\"} 1",
+            "http_request_duration_seconds_bucket{le=\"1\"} 1",
+            "http_request_duration_seconds_bucket{le=\"+Inf\"} 2",
+            "http_request_duration_seconds_count 2",
+        ] {
+            let line = format!("mtx_orchestrator_{line}\n");
+            assert!(page.0.contains(&line), "{line}{}", page.0);
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! What the orchestrator offers over HTTP. openapi.json describes it.
+
+mod events;
+mod metrics;
+mod streams;
+
+use std::time::Duration;
+
+use mediamtx::event::EventName;
+use mediamtx::path::StreamId;
+use serde_json::json;
+use tiny_http::Method;
+
+use crate::http::{Answer, Head, Problem, Token, check_origin};
+use crate::supervisor::{Command, Supervisor};
+use metrics::Metrics;
+
+const OPENAPI: &str = include_str!("openapi.json");
+
+/// Everything behind the routes.
+pub(crate) struct Api {
+    supervisor: Supervisor,
+    token: Option<Token>,
+    metrics: Metrics,
+}
+
+/// A request that may be made, up to its body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Route {
+    Health,
+    Ready,
+    Metrics,
+    OpenApi,
+    Event(EventName),
+    Streams,
+    Stream(StreamId),
+    Command(StreamId, Command),
+}
+
+impl Api {
+    pub(crate) fn new(supervisor: Supervisor, token: Option<Token>) -> Self {
+        Self {
+            supervisor,
+            token,
+            metrics: Metrics::default(),
+        }
+    }
+
+    /// Decides from its head whether a request may be made.
+    pub(crate) fn admit(&self, head: &Head) -> Result<Route, Problem> {
+        let route = Route::find(&head.path());
+        let open = matches!(route, Ok(Route::Health | Route::Ready));
+        if let Some(token) = self.token.as_ref().filter(|_| !open) {
+            token.check(head)?;
+        }
+        if is_unknown_event(head) {
+            self.metrics.rejected(None);
+        }
+        let route = route?;
+        route.check_method(head.method())?;
+        check_origin(head, self.token.is_some())?;
+        route
+            .check_content_type(head)
+            .inspect_err(|_| self.no_body(&route))?;
+        Ok(route)
+    }
+
+    /// Answers a request that was admitted.
+    pub(crate) fn answer(&self, route: Route, body: &[u8]) -> Answer {
+        match route {
+            Route::Health => Answer::json(200, &json!({ "status": "ok" })),
+            Route::Ready => match self.supervisor.is_ready() {
+                Ok(()) => Answer::json(200, &json!({ "status": "ready" })),
+                Err(why) => Problem::new(503, why).into(),
+            },
+            Route::Metrics => {
+                let text = self.metrics.text(&self.supervisor);
+                Answer::new(200, "text/plain; version=0.0.4; charset=utf-8", text)
+            }
+            Route::OpenApi => Answer::new(200, "application/json", OPENAPI),
+            Route::Event(name) => events::receive(&self.supervisor, &self.metrics, name, body),
+            Route::Streams => streams::list(&self.supervisor),
+            Route::Stream(id) => streams::show(&self.supervisor, &id),
+            Route::Command(id, command) => streams::command(&self.supervisor, &id, command),
+        }
+    }
+
+    /// The body of a request that was admitted never came, or not as it should.
+    pub(crate) fn no_body(&self, route: &Route) {
+        if let Route::Event(name) = route {
+            self.metrics.rejected(Some(*name));
+        }
+    }
+
+    pub(crate) fn answered(&self, status: u16, took: Duration) {
+        self.metrics.answered(status, took);
+    }
+}
+
+fn is_unknown_event(head: &Head) -> bool {
+    let path = head.path();
+    let event = path.strip_prefix(&["v1", "mediamtx", "events"]);
+    *head.method() == Method::Post
+        && matches!(event, Some([name]) if name.parse::<EventName>().is_err())
+}
+
+impl Route {
+    fn find(path: &[&str]) -> Result<Self, Problem> {
+        match path {
+            ["healthz"] => Ok(Self::Health),
+            ["readyz"] => Ok(Self::Ready),
+            ["metrics"] => Ok(Self::Metrics),
+            ["v1", "openapi.json"] => Ok(Self::OpenApi),
+            ["v1", "mediamtx", "events", name] => name
+                .parse()
+                .map(Self::Event)
+                .map_err(|error| Problem::new(404, format!("{error}")).field("event")),
+            ["v1", "streams"] => Ok(Self::Streams),
+            ["v1", "streams", id] => stream_id(id).map(Self::Stream),
+            ["v1", "streams", id, "start"] => Self::command(id, Command::Start),
+            ["v1", "streams", id, "stop"] => Self::command(id, Command::Stop),
+            ["v1", "streams", id, "restart"] => Self::command(id, Command::Restart),
+            _ => Err(Problem::new(
+                404,
+                "there is nothing here; GET /v1/openapi.json tells what is where",
+            )),
+        }
+    }
+
+    fn command(id: &str, command: Command) -> Result<Self, Problem> {
+        Ok(Self::Command(stream_id(id)?, command))
+    }
+
+    fn changes_something(&self) -> bool {
+        matches!(self, Self::Event(_) | Self::Command(..))
+    }
+
+    fn check_method(&self, method: &Method) -> Result<(), Problem> {
+        let allow = match (self.changes_something(), method) {
+            (true, Method::Post) | (false, Method::Get | Method::Head) => return Ok(()),
+            (true, _) => "POST",
+            (false, _) => "GET, HEAD",
+        };
+        let problem = Problem::new(405, format!("{method} is not allowed here, only {allow}"));
+        Err(problem.header("Allow", allow))
+    }
+
+    /// Pages of other sites can't post JSON without asking first, which nobody here answers. Commands have no
+    /// body, so they need not say what it is.
+    fn check_content_type(&self, head: &Head) -> Result<(), Problem> {
+        let media_type = head.one("content-type").map(|value| {
+            let end = value.iter().position(|byte| *byte == b';');
+            value[..end.unwrap_or(value.len())]
+                .trim_ascii()
+                .to_ascii_lowercase()
+        });
+        match (self, media_type.as_deref()) {
+            (Self::Event(_) | Self::Command(..), Some(b"application/json")) => Ok(()),
+            (Self::Event(_), _) | (Self::Command(..), Some(_)) => {
+                Err(Problem::new(415, "the body has to be application/json").field("Content-Type"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn stream_id(text: &str) -> Result<StreamId, Problem> {
+    let id = text.parse();
+    id.map_err(|error| Problem::new(400, format!("not a stream's id: {error}")).field("id"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    /// A path for each route, as the document writes it.
+    fn example(template: &str) -> Vec<String> {
+        let path = template
+            .replace("{event}", "not-ready")
+            .replace("{id}", "cam-1");
+        path.split('/').skip(1).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn each_path_of_the_document_has_a_route_with_its_method() {
+        let document: Value = serde_json::from_str(OPENAPI).unwrap();
+        let paths = document["paths"].as_object().unwrap();
+        for (template, operations) in paths {
+            let segments = example(template);
+            let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+            let route = Route::find(&segments).unwrap();
+            let known: Vec<&String> = operations
+                .as_object()
+                .unwrap()
+                .keys()
+                .filter(|key| *key != "parameters")
+                .collect();
+            let method = if route.changes_something() {
+                "post"
+            } else {
+                "get"
+            };
+            assert_eq!(known, [method], "{template}");
+        }
+    }
+
+    #[test]
+    fn the_document_names_every_event() {
+        let document: Value = serde_json::from_str(OPENAPI).unwrap();
+        let named = &document["components"]["schemas"]["EventName"]["enum"];
+        let names = EventName::ALL.map(EventName::as_str);
+        assert_eq!(*named, serde_json::json!(names));
+    }
+
+    #[test]
+    fn what_is_no_route_says_so() {
+        for (path, status) in [
+            (&["healthz", ""][..], 404),
+            (&[""], 404),
+            (&["v1", "streams", ""], 400),
+            (&["v1", "streams", ".."], 400),
+            (&["v1", "streams", "a/b"], 400),
+            (&["v1", "streams", "a", "burn"], 404),
+            (&["v1", "streams", "a b", "stop"], 400),
+            (&["v1", "mediamtx", "events", "redy"], 404),
+            (&["v1", "mediamtx", "events"], 404),
+        ] {
+            assert_eq!(Route::find(path).unwrap_err().status, status, "{path:?}");
+        }
+    }
+}

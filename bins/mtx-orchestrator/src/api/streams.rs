@@ -1,0 +1,49 @@
+//! The streams and their workers.
+
+use mediamtx::path::StreamId;
+use serde_json::{Value, json};
+
+use crate::http::{Answer, Problem};
+use crate::supervisor::{Command, CommandError, Supervisor};
+
+/// All of them; their events are left to [`show`].
+pub(super) fn list(supervisor: &Supervisor) -> Answer {
+    let summary = |status| {
+        let mut stream = serde_json::to_value(status).unwrap_or_default();
+        if let Value::Object(fields) = &mut stream {
+            fields.remove("events");
+        }
+        stream
+    };
+    let streams: Vec<Value> = supervisor.streams().into_iter().map(summary).collect();
+    Answer::json(200, &json!({ "streams": streams }))
+}
+
+pub(super) fn show(supervisor: &Supervisor, id: &StreamId) -> Answer {
+    match supervisor.stream(id) {
+        Some(status) => Answer::json(200, &status),
+        None => problem(&CommandError::Unknown(id.clone())).into(),
+    }
+}
+
+pub(super) fn command(supervisor: &Supervisor, id: &StreamId, command: Command) -> Answer {
+    let name = match command {
+        Command::Start => "start",
+        Command::Stop => "stop",
+        Command::Restart => "restart",
+    };
+    let result = supervisor.command(id, command);
+    let outcome = result.as_ref().map_or("refused", |()| "accepted");
+    log::info!(streamId = id.as_str(), command = name, outcome; "command received");
+    match result {
+        Ok(()) => Answer::json(202, &json!({ "id": id, "command": name })),
+        Err(error) => problem(&error).into(),
+    }
+}
+
+fn problem(error: &CommandError) -> Problem {
+    match error {
+        CommandError::Unknown(_) => Problem::new(404, error.to_string()).field("id"),
+        CommandError::ShuttingDown => Problem::new(503, error.to_string()),
+    }
+}

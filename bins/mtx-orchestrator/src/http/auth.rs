@@ -1,0 +1,146 @@
+//! The bearer token, and requests that a browser makes for somebody else's page.
+
+use subtle::ConstantTimeEq;
+use tiny_http::Method;
+
+use super::{Head, Problem};
+
+/// What clients have to know.
+pub(crate) struct Token(Vec<u8>);
+
+impl Token {
+    pub(crate) fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// Whether the request bears it. How long that takes tells nothing about the token but its length.
+    pub(crate) fn check(&self, head: &Head) -> Result<(), Problem> {
+        let refused = |detail| {
+            let problem = Problem::new(401, detail).field("Authorization");
+            problem.header("WWW-Authenticate", "Bearer")
+        };
+        let mut values = head.all("authorization");
+        let (Some(value), None) = (values.next(), values.next()) else {
+            return Err(refused(
+                "this needs one header Authorization: Bearer <ORCHESTRATOR_TOKEN>",
+            ));
+        };
+        let given = value.split_at_checked(7).and_then(|(scheme, rest)| {
+            let bearer = scheme.eq_ignore_ascii_case(b"bearer ");
+            bearer.then(|| rest.trim_ascii_start())
+        });
+        match given {
+            Some(given) if bool::from(given.ct_eq(&self.0)) => Ok(()),
+            Some(_) => Err(refused("the token is not the one in ORCHESTRATOR_TOKEN")),
+            None => Err(refused("this is not Authorization: Bearer <token>")),
+        }
+    }
+}
+
+/// Browsers say with each POST whose page makes it: only our own may. That is worth something only while the
+/// page's name can't be made to resolve to us (DNS rebinding), so without a token the name has to be one that
+/// nobody can register.
+pub(crate) fn check_origin(head: &Head, guarded: bool) -> Result<(), Problem> {
+    if *head.method() != Method::Post {
+        return Ok(());
+    }
+    let Some(origin) = head.one("origin") else {
+        return Ok(());
+    };
+    let host = head.one("host").unwrap_or_default();
+    let own = [&b"http://"[..], b"https://"]
+        .iter()
+        .filter_map(|scheme| origin.strip_prefix(*scheme))
+        .any(|named| !host.is_empty() && named.eq_ignore_ascii_case(host));
+    if own && (guarded || is_unregistrable(host)) {
+        return Ok(());
+    }
+    Err(Problem::new(403, "another site's page may not do this").field("Origin"))
+}
+
+fn is_unregistrable(host: &[u8]) -> bool {
+    let host = String::from_utf8_lossy(host);
+    if host.starts_with('[') {
+        return true;
+    }
+    let name = host.split(':').next().unwrap_or_default();
+    !name.contains('.') || name.parse::<std::net::Ipv4Addr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::head::parse;
+    use super::*;
+
+    fn post(headers: &str) -> Head {
+        let text = format!("POST /x HTTP/1.1\r\n{headers}\r\n");
+        parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn only_the_whole_token_in_one_bearer_header_is_let_in() {
+        let token = Token::new("s3cret-token");
+        for good in ["Bearer s3cret-token", "bearer   s3cret-token"] {
+            let head = post(&format!("Host: a\r\nAuthorization: {good}\r\n"));
+            assert_eq!(token.check(&head), Ok(()), "{good}");
+        }
+        for bad in [
+            "",
+            "Authorization: s3cret-token\r\n",
+            "Authorization: Bearer\r\n",
+            "Authorization: Bearer s3cret-toke\r\n",
+            "Authorization: Bearer s3cret-token2\r\n",
+            "Authorization: Bearer S3cret-token\r\n",
+            "Authorization: Basic s3cret-token\r\n",
+            "Authorization: Bearer s3cret-token\r\nAuthorization: Bearer s3cret-token\r\n",
+        ] {
+            let problem = token
+                .check(&post(&format!("Host: a\r\n{bad}")))
+                .unwrap_err();
+            assert_eq!(problem.status, 401, "{bad}");
+            assert!(!problem.detail().contains("s3cret"));
+        }
+    }
+
+    #[test]
+    fn only_our_own_pages_may_post() {
+        for (guarded, host, origin, allowed) in [
+            (false, "localhost:8080", None, true),
+            (false, "localhost:8080", Some("http://localhost:8080"), true),
+            (false, "127.0.0.1:8080", Some("http://127.0.0.1:8080"), true),
+            (false, "[::1]:8080", Some("http://[::1]:8080"), true),
+            (
+                false,
+                "orchestrator:8080",
+                Some("http://orchestrator:8080"),
+                true,
+            ),
+            (
+                false,
+                "localhost:8080",
+                Some("http://localhost:9090"),
+                false,
+            ),
+            (false, "localhost:8080", Some("https://evil.example"), false),
+            (false, "localhost:8080", Some("null"), false),
+            (
+                false,
+                "rebound.example:8080",
+                Some("http://rebound.example:8080"),
+                false,
+            ),
+            (
+                true,
+                "streams.example",
+                Some("https://streams.example"),
+                true,
+            ),
+            (true, "streams.example", Some("https://evil.example"), false),
+        ] {
+            let origin = origin.map_or(String::new(), |origin| format!("Origin: {origin}\r\n"));
+            let head = post(&format!("Host: {host}\r\n{origin}"));
+            let result = check_origin(&head, guarded);
+            assert_eq!(result.is_ok(), allowed, "{host} {origin}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Errors as RFC 9457 has them.
+
+use serde::Serialize;
+use tiny_http::StatusCode;
+
+use super::Answer;
+
+/// What was wrong with a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub(crate) status: u16,
+    detail: String,
+    field: Option<String>,
+    headers: Vec<(&'static str, String)>,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
+}
+
+impl Problem {
+    pub(crate) fn new(status: u16, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            detail: detail.into(),
+            field: None,
+            headers: Vec::new(),
+        }
+    }
+
+    /// Names the field, header or parameter at fault.
+    pub(crate) fn field(mut self, name: impl Into<String>) -> Self {
+        self.field = Some(name.into());
+        self
+    }
+
+    pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+}
+
+impl From<Problem> for Answer {
+    fn from(problem: Problem) -> Self {
+        let body = Body {
+            r#type: "about:blank",
+            // With the type about:blank, the title is the status' own phrase.
+            title: StatusCode(problem.status).default_reason_phrase(),
+            status: problem.status,
+            detail: &problem.detail,
+            field: problem.field.as_deref(),
+        };
+        let mut answer = Self::json(problem.status, &body);
+        answer.content_type = "application/problem+json";
+        answer.headers = problem.headers;
+        answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_names_status_reason_and_field() {
+        let problem = Problem::new(400, "what and why").field("path");
+        let answer = Answer::from(problem.header("Allow", "GET"));
+        assert_eq!(answer.content_type, "application/problem+json");
+        assert_eq!(answer.headers, [("Allow", "GET".to_owned())]);
+        let body = String::from_utf8(answer.body).unwrap();
+        assert_eq!(
+            body,
+            r#"{"type":"about:blank","title":"Bad Request","status":400,"detail":"what and why","field":"path"}"#
+        );
+    }
+}
