@@ -1,7 +1,9 @@
 //! mtx-orchestrator: takes MediaMTX's events and runs one supervised mtx-worker per stream.
 
+mod api;
 mod cli;
 mod config;
+mod http;
 mod signals;
 mod supervisor;
 
@@ -39,7 +41,9 @@ fn main() -> ExitCode {
 }
 
 fn run(config: Config, stop: &StopSignals) -> Result<()> {
+    let listener = http::bind(config.listen)?;
     let supervisor = Supervisor::start(config.supervisor)?;
+    http::serve(listener, config.token.as_deref(), supervisor.clone())?;
     stop.wait();
     supervisor.shutdown();
     Ok(())

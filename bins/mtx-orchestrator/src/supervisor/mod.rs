@@ -24,7 +24,7 @@ use mediamtx::path::{Leg, StreamId};
 
 pub(crate) use policy::{BreakerPolicy, Policy, Recovery};
 pub(crate) use status::{
-    BreakerState, Command, CommandError, EventOutcome, StreamState, StreamStatus, Totals,
+    BreakerState, Command, CommandError, EventOutcome, StreamState, StreamStatus, Totals, WorkerReport,
 };
 pub(crate) use worker::{Limits, Template};
 
