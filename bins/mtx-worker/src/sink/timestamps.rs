@@ -96,7 +96,11 @@ mod tests {
         let mut timestamps = Timestamps::default();
         for offset in (0..3_000_000).step_by(12_345) {
             let (dts, pts) = (offset, offset + 160 * MILLISECOND);
-            let unit = AccessUnit { dts, pts, ..unit(0, 0) };
+            let unit = AccessUnit {
+                dts,
+                pts,
+                ..unit(0, 0)
+            };
             assert_eq!(timestamps.of(&unit).unwrap().1, 160);
         }
     }

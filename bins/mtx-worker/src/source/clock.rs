@@ -25,8 +25,9 @@ const SLEW: i64 = MILLISECOND;
 const IMPLAUSIBLE: i64 = 2 * SECOND;
 
 /// For how long the tracks are watched, from the start of both, before units are stamped; and when
-/// the relation is looked at again.
-const SETTLING: i64 = 400 * MILLISECOND;
+/// the relation is looked at again. Publishers send in turns of a frame or two, so the first arrivals
+/// alone are off by as much.
+const SETTLING: i64 = 250 * MILLISECOND;
 const SECOND_LOOK: i64 = SECOND;
 
 /// A second track that has not come by then is not waited for any longer.
@@ -128,9 +129,16 @@ impl SourceClock {
         continues
     }
 
-    /// Whether the tracks' relation is known well enough to stamp units; `alone` is a source of one track.
-    pub(crate) fn is_settled(&self, alone: bool) -> bool {
-        self.settled || alone
+    /// Whether the tracks' relation is known well enough to stamp units. `alone` is a source of one
+    /// track. `in_order` is one without reordering: presentation and decoding times are one there, so a
+    /// server that tells the relation leaves nothing to find out.
+    pub(crate) fn is_settled(&mut self, alone: bool, in_order: bool) -> bool {
+        let told = in_order && self.both_since.is_some() && self.by_server().is_some();
+        if !self.settled && (alone || told) {
+            self.align();
+            self.settled = true;
+        }
+        self.settled
     }
 
     /// Presentation and decoding time of a unit that was observed.

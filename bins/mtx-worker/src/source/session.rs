@@ -263,7 +263,12 @@ impl Session {
             self.held.push(next);
         }
         let alone = self.chosen.indices().count() == 1;
-        if clock.is_settled(alone) {
+        let video = self
+            .tracks
+            .as_ref()
+            .and_then(|tracks| tracks.video.as_ref());
+        let in_order = video.is_some_and(|video| video.reorder == Some(0));
+        if clock.is_settled(alone, in_order) {
             self.waiting.extend(self.held.drain(..).map(|held| {
                 let mut unit = held.unit;
                 (unit.pts, unit.dts) = clock.stamp(unit.medium, held.rtp_pts, held.rtp_dts);
