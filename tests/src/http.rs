@@ -26,3 +26,13 @@ pub fn post(url: &str) -> Result<(), String> {
         .map(|_| ())
         .map_err(|error| error.to_string())
 }
+
+/// A POST of JSON; what went wrong, if anything did.
+pub fn post_json(url: &str, body: &str) -> Result<(), String> {
+    agent()
+        .post(url)
+        .header("Content-Type", "application/json")
+        .send(body)
+        .map(|_| ())
+        .map_err(|error| error.to_string())
+}

@@ -10,6 +10,7 @@ pub mod gstreamer;
 pub mod http;
 pub mod mediamtx;
 pub mod nginx;
+pub mod orchestrator;
 pub mod packets;
 pub mod ports;
 pub mod processes;
