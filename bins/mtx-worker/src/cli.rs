@@ -8,17 +8,19 @@ use std::time::Duration;
 use crate::source::Transport;
 
 const AFTER_HELP: &str = "\
-Started by MediaMTX as a hook, no option is needed: the worker reads MTX_PATH (live/<streamId>/in) and
-RTSP_PORT from the hook's environment, and publishes live/<streamId>/out to the same server.
+Started by MediaMTX as a hook, no option is needed: the worker reads MTX_PATH, which is
+live/<streamId>/in, and RTSP_PORT from the hook's environment, and publishes
+live/<streamId>/out to the same server.
 
 Environment, besides what the options name:
-  RTSP_USERNAME, RTSP_PASSWORD  login at the input, when its URL has none; as a hook, also at the output
-  RTMP_STREAM_KEY               put behind the path of --output; keeps the key out of process lists
-  SSL_CERT_FILE                 certificates (PEM) to trust for rtmps:// instead of the built-in ones
+  RTSP_USERNAME    login at the input, when its URL has none;
+  RTSP_PASSWORD    as a hook, also at the output
+  RTMP_STREAM_KEY  put behind the path of --output; keeps it out of process lists
+  SSL_CERT_FILE    certificates (PEM) to trust for rtmps:// instead of the built-in ones
 
 Exit codes:
   0  the source ended, or the worker was told to end (SIGINT, SIGTERM)
-  1  it never got to stream, or the output was lost; the last line of the log says why
+  1  it never got to stream, or the output was lost; the last line says why
   2  wrong usage";
 
 /// Passes one stream through: RTSP in, RTMP out, without transcoding.

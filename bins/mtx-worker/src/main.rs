@@ -23,7 +23,7 @@ use tokio::sync::watch;
 
 use crate::cli::Cli;
 use crate::config::Config;
-use crate::worker::{Ending, Worker};
+use crate::worker::Worker;
 
 const WRONG_USAGE: u8 = 2;
 
@@ -58,11 +58,11 @@ fn run(config: Config) -> Result<ExitCode> {
         .build()
         .context("can't start the runtime")?;
     runtime.block_on(async {
-        let (ending, streamed) = Worker::new(config).run(stop_signal()?).await?;
-        Ok(match ending {
-            Ending::Told => ExitCode::SUCCESS,
-            Ending::SourceLost(_) if streamed => ExitCode::SUCCESS,
-            Ending::SourceLost(_) | Ending::SinkLost(_) | Ending::Taken => ExitCode::FAILURE,
+        let good = Worker::new(config).run(stop_signal()?).await?;
+        Ok(if good {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
         })
     })
 }

@@ -17,7 +17,7 @@ use crate::stats::Stats;
 
 /// Why a worker ended.
 #[derive(Debug)]
-pub(crate) enum Ending {
+enum Ending {
     /// It was told to.
     Told,
     /// The source was lost, and none of the retries brought it back.
@@ -26,6 +26,17 @@ pub(crate) enum Ending {
     SinkLost(SinkError),
     /// Somebody else publishes to the output.
     Taken,
+}
+
+impl Ending {
+    /// Whether that is how a worker should end which did, or did not, get to stream.
+    fn is_good(&self, streamed: bool) -> bool {
+        match self {
+            Self::Told => true,
+            Self::SourceLost(_) => streamed,
+            Self::SinkLost(_) | Self::Taken => false,
+        }
+    }
 }
 
 /// One stream's worker.
@@ -49,8 +60,8 @@ impl Worker {
         }
     }
 
-    /// Passes the stream through until it ends; returns why, and whether anything went through.
-    pub(crate) async fn run(self, stop: watch::Receiver<bool>) -> Result<(Ending, bool)> {
+    /// Passes the stream through until it ends; returns whether all was well.
+    pub(crate) async fn run(self, stop: watch::Receiver<bool>) -> Result<bool> {
         let ending = tokio::select! {
             ending = self.pass(stop.clone()) => ending?,
             never = self.report_stats() => match never {},
@@ -69,8 +80,14 @@ impl Worker {
                 self.config.output
             ),
         };
-        log::info!(state:% = State::Ended, reason = reason.as_str(); "ended");
-        Ok((ending, self.stats.has_streamed()))
+        let good = ending.is_good(self.stats.has_streamed());
+        let level = if good {
+            log::Level::Info
+        } else {
+            log::Level::Error
+        };
+        log::log!(level, state:% = State::Ended, reason = reason.as_str(); "ended");
+        Ok(good)
     }
 
     async fn pass(&self, mut stop: watch::Receiver<bool>) -> Result<Ending> {
