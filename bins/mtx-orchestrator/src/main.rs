@@ -24,7 +24,12 @@ const WRONG_USAGE: u8 = 2;
 fn main() -> ExitCode {
     let stop = StopSignals::hold_back();
     let cli = Cli::parse();
-    logging::init(cli.log_format, Output::Stdout, LevelFilter::Info, Vec::new());
+    logging::init(
+        cli.log_format,
+        Output::Stdout,
+        LevelFilter::Info,
+        Vec::new(),
+    );
     match Config::new(cli) {
         Err(error) => {
             log::error!("{error:#}");

@@ -42,7 +42,9 @@ pub(super) enum Next {
     Stop,
     Forget,
     /// It was killed because it hung: a failure like any other.
-    Recover { reason: String },
+    Recover {
+        reason: String,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,9 +64,13 @@ pub(super) enum Input {
     /// The limit on all streams allows a start.
     MayStart,
     /// The worker reported; whether media flows.
-    Reported { streaming: bool },
+    Reported {
+        streaming: bool,
+    },
     /// The worker has not reported for too long.
-    Hung { reason: String },
+    Hung {
+        reason: String,
+    },
     /// The worker has ended, or could not be started.
     Ended(Ended),
     /// Time has passed.

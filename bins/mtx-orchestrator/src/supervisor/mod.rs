@@ -24,7 +24,8 @@ use mediamtx::path::{Leg, StreamId};
 
 pub(crate) use policy::{BreakerPolicy, Policy, Recovery};
 pub(crate) use status::{
-    BreakerState, Command, CommandError, EventOutcome, StreamState, StreamStatus, Totals, WorkerReport,
+    BreakerState, Command, CommandError, EventOutcome, StreamState, StreamStatus, Totals,
+    WorkerReport,
 };
 pub(crate) use worker::{Limits, Template};
 
@@ -68,8 +69,7 @@ impl Supervisor {
             ready: Mutex::new(Err("MediaMTX has not been asked yet".to_owned())),
         });
         let poller = Poller::start(config.api.clone(), messages.clone())?;
-        let supervision =
-            Supervision::new(config, messages.clone(), poller, Arc::clone(&view));
+        let supervision = Supervision::new(config, messages.clone(), poller, Arc::clone(&view));
         // It lives as long as the process does: the end of the thread that started them ends the workers.
         thread::Builder::new()
             .name("supervision".to_owned())
@@ -86,7 +86,9 @@ impl Supervisor {
             _ => return EventOutcome::Ignored("it says nothing about whether a stream is there"),
         };
         if source.path.leg != Leg::In {
-            return EventOutcome::Ignored("only what is published to live/<streamId>/in has a worker");
+            return EventOutcome::Ignored(
+                "only what is published to live/<streamId>/in has a worker",
+            );
         }
         let hint = Message::Hint {
             id: source.path.id.clone(),
