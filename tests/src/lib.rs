@@ -16,6 +16,7 @@ pub mod ports;
 pub mod processes;
 pub mod procfs;
 pub mod proxy;
+pub mod raw_http;
 pub mod readme;
 pub mod receiver;
 pub mod stack;
