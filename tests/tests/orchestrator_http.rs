@@ -338,36 +338,28 @@ fn the_address_to_listen_on_is_configurable() {
         .wait_for_line("ORCHESTRATOR_TOKEN is not set", SOON);
 
     let port = ports::tcp();
-    let everywhere = Orchestrator::start_on(port, &server, |command| {
+    let orchestrator = || {
+        let mut command = Command::new(suite_binary("mtx-orchestrator"));
+        command.env_remove("ORCHESTRATOR_TOKEN");
+        command.arg("--worker").arg(suite_binary("mtx-worker"));
+        command.args(["--mediamtx-api", &server.api("")]);
         command.env("ORCHESTRATOR_LISTEN", format!("0.0.0.0:{port}"));
-        // Flags win over the environment, so the harness' own has to go.
-        let keep: Vec<_> = command.get_args().map(std::ffi::OsStr::to_owned).collect();
-        let mut fresh = Command::new(command.get_program());
-        let at = keep
-            .iter()
-            .position(|word| word == "--listen")
-            .expect("it is there");
-        fresh.args(&keep[..at]).args(&keep[at + 2..]);
-        fresh.env("ORCHESTRATOR_LISTEN", format!("0.0.0.0:{port}"));
-        *command = fresh;
-    });
-    assert_eq!(call(other(port), "GET", "/healthz", &[], "").status, 200);
-    let line = everywhere.process().wait_for_line("listening", SOON).text;
+        Spawned::start("mtx-orchestrator", command)
+    };
+    let everywhere = orchestrator();
+    let line = everywhere.wait_for_line("listening", SOON).text;
     assert!(
         line.contains("everybody who reaches this address"),
         "{line}"
     );
+    let answer = call(other(port), "GET", "/healthz", &[], "");
+    assert_eq!(answer.status, 200);
 
-    let mut command = Command::new(suite_binary("mtx-orchestrator"));
-    command.arg("--listen").arg(format!("0.0.0.0:{port}"));
-    command.arg("--worker").arg(suite_binary("mtx-worker"));
-    let mut second = Spawned::start("second orchestrator", command);
+    let mut second = orchestrator();
     assert_eq!(second.wait_code(SOON), 1);
     let said = second.output();
-    assert!(
-        said.contains(&format!("can't listen on 0.0.0.0:{port}")),
-        "{said}"
-    );
+    let expected = format!("can't listen on 0.0.0.0:{port}");
+    assert!(said.contains(&expected), "{said}");
 }
 
 #[test]
