@@ -29,7 +29,7 @@ impl Orchestrator {
     }
 
     /// Starts one for `server` on a chosen port, with more flags or another environment, and waits until it
-    /// knows MediaMTX's paths.
+    /// answers.
     ///
     /// # Panics
     /// When it does not come up.
@@ -39,11 +39,10 @@ impl Orchestrator {
         command
             .args(["--log-format", "json", "--listen"])
             .arg(format!("127.0.0.1:{port}"))
-            .args(["--mediamtx-api", &server.api("")])
-            .args(["--mediamtx-rtsp", server.rtsp("").trim_end_matches('/')])
-            .args(["--mediamtx-rtmp", server.rtmp("").trim_end_matches('/')])
-            .arg("--worker")
-            .arg(suite_binary("mtx-worker"));
+            .env("MEDIAMTX_API_URL", server.api(""))
+            .env("MEDIAMTX_RTSP_URL", server.rtsp(""))
+            .env("MEDIAMTX_RTMP_URL", server.rtmp(""))
+            .env("MTX_WORKER", suite_binary("mtx-worker"));
         change(&mut command);
         let mut orchestrator = Self {
             process: Spawned::start("mtx-orchestrator", command),
@@ -51,7 +50,7 @@ impl Orchestrator {
         };
         let up = poll(START, || {
             let ended = orchestrator.process.try_wait().is_some();
-            (ended || orchestrator.get("/readyz").is_ok()).then_some(!ended)
+            (ended || orchestrator.get("/healthz").is_ok()).then_some(!ended)
         });
         assert!(
             up.is_ok_and(|up| up),

@@ -16,39 +16,40 @@ pub(super) struct Hints {
     believed: BTreeMap<StreamId, Timestamp>,
 }
 
-struct Hint {
-    request: u64,
-    id: StreamId,
-    present: bool,
-    at: Timestamp,
+/// One hook.
+pub(super) struct Hint {
+    /// The number of the look at the path list that was asked for because of it.
+    pub(super) request: u64,
+    pub(super) id: StreamId,
+    pub(super) present: bool,
+    pub(super) at: Timestamp,
 }
 
 impl Hints {
-    /// Remembers a hook until request number `request` is answered.
-    pub(super) fn add(&mut self, request: u64, id: StreamId, present: bool, at: Timestamp) {
+    /// Remembers a hook until its request is answered.
+    pub(super) fn add(&mut self, hint: Hint) {
         if self.waiting.len() < MOST {
-            self.waiting.push(Hint {
-                request,
-                id,
-                present,
-                at,
-            });
+            self.waiting.push(hint);
         }
     }
 
-    /// The path list is known as of the request number `covers`.
-    pub(super) fn answered(&mut self, covers: u64) {
-        self.waiting.retain(|hint| hint.request > covers);
+    /// The path list is known as of the request number `covers`. Returns what waited for it.
+    pub(super) fn answered(&mut self, covers: u64) -> Vec<Hint> {
         self.believed.clear();
+        self.take_until(covers)
     }
 
-    /// The path list could not be had: hooks are the best there is. Returns which streams they say are there or
-    /// are not, in their order.
-    pub(super) fn unanswered(&mut self, covers: u64) -> Vec<(StreamId, bool)> {
-        let (mut due, later) = std::mem::take(&mut self.waiting)
+    fn take_until(&mut self, covers: u64) -> Vec<Hint> {
+        let (due, later) = std::mem::take(&mut self.waiting)
             .into_iter()
-            .partition::<Vec<_>, _>(|hint| hint.request <= covers);
+            .partition(|hint| hint.request <= covers);
         self.waiting = later;
+        due
+    }
+
+    /// The path list could not be had: hooks are the best there is. Returns those to be believed, in their order.
+    pub(super) fn unanswered(&mut self, covers: u64) -> Vec<Hint> {
+        let mut due = self.take_until(covers);
         due.sort_by_key(|hint| hint.at);
         due.retain(|hint| {
             self.believed
@@ -59,9 +60,7 @@ impl Hints {
             let latest = due.iter().map(|hint| (hint.id.clone(), hint.at));
             self.believed.extend(latest);
         }
-        due.into_iter()
-            .map(|hint| (hint.id, hint.present))
-            .collect()
+        due
     }
 }
 
@@ -72,17 +71,21 @@ mod tests {
     fn hints(given: &[(u64, bool, u32)]) -> Hints {
         let mut hints = Hints::default();
         for (request, present, second) in given {
-            let at = format!("2026-11-21T04:18:{second:02}.000Z")
-                .parse()
-                .unwrap();
-            hints.add(*request, "a".parse().unwrap(), *present, at);
+            hints.add(Hint {
+                request: *request,
+                id: "a".parse().unwrap(),
+                present: *present,
+                at: format!("2026-11-21T04:18:{second:02}.000Z")
+                    .parse()
+                    .unwrap(),
+            });
         }
         hints
     }
 
     fn believed(hints: &mut Hints, covers: u64) -> Vec<bool> {
         let believed = hints.unanswered(covers).into_iter();
-        believed.map(|(_, present)| present).collect()
+        believed.map(|hint| hint.present).collect()
     }
 
     #[test]

@@ -399,6 +399,17 @@ impl Machine {
         }
     }
 
+    /// Why the worker has ended, where that is known better than from its exit.
+    pub(super) fn knows_why(&self) -> Option<&str> {
+        match &self.phase {
+            Phase::Ending {
+                next: Next::Recover { reason },
+                ..
+            } => Some(reason),
+            _ => None,
+        }
+    }
+
     pub(super) fn state(&self) -> StreamState {
         match &self.phase {
             Phase::Waiting { cause, .. } => match cause {

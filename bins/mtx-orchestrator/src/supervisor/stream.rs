@@ -27,6 +27,8 @@ pub(super) struct Stream {
     pub(super) machine: Machine,
     pub(super) worker: Option<Worker>,
     pub(super) clients: Clients,
+    /// The limit on all streams holds its start back.
+    pub(super) delayed: bool,
     pub(super) restarts: u64,
     pub(super) last_failure: Option<String>,
     id: StreamId,
@@ -46,6 +48,7 @@ impl Stream {
             machine,
             worker: None,
             clients: Clients::default(),
+            delayed: false,
             restarts: 0,
             last_failure: None,
             since: Timestamp::now(),

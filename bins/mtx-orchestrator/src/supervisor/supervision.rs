@@ -10,7 +10,7 @@ use mediamtx::api::{ApiError, PathInfo};
 use mediamtx::path::{Leg, StreamId, StreamPath};
 use mediamtx::timestamp::Timestamp;
 
-use super::hints::Hints;
+use super::hints::{Hint, Hints};
 use super::machine::{Action, Cause, Ended, Input, TERMINATION};
 use super::output::{Said, WorkerId};
 use super::policy::StartLimit;
@@ -24,6 +24,8 @@ use super::{SupervisorConfig, View, locked};
 const IDLE: Duration = Duration::from_secs(1);
 /// Until something that is held back is looked at again.
 const HELD_BACK: Duration = Duration::from_millis(50);
+/// Without a look around for this long, it is this process that hung, and not its workers.
+const STALLED: Duration = Duration::from_secs(3);
 /// Messages taken at once before time is looked after.
 const BATCH: usize = 256;
 
@@ -73,6 +75,7 @@ pub(super) struct Supervision {
     limit: StartLimit,
     totals: Totals,
     workers: u64,
+    looked: Instant,
 }
 
 impl Supervision {
@@ -82,8 +85,9 @@ impl Supervision {
         poller: Poller,
         view: Arc<View>,
     ) -> Self {
+        let now = Instant::now();
         Self {
-            limit: StartLimit::new(config.start_limit, Instant::now()),
+            limit: StartLimit::new(config.start_limit, now),
             config,
             messages,
             poller,
@@ -94,6 +98,7 @@ impl Supervision {
             server: Server::NeverReached,
             totals: Totals::default(),
             workers: 0,
+            looked: now,
         }
     }
 
@@ -146,15 +151,13 @@ impl Supervision {
 
     /// A hook is believed only where MediaMTX can't be asked.
     fn hint(&mut self, id: StreamId, present: bool, at: Timestamp) {
-        if let Some(stream) = self.streams.get_mut(&id) {
-            stream.note(
-                if present { "ready" } else { "not-ready" },
-                format!("hook of {at}"),
-            );
-            self.changed.insert(id.clone());
-        }
-        let number = self.poller.request();
-        self.hints.add(number, id, present, at);
+        let request = self.poller.request();
+        self.hints.add(Hint {
+            request,
+            id,
+            present,
+            at,
+        });
     }
 
     fn reconcile(&mut self, covers: u64, paths: Vec<PathInfo>) {
@@ -164,7 +167,7 @@ impl Supervision {
             self.server = Server::Reached;
             *locked(&self.view.ready) = Ok(());
         }
-        self.hints.answered(covers);
+        let hints = self.hints.answered(covers);
         let mut present = clients_by_stream(paths);
         let known: Vec<StreamId> = self.streams.keys().cloned().collect();
         for id in known {
@@ -175,6 +178,15 @@ impl Supervision {
         }
         for (id, clients) in present {
             self.is_present(&id, clients);
+        }
+        hints.iter().for_each(|hint| self.note_hint(hint));
+    }
+
+    fn note_hint(&mut self, hint: &Hint) {
+        if let Some(stream) = self.streams.get_mut(&hint.id) {
+            let kind = if hint.present { "ready" } else { "not-ready" };
+            stream.note(kind, format!("hook of {}", hint.at));
+            self.changed.insert(hint.id.clone());
         }
     }
 
@@ -189,12 +201,13 @@ impl Supervision {
         if self.server == Server::Reached {
             self.server = Server::Lost;
         }
-        for (id, present) in self.hints.unanswered(covers) {
-            if present {
-                self.is_present(&id, Clients::default());
+        for hint in self.hints.unanswered(covers) {
+            if hint.present {
+                self.is_present(&hint.id, Clients::default());
             } else {
-                self.is_absent(&id);
+                self.is_absent(&hint.id);
             }
+            self.note_hint(&hint);
         }
     }
 
@@ -280,6 +293,14 @@ impl Supervision {
 
     /// What time brings: workers that have ended or hang, deadlines, starts that are due.
     fn look_after(&mut self) {
+        let stalled = self.looked.elapsed() >= STALLED;
+        self.looked = Instant::now();
+        if stalled {
+            log::warn!("this process was held up; workers are given time to report");
+            let workers = self.streams.values_mut();
+            let workers = workers.filter_map(|stream| stream.worker.as_mut());
+            workers.for_each(|worker| worker.heard(self.looked));
+        }
         let ids: Vec<StreamId> = self.streams.keys().cloned().collect();
         for id in ids {
             let now = Instant::now();
@@ -326,6 +347,7 @@ impl Supervision {
             return;
         };
         stream.lost_worker();
+        let reason = stream.machine.knows_why().map_or(reason, str::to_owned);
         stream.note("ended", reason.clone());
         let asked = stream.machine.was_asked_to_end();
         let level = if asked {
@@ -355,13 +377,17 @@ impl Supervision {
         if self.server == Server::Lost && cause != Cause::Wanted {
             return;
         }
+        let Some(stream) = self.streams.get_mut(id) else {
+            return;
+        };
         if !self.limit.take(now) {
-            self.totals.starts_delayed += 1;
+            // It is looked at again and again, but delayed once.
+            self.totals.starts_delayed += u64::from(!stream.delayed);
+            stream.delayed = true;
             return;
         }
-        if let Some(stream) = self.streams.get_mut(id) {
-            stream.restarts += u64::from(cause != Cause::Wanted);
-        }
+        stream.delayed = false;
+        stream.restarts += u64::from(cause != Cause::Wanted);
         self.feed(id, Input::MayStart);
     }
 
