@@ -1,6 +1,7 @@
 //! Clients that mean no good leave mtx-orchestrator serving the others within its normal time and memory.
 
 use std::net::SocketAddr;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -132,6 +133,19 @@ fn more_connections_than_there_are_places_keep_nobody_out() {
     let connections: Vec<Connection> = (0..600).map(|_| Connection::open(target.address)).collect();
     target.assert_well();
     assert!(target.threads() < at_rest + 300, "{}", target.threads());
+    drop(connections);
+    target.assert_well();
+}
+
+#[test]
+fn a_lack_of_file_descriptors_ends_idle_connections_and_not_the_service() {
+    let target = Target::start();
+    let pid = target.orchestrator.process().pid().to_string();
+    let mut limit = Command::new("prlimit");
+    let limited = limit.args(["--nofile=40:40", "--pid", &pid]).status();
+    assert!(limited.is_ok_and(|status| status.success()));
+    let connections: Vec<Connection> = (0..120).map(|_| Connection::open(target.address)).collect();
+    target.assert_well();
     drop(connections);
     target.assert_well();
 }
