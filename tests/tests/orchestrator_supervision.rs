@@ -492,23 +492,6 @@ fn a_stopped_stream_stays_so_until_it_is_started() {
 }
 
 #[test]
-fn a_worker_keeps_to_the_limits_it_was_given() {
-    let server = MediaMtx::start(Config::default());
-    let orchestrator =
-        Orchestrator::start(&server, &["--worker-memory", "64", "--worker-files", "32"]);
-    let _publisher = publish(&server, "cam");
-    let pid = orchestrator.wait_running("cam", SOON);
-    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).expect("it runs");
-    for (name, expected) in [("Max data size", "67108864"), ("Max open files", "32")] {
-        let line = limits
-            .lines()
-            .find(|line| line.starts_with(name))
-            .expect("Linux tells it");
-        assert_eq!(line.split_whitespace().nth(3), Some(expected), "{line}");
-    }
-}
-
-#[test]
 fn where_mediamtx_cannot_be_asked_its_hooks_are_believed_in_their_order() {
     let server = MediaMtx::start(Config::default());
     let nobody = format!("http://127.0.0.1:{}", ports::tcp());

@@ -127,6 +127,16 @@ pub(crate) struct Cli {
     #[arg(value_parser = clap::value_parser!(u64).range(16..=1_048_576))]
     pub(crate) worker_files: u64,
 
+    /// Percent of one processor that a worker may take over 10 s (Linux)
+    #[arg(
+        long,
+        env = "MTX_WORKER_CPU",
+        value_name = "PERCENT",
+        default_value_t = 90
+    )]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub(crate) worker_cpu: u64,
+
     /// How to log, on stdout: text or json
     #[arg(long, env = "MTX_LOG_FORMAT", default_value_t = LogFormat::Text, value_name = "FORMAT")]
     pub(crate) log_format: LogFormat,

@@ -37,6 +37,7 @@ impl Config {
             limits: Limits {
                 memory: cli.worker_memory * 1024 * 1024,
                 open_files: cli.worker_files,
+                cpu: cli.worker_cpu,
             },
         };
         let policy = Policy {

@@ -41,7 +41,7 @@ pub(super) enum Next {
     Start,
     Stop,
     Forget,
-    /// It was killed because it hung: a failure like any other.
+    /// It was killed because it misbehaved: a failure like any other.
     Recover {
         reason: String,
     },
@@ -67,8 +67,8 @@ pub(super) enum Input {
     Reported {
         streaming: bool,
     },
-    /// The worker has not reported for too long.
-    Hung {
+    /// The worker has not reported for too long, or takes more than it may.
+    Condemned {
         reason: String,
     },
     /// The worker has ended, or could not be started.
@@ -134,7 +134,7 @@ impl Machine {
             Input::Absent => self.absent(now, policy),
             Input::MayStart => self.may_start(now),
             Input::Reported { streaming } => self.reported(streaming, now, policy),
-            Input::Hung { reason } => self.hung(reason, now),
+            Input::Condemned { reason } => self.condemned(reason, now),
             Input::Ended(ended) => self.ended(ended, now, policy),
             Input::Time => self.time(now),
             Input::Start => self.start(now, policy),
@@ -208,7 +208,7 @@ impl Machine {
         None
     }
 
-    fn hung(&mut self, reason: String, now: Instant) -> Option<Action> {
+    fn condemned(&mut self, reason: String, now: Instant) -> Option<Action> {
         match self.phase {
             Phase::Up { .. } => {
                 self.phase = ending(now, Next::Recover { reason });

@@ -9,6 +9,7 @@ mod poller;
 mod status;
 mod stream;
 mod supervision;
+mod usage;
 mod worker;
 
 use std::collections::BTreeMap;

@@ -8,6 +8,8 @@ pub(crate) struct Limits {
     /// Private memory, in bytes.
     pub(crate) memory: u64,
     pub(crate) open_files: u64,
+    /// Percent of one processor, over a while; looked after by the supervisor.
+    pub(crate) cpu: u64,
 }
 
 /// Makes the worker die with this process, however that ends, and keep to its limits.
@@ -48,7 +50,9 @@ pub(super) fn confine(command: &mut Command, limits: Limits) {
 
 /// A worker started here is told to end only by an orderly shutdown, and has no limits.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn confine(_: &mut Command, _: Limits) {}
+pub(super) fn confine(_: &mut Command, limits: Limits) {
+    let _ = (limits.memory, limits.open_files);
+}
 
 /// Asks a worker to end.
 #[cfg(unix)]
@@ -82,6 +86,22 @@ pub(super) fn memory_bytes(pid: u32) -> Option<u64> {
 /// Not known here.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn memory_bytes(_: u32) -> Option<u64> {
+    None
+}
+
+/// Time that a process has spent on the processors.
+#[cfg(target_os = "linux")]
+pub(super) fn cpu_time(pid: u32) -> Option<std::time::Duration> {
+    use nix::time::ClockId;
+    use nix::unistd::Pid;
+
+    let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(i32::try_from(pid).ok()?)).ok()?;
+    clock.now().ok().map(Into::into)
+}
+
+/// Not known here.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn cpu_time(_: u32) -> Option<std::time::Duration> {
     None
 }
 

@@ -257,9 +257,11 @@ impl Supervision {
             Said::State(state) => Some(state.clone()),
             Said::Trouble(_) | Said::Nothing => None,
         };
+        let mut excess = None;
         match said {
             Said::Report(counters) => {
                 process.heard(now);
+                excess = process.excess(self.config.worker.limits.cpu, now);
                 stream.reported(counters, now);
                 self.changed.insert(id.clone());
             }
@@ -270,6 +272,9 @@ impl Supervision {
         if let Some(state) = state {
             let streaming = state == "streaming";
             self.feed(id, Input::Reported { streaming });
+        }
+        if let Some(reason) = excess {
+            self.condemn(id, reason);
         }
     }
 
@@ -327,18 +332,26 @@ impl Supervision {
         if let Some(reason) = ended {
             self.ended(id, reason);
         } else if worker.hangs(now) {
-            let reason = format!("hung: no report for {} s", HUNG_AFTER.as_secs());
             // Once is enough to say so.
             worker.heard(now);
-            stream.note("hung", reason.clone());
             self.totals.workers_hung += 1;
-            log_of(
-                log::Level::Warn,
+            self.condemn(
                 id,
-                format_args!("worker {reason}, killed"),
+                format!("hung: no report for {} s", HUNG_AFTER.as_secs()),
             );
-            self.feed(id, Input::Hung { reason });
         }
+    }
+
+    fn condemn(&mut self, id: &StreamId, reason: String) {
+        log_of(
+            log::Level::Warn,
+            id,
+            format_args!("worker {reason}: killed"),
+        );
+        if let Some(stream) = self.streams.get_mut(id) {
+            stream.note("condemned", reason.clone());
+        }
+        self.feed(id, Input::Condemned { reason });
     }
 
     /// A worker is gone, asked or unasked.

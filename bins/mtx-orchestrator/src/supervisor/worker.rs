@@ -16,6 +16,7 @@ pub(crate) use super::platform::Limits;
 use super::output::{self, WorkerId};
 use super::platform;
 use super::supervision::Message;
+use super::usage::Usage;
 
 /// Workers report every second.
 const REPORT_INTERVAL: &str = "1s";
@@ -76,6 +77,7 @@ pub(super) struct Worker {
     pub(super) started: Timestamp,
     child: Child,
     heard: Instant,
+    usage: Usage,
     silent: bool,
     exit: Option<(ExitStatus, Instant)>,
     trouble: Option<String>,
@@ -109,6 +111,7 @@ impl Worker {
             started: Timestamp::now(),
             child,
             heard: now,
+            usage: Usage::new(now),
             silent: false,
             exit: None,
             trouble: None,
@@ -132,6 +135,14 @@ impl Worker {
 
     pub(super) fn heard(&mut self, now: Instant) {
         self.heard = now;
+    }
+
+    /// What it did wrong, if it took more of a processor than `limit` percent.
+    pub(super) fn excess(&mut self, limit: u64, now: Instant) -> Option<String> {
+        let spent = platform::cpu_time(self.pid())?;
+        let percent = self.usage.percent(spent, now)?;
+        (percent > limit)
+            .then(|| format!("took {percent} % of a processor, where {limit} % are allowed"))
     }
 
     pub(super) fn in_trouble(&mut self, reason: String) {

@@ -72,7 +72,7 @@ fn ended() -> Input {
 }
 
 fn hung() -> Input {
-    Input::Hung {
+    Input::Condemned {
         reason: "hung".to_owned(),
     }
 }

@@ -1,0 +1,149 @@
+//! What mtx-orchestrator does to workers that take too much, and what it takes itself; what it tells nobody.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use suite_tests::clips::Clip;
+use suite_tests::mediamtx::{Config, MediaMtx};
+use suite_tests::orchestrator::Orchestrator;
+use suite_tests::processes::Spawned;
+use suite_tests::waiting::wait_until;
+use suite_tests::{ports, procfs};
+use tempfile::TempDir;
+
+const SOON: Duration = Duration::from_secs(30);
+
+#[track_caller]
+fn publish(server: &MediaMtx, stream: &str) -> Spawned {
+    Clip::h264_aac().publish(&server.rtsp(&format!("live/{stream}/in")))
+}
+
+/// A worker that misbehaves in a way that the real one does not.
+fn wicked_worker(folder: &TempDir, script: &str) -> PathBuf {
+    let file = folder.path().join("mtx-worker");
+    fs::write(&file, script).expect("the temp folder is writable");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    file
+}
+
+#[test]
+fn a_worker_keeps_to_the_limits_it_was_given() {
+    let server = MediaMtx::start(Config::default());
+    let orchestrator =
+        Orchestrator::start(&server, &["--worker-memory", "64", "--worker-files", "32"]);
+    let _publisher = publish(&server, "cam");
+    let pid = orchestrator.wait_running("cam", SOON);
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).expect("it runs");
+    for (name, expected) in [("Max data size", "67108864"), ("Max open files", "32")] {
+        let line = limits.lines().find(|line| line.starts_with(name));
+        let line = line.expect("Linux tells it");
+        assert_eq!(line.split_whitespace().nth(3), Some(expected), "{line}");
+    }
+}
+
+#[test]
+fn a_worker_that_wants_too_much_memory_ends_and_is_replaced() {
+    let folder = tempfile::tempdir().expect("a temp folder");
+    let worker = wicked_worker(
+        &folder,
+        "#!/usr/bin/env python3\nhoard = bytearray(200 << 20)\nwhile True: pass\n",
+    );
+    let server = MediaMtx::start(Config::default());
+    let orchestrator = Orchestrator::start_on(ports::tcp(), &server, |command| {
+        command.args(["--worker-memory", "64", "--recovery", "fixed:200ms"]);
+        command.arg("--worker").arg(&worker);
+    });
+    let _publisher = publish(&server, "cam");
+    let stream = orchestrator.wait_stream("cam", "restart", SOON, |stream| {
+        stream["restarts"].as_u64() > Some(0)
+    });
+    assert_eq!(stream["lastFailure"], "exit code 1: MemoryError");
+}
+
+#[test]
+fn a_worker_that_keeps_a_processor_busy_is_killed_and_replaced() {
+    let folder = tempfile::tempdir().expect("a temp folder");
+    let spin = r#"#!/usr/bin/env bash
+while :; do
+    if ((SECONDS != last)); then
+        last=$SECONDS
+        echo '{"level":"INF","message":"stats","state":"streaming","frames":1}' >&2
+    fi
+done
+"#;
+    let worker = wicked_worker(&folder, spin);
+    let server = MediaMtx::start(Config::default());
+    let orchestrator = Orchestrator::start_on(ports::tcp(), &server, |command| {
+        command
+            .args(["--worker-cpu", "20"])
+            .arg("--worker")
+            .arg(&worker);
+    });
+    let _publisher = publish(&server, "cam");
+    let first = orchestrator.wait_running("cam", SOON);
+    let stream = orchestrator.wait_stream("cam", "replacement", SOON, |stream| {
+        stream["state"] == "running" && stream["pid"] != first
+    });
+    let failure = stream["lastFailure"].as_str().unwrap_or_default();
+    assert!(
+        failure.contains("% of a processor, where 20 % are allowed"),
+        "{failure}"
+    );
+}
+
+#[test]
+fn many_restarts_leave_nothing_over() {
+    let server = MediaMtx::start(Config::default());
+    let orchestrator = Orchestrator::start(&server, &["--start-limit", "1000"]);
+    let _publisher = publish(&server, "cam");
+    let mut pid = u64::from(orchestrator.wait_running("cam", SOON));
+    let own = orchestrator.process().pid();
+    let count = |what: &str| fs::read_dir(format!("/proc/{own}/{what}")).map(Iterator::count);
+    let count = |what: &str| count(what).expect("it runs");
+    let (files, threads) = (count("fd"), count("task"));
+    for _ in 0..100 {
+        orchestrator.command("cam", "restart");
+        let stream = orchestrator.wait_stream("cam", "next worker", SOON, |stream| {
+            stream["pid"].as_u64().is_some_and(|next| next != pid)
+        });
+        pid = stream["pid"].as_u64().expect("it has a worker");
+    }
+    orchestrator.wait_running("cam", SOON);
+    assert_eq!(orchestrator.workers().len(), 1);
+    assert_eq!(procfs::descendants(own).len(), 1, "no zombies");
+    // Connections of this test may still be about to be closed.
+    wait_until("files and threads to be as before", SOON, || {
+        count("fd") <= files + 1 && count("task") <= threads + 1
+    });
+}
+
+#[test]
+fn a_login_at_mediamtx_works_and_is_told_nobody() {
+    const PASSWORD: &str = "hunter2-secret";
+    let server = MediaMtx::start(Config::default().only_user("worker", PASSWORD));
+    let login = format!("worker:{PASSWORD}@127.0.0.1");
+    let orchestrator = Orchestrator::start_on(ports::tcp(), &server, |command| {
+        let with_login = |url: String| url.replace("127.0.0.1", &login);
+        command
+            .env("MEDIAMTX_API_URL", with_login(server.api("")))
+            .env("MEDIAMTX_RTSP_URL", with_login(server.rtsp("")))
+            .env(
+                "MEDIAMTX_RTMP_URL",
+                format!("{}?user=worker&pass={PASSWORD}", server.rtmp("")),
+            );
+    });
+    let ingest = server.rtsp("live/cam/in").replace("127.0.0.1", &login);
+    let _publisher = Clip::h264_aac().publish(&ingest);
+    let pid = orchestrator.wait_running("cam", SOON);
+    server.wait_ready("live/cam/out", SOON);
+    let told = [
+        orchestrator.process().output(),
+        orchestrator.stream("cam").expect("it is known").to_string(),
+        procfs::command_line(pid).expect("it runs"),
+    ];
+    for text in told {
+        assert!(!text.contains(PASSWORD), "{text}");
+    }
+}
