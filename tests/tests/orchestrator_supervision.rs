@@ -297,6 +297,8 @@ fn told_to_end_it_ends_all_workers_first() {
     let code = orchestrator.process_mut().wait_code(Duration::from_secs(3));
     assert_eq!(code, 0);
     assert!(!workers.into_iter().any(is_worker));
+    // The other one had time to say goodbye.
+    orchestrator.process().wait_for_line("told to end", IN_TIME);
     server.wait_gone(&output("a"), IN_TIME);
 }
 

@@ -14,7 +14,7 @@ mod unix {
     pub(crate) struct StopSignals(SigSet);
 
     impl StopSignals {
-        /// Threads started later hold them back, too; workers do not inherit that.
+        /// Threads started later hold them back, too, and so would the workers, if their start did not end that.
         pub(crate) fn hold_back() -> Self {
             let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM]);
             // Should it fail, the process ends without a farewell, and its workers with it.

@@ -20,11 +20,13 @@ pub(super) fn confine(command: &mut Command, limits: Limits) {
     use std::os::unix::process::CommandExt;
 
     use nix::sys::resource::{Resource, setrlimit};
-    use nix::sys::signal::Signal;
+    use nix::sys::signal::{SigSet, Signal};
     use nix::unistd::{Pid, getppid};
 
     let parent = Pid::this();
     let confine = move || {
+        // This process waits for its signals; a worker has to be interrupted by them.
+        SigSet::empty().thread_set_mask()?;
         nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
         if getppid() != parent {
             // It died before the line above.
@@ -42,14 +44,32 @@ pub(super) fn confine(command: &mut Command, limits: Limits) {
         unsafe_code,
         reason = "pre_exec is the only way to run code in the child"
     )]
-    // SAFETY: prctl, getppid and setrlimit are plain system calls and touch no memory of this process.
+    // SAFETY: pthread_sigmask, prctl, getppid and setrlimit are async-signal-safe and touch no memory of this process.
     unsafe {
         command.pre_exec(confine);
     }
 }
 
 /// A worker started here is told to end only by an orderly shutdown, and has no limits.
-#[cfg(not(target_os = "linux"))]
+#[cfg(all(unix, not(target_os = "linux")))]
+pub(super) fn confine(command: &mut Command, limits: Limits) {
+    use std::os::unix::process::CommandExt;
+
+    use nix::sys::signal::SigSet;
+
+    let _ = (limits.memory, limits.open_files);
+    #[expect(
+        unsafe_code,
+        reason = "pre_exec is the only way to run code in the child"
+    )]
+    // SAFETY: pthread_sigmask is async-signal-safe and touches no memory of this process.
+    unsafe {
+        command.pre_exec(|| Ok(SigSet::empty().thread_set_mask()?));
+    }
+}
+
+/// A worker started here is told to end only by an orderly shutdown, and has no limits.
+#[cfg(not(unix))]
 pub(super) fn confine(_: &mut Command, limits: Limits) {
     let _ = (limits.memory, limits.open_files);
 }
