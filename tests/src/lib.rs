@@ -6,6 +6,7 @@ pub mod certificates;
 pub mod clips;
 pub mod compare;
 pub mod environment;
+pub mod events;
 pub mod gstreamer;
 pub mod http;
 pub mod mediamtx;

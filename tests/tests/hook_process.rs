@@ -1,6 +1,5 @@
 //! mtx-hook as a process: what it sends, what it prints, how it exits.
 
-use std::env;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Output};
@@ -10,6 +9,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use suite_tests::binaries::suite_binary;
 use suite_tests::certificates::Certificate;
+use suite_tests::events::{ENVIRONMENT, EVENTS, hook};
 use suite_tests::mediamtx::{Config, MediaMtx};
 use suite_tests::ports;
 use suite_tests::processes::Spawned;
@@ -17,46 +17,6 @@ use suite_tests::receiver::{Answer, Receiver};
 
 const SOON: Duration = Duration::from_secs(10);
 const TOKEN: &str = "hunter2-hunter2";
-
-/// What MediaMTX sets, for every kind of hook at once.
-const ENVIRONMENT: [(&str, &str); 11] = [
-    ("MTX_PATH", "live/cam/in"),
-    ("MTX_QUERY", "lang%3Des%26x%3Da%2520b"),
-    ("MTX_SOURCE_TYPE", "rtmpConn"),
-    ("MTX_SOURCE_ID", "s1"),
-    ("MTX_READER_TYPE", "rtspSession"),
-    ("MTX_READER_ID", "r1"),
-    ("MTX_CONN_TYPE", "rtspConn"),
-    ("MTX_CONN_ID", "c1"),
-    ("MTX_SEGMENT_PATH", "/rec/a.mp4"),
-    ("MTX_SEGMENT_DURATION", "1.5"),
-    ("RTSP_PORT", "8554"),
-];
-
-const EVENTS: [&str; 13] = [
-    "ready",
-    "not-ready",
-    "online",
-    "offline",
-    "demand",
-    "undemand",
-    "init",
-    "read",
-    "unread",
-    "connect",
-    "disconnect",
-    "segment-create",
-    "segment-complete",
-];
-
-fn hook(arguments: &[&str], orchestrator: &str) -> Command {
-    let mut command = Command::new(suite_binary("mtx-hook"));
-    command.args(arguments).env_clear().envs(ENVIRONMENT);
-    // Without it, what this process executes does not count as covered.
-    command.envs(env::var_os("LLVM_PROFILE_FILE").map(|file| ("LLVM_PROFILE_FILE", file)));
-    command.env("ORCHESTRATOR_URL", orchestrator);
-    command
-}
 
 /// Runs it to its end and checks what always holds: nothing on stdout, at most one line on stderr
 /// unless the usage was wrong.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use suite_tests::binaries::suite_binary;
+use suite_tests::events::{EVENTS, hook};
 use suite_tests::mediamtx::{Config, MediaMtx};
 use suite_tests::orchestrator::Orchestrator;
 use suite_tests::ports;
@@ -17,22 +18,6 @@ use suite_tests::waiting::wait_until;
 
 const TOKEN: &str = "hunter2-hunter2";
 const JSON: (&str, &str) = ("Content-Type", "application/json");
-
-const EVENTS: [&str; 13] = [
-    "ready",
-    "not-ready",
-    "online",
-    "offline",
-    "demand",
-    "undemand",
-    "init",
-    "read",
-    "unread",
-    "connect",
-    "disconnect",
-    "segment-create",
-    "segment-complete",
-];
 
 /// What every kind of event needs, at once.
 fn body() -> Value {
@@ -256,21 +241,8 @@ fn test_ready_event_schema() {
 fn mtx_hook_delivers_every_event_to_the_orchestrator() {
     let service = Service::start_with(&[("ORCHESTRATOR_TOKEN", TOKEN)]);
     for name in EVENTS {
-        let mut command = Command::new(suite_binary("mtx-hook"));
-        command.arg(name).env_clear().envs([
-            ("MTX_PATH", "live/cam/out"),
-            ("MTX_QUERY", "lang%3Des"),
-            ("MTX_SOURCE_TYPE", "rtmpConn"),
-            ("MTX_SOURCE_ID", "s1"),
-            ("MTX_READER_TYPE", "rtspSession"),
-            ("MTX_READER_ID", "r1"),
-            ("MTX_CONN_TYPE", "rtspConn"),
-            ("MTX_CONN_ID", "c1"),
-            ("MTX_SEGMENT_PATH", "/rec/a.mp4"),
-            ("MTX_SEGMENT_DURATION", "1.5"),
-            ("ORCHESTRATOR_TOKEN", TOKEN),
-        ]);
-        command.env("ORCHESTRATOR_URL", service.orchestrator.url());
+        let mut command = hook(&[name], &service.orchestrator.url());
+        command.env("ORCHESTRATOR_TOKEN", TOKEN);
         let output = command.output().expect("mtx-hook runs");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{name}: {said}");
