@@ -191,8 +191,11 @@ impl Spawned {
 
     /// Asks the process to end (SIGTERM) and kills what is left of it after `grace`.
     pub fn stop(&mut self, grace: Duration) {
-        self.signal(Signal::SIGTERM);
-        let _ = poll(grace, || self.try_wait());
+        // One that has ended may have lost its id to another.
+        if self.try_wait().is_none() {
+            self.signal(Signal::SIGTERM);
+            let _ = poll(grace, || self.try_wait());
+        }
         self.kill();
     }
 
