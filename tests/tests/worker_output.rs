@@ -18,6 +18,12 @@ fn readers(stack: &Stack) -> String {
     path.0["readers"].to_string()
 }
 
+/// The id of the connection that publishes the output.
+fn publisher_of_output(stack: &Stack) -> String {
+    let path = stack.server.path(OUT).expect("the output is there");
+    path.source().1
+}
+
 #[test]
 fn worker_reconnects_to_an_output_that_was_restarted_and_keeps_its_input() {
     let stack = Stack::start();
@@ -47,22 +53,14 @@ fn worker_reconnects_to_mediamtx_when_it_throws_the_output_out() {
     worker.wait_state("streaming", SOON);
     stack.wait_out();
     let mark = worker.process().mark();
-    let (_, id) = stack
-        .server
-        .path(OUT)
-        .expect("the output is there")
-        .source();
+    let id = publisher_of_output(&stack);
     stack
         .server
         .post(&format!("/v3/rtmpconns/kick/{id}"))
         .expect("the connection can be kicked");
     worker.wait_state_after(mark, "streaming", SOON);
     stack.wait_out();
-    let (_, now) = stack
-        .server
-        .path(OUT)
-        .expect("the output is there")
-        .source();
+    let now = publisher_of_output(&stack);
     assert_ne!(now, id);
 }
 
@@ -126,11 +124,7 @@ fn second_worker_gives_way(config: Config) {
     stack.wait_out();
     let reader = Reader::start(&stack.output());
     reader.collect(Kind::Video, 25, SOON);
-    let (_, source) = stack
-        .server
-        .path(OUT)
-        .expect("the output is there")
-        .source();
+    let source = publisher_of_output(&stack);
 
     let mut second = Worker::start(&stack.input(), &stack.output());
     assert_eq!(second.wait_code(SOON), 1);
@@ -144,15 +138,7 @@ fn second_worker_gives_way(config: Config) {
     let count = reader.packets_of(Kind::Video).len();
     let packets = reader.collect(Kind::Video, count + 25, SOON);
     assert_no_gap(Kind::Video, &packets);
-    assert_eq!(
-        stack
-            .server
-            .path(OUT)
-            .expect("the output is there")
-            .source()
-            .1,
-        source
-    );
+    assert_eq!(publisher_of_output(&stack), source);
     assert_eq!(first.states().last().map(String::as_str), Some("streaming"));
     assert!(first.retries().is_empty());
 }
@@ -210,21 +196,9 @@ fn slow_output_loses_frames_but_never_holds_up_the_input() {
     });
     proxy.set(Mode::Pass);
     assert_eq!(readers(&stack), before, "the input was kept");
-    let (_, source) = stack
-        .server
-        .path(OUT)
-        .expect("the output is there")
-        .source();
+    let source = publisher_of_output(&stack);
     let reader = Reader::start(&stack.output());
     let packets = reader.collect(Kind::Video, 50, SOON);
     assert_decodable_order(Kind::Video, &packets);
-    assert_eq!(
-        stack
-            .server
-            .path(OUT)
-            .expect("the output is there")
-            .source()
-            .1,
-        source
-    );
+    assert_eq!(publisher_of_output(&stack), source);
 }
