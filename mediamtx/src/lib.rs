@@ -5,6 +5,8 @@ pub mod api;
 pub mod duration;
 pub mod event;
 pub mod hook;
+#[cfg(feature = "http-server")]
+pub mod http;
 pub mod logging;
 pub mod path;
 pub mod retry;

@@ -3,17 +3,19 @@
 mod api;
 mod cli;
 mod config;
-mod http;
 mod signals;
 mod supervisor;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Parser;
 use log::LevelFilter;
+use mediamtx::http;
 use mediamtx::logging::{self, Output};
 
+use api::Api;
 use cli::Cli;
 use config::Config;
 use signals::StopSignals;
@@ -46,10 +48,26 @@ fn main() -> ExitCode {
 }
 
 fn run(config: Config, stop: &StopSignals) -> Result<()> {
-    let listener = http::bind(config.listen)?;
+    let listener = http::bind(config.listen).context("--listen")?;
     let supervisor = Supervisor::start(config.supervisor)?;
-    http::serve(listener, config.token.as_deref(), supervisor.clone())?;
+    let address = listener.local_addr()?;
+    let access = access(config.token.is_some(), address.ip().is_loopback());
+    log::info!(address = address.to_string().as_str(); "listening; {access}");
+    let api = Api::new(supervisor.clone(), config.token.as_deref());
+    http::serve(listener, Arc::new(api))?;
     stop.wait();
     supervisor.shutdown();
     Ok(())
+}
+
+fn access(guarded: bool, loopback: bool) -> &'static str {
+    match (guarded, loopback) {
+        (true, _) => "who has ORCHESTRATOR_TOKEN may use it",
+        (false, true) => {
+            "ORCHESTRATOR_TOKEN is not set: everybody on this machine may use it, and nobody else"
+        }
+        (false, false) => {
+            "ORCHESTRATOR_TOKEN is not set: everybody who reaches this address may use it"
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use log::{Level, Record};
 use mediamtx::event::{Event, EventKind, EventName};
+use mediamtx::http::{Answer, Problem};
 use mediamtx::path::StreamPath;
 use mediamtx::secret;
 use mediamtx::timestamp::Timestamp;
@@ -9,7 +10,6 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::metrics::Metrics;
-use crate::http::{Answer, Problem};
 use crate::supervisor::{EventOutcome, Supervisor};
 
 type Fields = Vec<(&'static str, String)>;

@@ -7,11 +7,10 @@ mod streams;
 use std::time::Duration;
 
 use mediamtx::event::EventName;
+use mediamtx::http::{Answer, Head, Method, Problem, Service, Token, check_origin};
 use mediamtx::path::StreamId;
 use serde_json::json;
-use tiny_http::Method;
 
-use crate::http::{Answer, Head, Problem, Token, check_origin};
 use crate::supervisor::{Command, Supervisor};
 use metrics::Metrics;
 
@@ -38,16 +37,21 @@ pub(crate) enum Route {
 }
 
 impl Api {
-    pub(crate) fn new(supervisor: Supervisor, token: Option<Token>) -> Self {
+    pub(crate) fn new(supervisor: Supervisor, token: Option<&str>) -> Self {
         Self {
             supervisor,
-            token,
+            token: token.map(|token| Token::new(token, "ORCHESTRATOR_TOKEN")),
             metrics: Metrics::default(),
         }
     }
+}
 
-    /// Decides from its head whether a request may be made.
-    pub(crate) fn admit(&self, head: &Head) -> Result<Route, Problem> {
+impl Service for Api {
+    type Route = Route;
+
+    const NAME: &'static str = env!("CARGO_PKG_NAME");
+
+    fn admit(&self, head: &Head) -> Result<Route, Problem> {
         let route = Route::find(&head.path());
         let open = matches!(route, Ok(Route::Health | Route::Ready));
         if let Some(token) = self.token.as_ref().filter(|_| !open) {
@@ -65,8 +69,7 @@ impl Api {
         Ok(route)
     }
 
-    /// Answers a request that was admitted.
-    pub(crate) fn answer(&self, route: Route, body: &[u8]) -> Answer {
+    fn answer(&self, route: Route, body: &[u8]) -> Answer {
         match route {
             Route::Health => Answer::json(200, &json!({ "status": "ok" })),
             Route::Ready => match self.supervisor.is_ready() {
@@ -85,14 +88,13 @@ impl Api {
         }
     }
 
-    /// The body of a request that was admitted never came, or not as it should.
-    pub(crate) fn no_body(&self, route: &Route) {
+    fn no_body(&self, route: &Route) {
         if let Route::Event(name) = route {
             self.metrics.rejected(Some(*name));
         }
     }
 
-    pub(crate) fn answered(&self, status: u16, took: Duration) {
+    fn answered(&self, status: u16, took: Duration) {
         self.metrics.answered(status, took);
     }
 }

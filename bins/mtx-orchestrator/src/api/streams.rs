@@ -1,9 +1,9 @@
 //! The streams and their workers.
 
+use mediamtx::http::{Answer, Problem};
 use mediamtx::path::StreamId;
 use serde_json::{Value, json};
 
-use crate::http::{Answer, Problem};
 use crate::supervisor::{Command, CommandError, Supervisor};
 
 /// All of them; their events are left to [`show`].

@@ -6,33 +6,47 @@ use tiny_http::Method;
 use super::{Head, Problem};
 
 /// What clients have to know.
-pub(crate) struct Token(Vec<u8>);
+pub struct Token {
+    value: Vec<u8>,
+    /// The environment variable it comes from, for those who don't know it.
+    name: &'static str,
+}
 
 impl Token {
-    pub(crate) fn new(text: &str) -> Self {
-        Self(text.into())
+    /// The value of the environment variable `name`.
+    pub fn new(value: &str, name: &'static str) -> Self {
+        Self {
+            value: value.into(),
+            name,
+        }
     }
 
     /// Whether the request bears it. How long that takes tells nothing about the token but its length.
-    pub(crate) fn check(&self, head: &Head) -> Result<(), Problem> {
-        let refused = |detail| {
+    ///
+    /// # Errors
+    /// When it does not; the problem says what it has to bring.
+    pub fn check(&self, head: &Head) -> Result<(), Problem> {
+        let name = self.name;
+        let refused = |detail: String| {
             let problem = Problem::new(401, detail).field("Authorization");
             problem.header("WWW-Authenticate", "Bearer")
         };
         let mut values = head.all("authorization");
         let (Some(value), None) = (values.next(), values.next()) else {
-            return Err(refused(
-                "this needs one header Authorization: Bearer <ORCHESTRATOR_TOKEN>",
-            ));
+            return Err(refused(format!(
+                "this needs one header Authorization: Bearer <{name}>"
+            )));
         };
         let given = value.split_at_checked(7).and_then(|(scheme, rest)| {
             let bearer = scheme.eq_ignore_ascii_case(b"bearer ");
             bearer.then(|| rest.trim_ascii_start())
         });
         match given {
-            Some(given) if bool::from(given.ct_eq(&self.0)) => Ok(()),
-            Some(_) => Err(refused("the token is not the one in ORCHESTRATOR_TOKEN")),
-            None => Err(refused("this is not Authorization: Bearer <token>")),
+            Some(given) if bool::from(given.ct_eq(&self.value)) => Ok(()),
+            Some(_) => Err(refused(format!("the token is not the one in {name}"))),
+            None => Err(refused(format!(
+                "this is not Authorization: Bearer <{name}>"
+            ))),
         }
     }
 }
@@ -40,7 +54,10 @@ impl Token {
 /// Browsers say with each POST whose page makes it: only our own may. That is worth something only while the
 /// page's name can't be made to resolve to us (DNS rebinding), so without a token the name has to be one that
 /// nobody can register.
-pub(crate) fn check_origin(head: &Head, guarded: bool) -> Result<(), Problem> {
+///
+/// # Errors
+/// When another site's page makes it.
+pub fn check_origin(head: &Head, guarded: bool) -> Result<(), Problem> {
     if *head.method() != Method::Post {
         return Ok(());
     }
@@ -79,7 +96,7 @@ mod tests {
 
     #[test]
     fn only_the_whole_token_in_one_bearer_header_is_let_in() {
-        let token = Token::new("s3cret-token");
+        let token = Token::new("s3cret-token", "THE_TOKEN");
         for good in ["Bearer s3cret-token", "bearer   s3cret-token"] {
             let head = post(&format!("Host: a\r\nAuthorization: {good}\r\n"));
             assert_eq!(token.check(&head), Ok(()), "{good}");

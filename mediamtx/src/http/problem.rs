@@ -7,8 +7,9 @@ use super::Answer;
 
 /// What was wrong with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Problem {
-    pub(crate) status: u16,
+pub struct Problem {
+    /// HTTP's status code.
+    pub status: u16,
     detail: String,
     field: Option<String>,
     headers: Vec<(&'static str, String)>,
@@ -25,7 +26,8 @@ struct Body<'a> {
 }
 
 impl Problem {
-    pub(crate) fn new(status: u16, detail: impl Into<String>) -> Self {
+    /// One that says in `detail` what is wrong, and what would be right.
+    pub fn new(status: u16, detail: impl Into<String>) -> Self {
         Self {
             status,
             detail: detail.into(),
@@ -35,17 +37,21 @@ impl Problem {
     }
 
     /// Names the field, header or parameter at fault.
-    pub(crate) fn field(mut self, name: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn field(mut self, name: impl Into<String>) -> Self {
         self.field = Some(name.into());
         self
     }
 
-    pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    /// Adds a header to the answer.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
-    pub(crate) fn detail(&self) -> &str {
+    /// What is wrong.
+    pub fn detail(&self) -> &str {
         &self.detail
     }
 }

@@ -9,7 +9,7 @@ const MAX_HEADERS: usize = 64;
 
 /// How the end of the body is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Framing {
+pub(super) enum Framing {
     None,
     Length(u64),
     Chunked,
@@ -17,7 +17,7 @@ pub(crate) enum Framing {
 
 /// A head that means one thing only.
 #[derive(Debug)]
-pub(crate) struct Head {
+pub struct Head {
     method: Method,
     path: Vec<String>,
     headers: Vec<(String, Vec<u8>)>,
@@ -27,23 +27,24 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    pub(crate) fn method(&self) -> &Method {
+    /// What is to be done.
+    pub fn method(&self) -> &Method {
         &self.method
     }
 
     /// The path's segments, decoded.
-    pub(crate) fn path(&self) -> Vec<&str> {
+    pub fn path(&self) -> Vec<&str> {
         self.path.iter().map(String::as_str).collect()
     }
 
     /// Each value of a header; its name is given in lower case.
-    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         let found = self.headers.iter().filter(move |(known, _)| known == name);
         found.map(|(_, value)| value.as_slice())
     }
 
     /// The first value of a header.
-    pub(crate) fn one<'a>(&'a self, name: &'a str) -> Option<&'a [u8]> {
+    pub fn one<'a>(&'a self, name: &'a str) -> Option<&'a [u8]> {
         self.all(name).next()
     }
 

@@ -5,74 +5,73 @@ use std::time::Instant;
 
 use tiny_http::{HTTPVersion, Header, Method, Response};
 
-use super::Answer;
 use super::connections::Place;
 use super::head::Framing;
 use super::wire::{Failure, Wire};
-use crate::api::Api;
+use super::{Answer, Service};
 
 /// Serves requests until the client or the rules end it.
-pub(super) fn serve(mut place: Place, api: &Api) {
+pub(super) fn serve<S: Service>(mut place: Place, service: &S) {
     let stream = std::sync::Arc::clone(&place.stream);
     let _ = stream.set_nodelay(true);
     let mut wire = Wire::new(&stream);
-    while exchange(&mut wire, api) {
+    while exchange(&mut wire, service) {
         place.renew();
     }
     wire.close();
 }
 
 /// One request and its answer; whether another may follow.
-fn exchange(wire: &mut Wire<'_>, api: &Api) -> bool {
+fn exchange<S: Service>(wire: &mut Wire<'_>, service: &S) -> bool {
     let head = match wire.read_head() {
         Ok(head) => head,
-        Err(failure) => return refuse(wire, api, failure, &Method::Get),
+        Err(failure) => return refuse(wire, service, failure, &Method::Get),
     };
     let start = Instant::now();
     // Whoever may not do it need not send the body.
-    let route = match api.admit(&head) {
+    let route = match service.admit(&head) {
         Ok(route) => route,
         Err(problem) => {
             let keep = head.keep_alive && head.framing == Framing::None;
-            return respond(wire, api, problem.into(), head.method(), start) && keep;
+            return respond(wire, service, problem.into(), head.method(), start) && keep;
         }
     };
     match wire.read_body(&head) {
         Ok(body) => {
-            let answer = api.answer(route, &body);
-            respond(wire, api, answer, head.method(), start) && head.keep_alive
+            let answer = service.answer(route, &body);
+            respond(wire, service, answer, head.method(), start) && head.keep_alive
         }
         Err(failure) => {
-            api.no_body(&route);
-            refuse(wire, api, failure, head.method())
+            service.no_body(&route);
+            refuse(wire, service, failure, head.method())
         }
     }
 }
 
-fn refuse(wire: &mut Wire<'_>, api: &Api, failure: Failure, method: &Method) -> bool {
+fn refuse<S: Service>(wire: &mut Wire<'_>, service: &S, failure: Failure, method: &Method) -> bool {
     if let Failure::Refused(problem) = failure {
-        respond(wire, api, problem.into(), method, Instant::now());
+        respond(wire, service, problem.into(), method, Instant::now());
     }
     false
 }
 
-fn respond(
+fn respond<S: Service>(
     wire: &mut Wire<'_>,
-    api: &Api,
+    service: &S,
     answer: Answer,
     method: &Method,
     start: Instant,
 ) -> bool {
     let status = answer.status;
-    let bytes = render(answer, *method == Method::Head);
+    let bytes = render(S::NAME, answer, *method == Method::Head);
     let sent = bytes.and_then(|bytes| wire.write(&bytes)).is_ok();
-    api.answered(status, start.elapsed());
+    service.answered(status, start.elapsed());
     sent
 }
 
-fn render(answer: Answer, head_only: bool) -> std::io::Result<Vec<u8>> {
+fn render(name: &str, answer: Answer, head_only: bool) -> std::io::Result<Vec<u8>> {
     let mut headers = vec![
-        ("Server", "mtx-orchestrator".to_owned()),
+        ("Server", name.to_owned()),
         ("Content-Type", answer.content_type.to_owned()),
         ("Cache-Control", "no-store".to_owned()),
         ("X-Content-Type-Options", "nosniff".to_owned()),
