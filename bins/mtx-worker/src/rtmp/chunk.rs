@@ -13,15 +13,21 @@ const MAX_CHUNK_STREAMS: usize = 32;
 const DEFAULT_CHUNK_SIZE: usize = 128;
 const EXTENDED: u32 = 0xff_ffff;
 
-/// One RTMP message. The time stamp is in milliseconds and wraps at 2^32.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Message<'a> {
+/// What stands before a message's payload. The time stamp is in milliseconds and wraps at 2^32.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Header {
     /// Chunk stream it travels on, 2 to 63.
     pub(crate) chunk_stream: u8,
     pub(crate) timestamp: u32,
     pub(crate) kind: u8,
     pub(crate) stream_id: u32,
-    pub(crate) payload: std::borrow::Cow<'a, [u8]>,
+}
+
+/// One RTMP message.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Message {
+    pub(crate) header: Header,
+    pub(crate) payload: Vec<u8>,
 }
 
 /// Message type ids (sections 5.4 and 7.1).
@@ -51,29 +57,35 @@ pub(crate) enum ChunkError {
     BadChunkSize(u32),
 }
 
-/// Appends `message` to `out`, in chunks of at most `chunk_size` bytes.
+/// Appends a message to `out`, in chunks of at most `chunk_size` bytes. Its payload is `parts`, one behind the other.
 ///
 /// Every message starts with a full header (type 0, absolute time stamp): seven bytes more than a
 /// delta, and a server that lost its place can't drift.
-pub(crate) fn write(message: &Message<'_>, chunk_size: usize, out: &mut Vec<u8>) {
-    let extended = message.timestamp >= EXTENDED;
-    out.reserve(message.payload.len() + 18);
-    out.push(message.chunk_stream & 0x3f);
-    out.extend_from_slice(&message.timestamp.min(EXTENDED).to_be_bytes()[1..]);
-    out.extend_from_slice(&(message.payload.len() as u32).to_be_bytes()[1..]);
-    out.push(message.kind);
-    out.extend_from_slice(&message.stream_id.to_le_bytes());
-    for (index, part) in message.payload.chunks(chunk_size).enumerate() {
-        if index > 0 {
-            out.push(0xc0 | (message.chunk_stream & 0x3f));
+pub(crate) fn write(header: Header, parts: &[&[u8]], chunk_size: usize, out: &mut Vec<u8>) {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    let extended = (header.timestamp >= EXTENDED).then(|| header.timestamp.to_be_bytes());
+    let extended = extended.as_ref().map_or(&[][..], |bytes| bytes);
+    out.reserve(length + 18);
+    out.push(header.chunk_stream & 0x3f);
+    out.extend_from_slice(&header.timestamp.min(EXTENDED).to_be_bytes()[1..]);
+    out.extend_from_slice(&(length as u32).to_be_bytes()[1..]);
+    out.push(header.kind);
+    out.extend_from_slice(&header.stream_id.to_le_bytes());
+    out.extend_from_slice(extended);
+    let mut room = chunk_size;
+    for part in parts {
+        let mut left = *part;
+        while !left.is_empty() {
+            if room == 0 {
+                out.push(0xc0 | (header.chunk_stream & 0x3f));
+                out.extend_from_slice(extended);
+                room = chunk_size;
+            }
+            let (now, later) = left.split_at(left.len().min(room));
+            out.extend_from_slice(now);
+            room -= now.len();
+            left = later;
         }
-        if extended {
-            out.extend_from_slice(&message.timestamp.to_be_bytes());
-        }
-        out.extend_from_slice(part);
-    }
-    if message.payload.is_empty() && extended {
-        out.extend_from_slice(&message.timestamp.to_be_bytes());
     }
 }
 
@@ -112,14 +124,14 @@ impl Reader {
     }
 
     /// The next whole message, `None` when more bytes are needed.
-    pub(crate) fn next(&mut self) -> Result<Option<Message<'static>>, ChunkError> {
+    pub(crate) fn next(&mut self) -> Result<Option<Message>, ChunkError> {
         loop {
             let Some((used, message)) = self.chunk()? else {
                 return Ok(None);
             };
             self.buffer.drain(..used);
             if let Some(message) = message {
-                if message.kind == kind::SET_CHUNK_SIZE {
+                if message.header.kind == kind::SET_CHUNK_SIZE {
                     self.set_chunk_size(&message.payload)?;
                 }
                 return Ok(Some(message));
@@ -139,7 +151,7 @@ impl Reader {
     }
 
     /// Reads one chunk: its length in the buffer, and the message if it was the last of one.
-    fn chunk(&mut self) -> Result<Option<(usize, Option<Message<'static>>)>, ChunkError> {
+    fn chunk(&mut self) -> Result<Option<(usize, Option<Message>)>, ChunkError> {
         let mut cursor = Cursor {
             bytes: &self.buffer,
             at: 0,
@@ -165,11 +177,13 @@ impl Reader {
         state.payload.extend_from_slice(part);
         let used = cursor.at;
         let message = (state.payload.len() == state.length).then(|| Message {
-            chunk_stream: (id & 0x3f) as u8,
-            timestamp: state.timestamp,
-            kind: state.kind,
-            stream_id: state.stream_id,
-            payload: std::mem::take(&mut state.payload).into(),
+            header: Header {
+                chunk_stream: (id & 0x3f) as u8,
+                timestamp: state.timestamp,
+                kind: state.kind,
+                stream_id: state.stream_id,
+            },
+            payload: std::mem::take(&mut state.payload),
         });
         self.streams.insert(id, state);
         if self.streams.len() > MAX_CHUNK_STREAMS {
@@ -250,7 +264,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn read_all(bytes: &[u8], step: usize) -> Result<Vec<Message<'static>>, ChunkError> {
+    fn read_all(bytes: &[u8], step: usize) -> Result<Vec<Message>, ChunkError> {
         let mut reader = Reader {
             chunk_size: 128,
             ..Reader::default()
@@ -271,12 +285,15 @@ mod tests {
             timestamp in prop_oneof![any::<u32>(), Just(EXTENDED), Just(EXTENDED - 1), Just(u32::MAX)],
             payload in prop::collection::vec(any::<u8>(), 0..600),
             stream_id in any::<u32>(),
+            cut in 0usize..600,
             step in 1usize..700,
         ) {
-            let message = Message { chunk_stream: 6, timestamp, kind: kind::VIDEO, stream_id, payload: payload.into() };
+            let header = Header { chunk_stream: 6, timestamp, kind: kind::VIDEO, stream_id };
+            let (first, second) = payload.split_at(cut.min(payload.len()));
             let mut bytes = Vec::new();
-            write(&message, 128, &mut bytes);
-            write(&message, 128, &mut bytes);
+            write(header, &[first, second], 128, &mut bytes);
+            write(header, &[&payload], 128, &mut bytes);
+            let message = Message { header, payload };
             prop_assert_eq!(read_all(&bytes, step), Ok(vec![message.clone(), message]));
         }
 
@@ -288,23 +305,20 @@ mod tests {
 
     #[test]
     fn interleaved_chunk_streams_are_kept_apart() {
-        let video = Message {
-            chunk_stream: 6,
-            timestamp: 1,
-            kind: kind::VIDEO,
-            stream_id: 1,
-            payload: vec![7; 200].into(),
+        let message = |chunk_stream, kind, payload| Message {
+            header: Header {
+                chunk_stream,
+                timestamp: 1,
+                kind,
+                stream_id: 1,
+            },
+            payload,
         };
-        let audio = Message {
-            chunk_stream: 4,
-            timestamp: 2,
-            kind: kind::AUDIO,
-            stream_id: 1,
-            payload: vec![8; 10].into(),
-        };
+        let video = message(6, kind::VIDEO, vec![7; 200]);
+        let audio = message(4, kind::AUDIO, vec![8; 10]);
         let (mut first, mut second) = (Vec::new(), Vec::new());
-        write(&video, 128, &mut first);
-        write(&audio, 128, &mut second);
+        write(video.header, &[&video.payload], 128, &mut first);
+        write(audio.header, &[&audio.payload], 128, &mut second);
         let cut = 12 + 128;
         let bytes = [&first[..cut], &second, &first[cut..]].concat();
         assert_eq!(read_all(&bytes, 9999), Ok(vec![audio, video]));
@@ -320,7 +334,7 @@ mod tests {
         let times: Vec<u32> = read_all(&bytes, 1)
             .unwrap()
             .iter()
-            .map(|m| m.timestamp)
+            .map(|message| message.header.timestamp)
             .collect();
         assert_eq!(times, [0xffff_fff0, 0x10, 0x30]);
     }

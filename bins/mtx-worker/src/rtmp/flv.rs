@@ -31,23 +31,20 @@ pub(crate) fn video_sequence_header(track: &VideoTrack) -> Vec<u8> {
     body
 }
 
-/// Starts the body of a video frame; `composition_time` is PTS - DTS in milliseconds, 24 bits, signed.
-pub(crate) fn video_frame_header(
-    codec: VideoCodec,
-    key: bool,
-    composition_time: i32,
-    body: &mut Vec<u8>,
-) {
+/// What stands before a video frame; `composition_time` is PTS - DTS in milliseconds, 24 bits, signed.
+pub(crate) fn video_frame_header(codec: VideoCodec, key: bool, composition_time: i32) -> Vec<u8> {
     let frame = if key { KEY_FRAME } else { INTER_FRAME };
+    let mut header = Vec::with_capacity(8);
     match codec {
-        VideoCodec::H264 => body.extend_from_slice(&[frame << 4 | AVC, 1]),
+        VideoCodec::H264 => header.extend_from_slice(&[frame << 4 | AVC, 1]),
         VideoCodec::H265 => {
-            body.push(EX_HEADER | frame << 4 | EX_CODED_FRAMES);
-            body.extend_from_slice(&HVC1);
+            header.push(EX_HEADER | frame << 4 | EX_CODED_FRAMES);
+            header.extend_from_slice(&HVC1);
         }
     }
     let clamped = composition_time.clamp(-0x80_0000, 0x7f_ffff);
-    body.extend_from_slice(&clamped.to_be_bytes()[1..]);
+    header.extend_from_slice(&clamped.to_be_bytes()[1..]);
+    header
 }
 
 /// The sequence header of an audio track, for the codecs that have one.
@@ -55,11 +52,11 @@ pub(crate) fn audio_sequence_header(track: &AudioTrack) -> Option<Vec<u8>> {
     (track.codec == AudioCodec::Aac).then(|| [&[audio_byte(track), 0], &track.config[..]].concat())
 }
 
-/// Starts the body of an audio frame.
-pub(crate) fn audio_frame_header(track: &AudioTrack, body: &mut Vec<u8>) {
-    body.push(audio_byte(track));
-    if track.codec == AudioCodec::Aac {
-        body.push(1);
+/// What stands before an audio frame.
+pub(crate) fn audio_frame_header(track: &AudioTrack) -> Vec<u8> {
+    match track.codec {
+        AudioCodec::Aac => vec![audio_byte(track), 1],
+        AudioCodec::G711ALaw | AudioCodec::G711MuLaw => vec![audio_byte(track)],
     }
 }
 
@@ -145,11 +142,7 @@ mod tests {
 
     #[test]
     fn frames_carry_their_composition_time() {
-        let frame = |codec, key, time| {
-            let mut body = Vec::new();
-            video_frame_header(codec, key, time, &mut body);
-            body
-        };
+        let frame = video_frame_header;
         assert_eq!(frame(VideoCodec::H264, true, 80), [0x17, 1, 0, 0, 80]);
         assert_eq!(
             frame(VideoCodec::H264, false, -1),
@@ -164,11 +157,7 @@ mod tests {
 
     #[test]
     fn g711_says_its_law_and_channels() {
-        let byte = |codec, channels| {
-            let mut body = Vec::new();
-            audio_frame_header(&audio(codec, channels), &mut body);
-            body
-        };
+        let byte = |codec, channels| audio_frame_header(&audio(codec, channels));
         assert_eq!(byte(AudioCodec::G711ALaw, 1), [0x72]);
         assert_eq!(byte(AudioCodec::G711MuLaw, 2), [0x83]);
         assert_eq!(byte(AudioCodec::Aac, 1), [0xaf, 1]);

@@ -4,7 +4,7 @@
 use thiserror::Error;
 
 use super::amf0::{self, Amf0Error, Value};
-use super::chunk::{self, ChunkError, Message, OUT_CHUNK_SIZE, kind};
+use super::chunk::{self, ChunkError, Header, Message, OUT_CHUNK_SIZE, kind};
 use super::url::RtmpUrl;
 
 const HANDSHAKE: usize = 1536;
@@ -135,14 +135,14 @@ impl Publisher {
         self.control(kind::ACKNOWLEDGEMENT, &sequence);
     }
 
-    /// Sends the body of an FLV audio tag at `timestamp` ms.
-    pub(crate) fn audio(&mut self, timestamp: u32, body: &[u8]) {
-        self.media(AUDIO, kind::AUDIO, timestamp, body);
+    /// Sends the body of an FLV audio tag, `parts` one behind the other, at `timestamp` ms.
+    pub(crate) fn audio(&mut self, timestamp: u32, parts: &[&[u8]]) {
+        self.media(AUDIO, kind::AUDIO, timestamp, parts);
     }
 
-    /// Sends the body of an FLV video tag at `timestamp` ms.
-    pub(crate) fn video(&mut self, timestamp: u32, body: &[u8]) {
-        self.media(VIDEO, kind::VIDEO, timestamp, body);
+    /// Sends the body of an FLV video tag, likewise.
+    pub(crate) fn video(&mut self, timestamp: u32, parts: &[&[u8]]) {
+        self.media(VIDEO, kind::VIDEO, timestamp, parts);
     }
 
     /// Sends `onMetaData`.
@@ -152,7 +152,7 @@ impl Publisher {
             Value::string("onMetaData"),
             Value::EcmaArray(properties),
         ]);
-        self.media(AUDIO, kind::DATA_AMF0, 0, &body);
+        self.media(AUDIO, kind::DATA_AMF0, 0, &[&body]);
     }
 
     /// Ends the stream in an orderly way: `FCUnpublish`, then `deleteStream`.
@@ -251,12 +251,12 @@ impl Publisher {
             Value::string(self.url.stream_key.as_str()),
             Value::string("live"),
         ]);
-        self.media(AUDIO, kind::COMMAND_AMF0, 0, &body);
+        self.media(AUDIO, kind::COMMAND_AMF0, 0, &[&body]);
         self.stage = Stage::Publish;
     }
 
-    fn message(&mut self, message: &Message<'_>) -> Result<(), PublishError> {
-        match message.kind {
+    fn message(&mut self, message: &Message) -> Result<(), PublishError> {
+        match message.header.kind {
             kind::WINDOW_ACK_SIZE => {
                 if let Some(size) = message.payload.first_chunk() {
                     self.window = u64::from(u32::from_be_bytes(*size)).max(1);
@@ -315,27 +315,33 @@ impl Publisher {
     }
 
     fn control(&mut self, kind: u8, payload: &[u8]) {
-        self.send(CONTROL, kind, 0, 0, payload);
+        self.send(CONTROL, kind, 0, 0, &[payload]);
     }
 
     fn command(&mut self, values: &[Value]) {
-        self.send(COMMAND, kind::COMMAND_AMF0, 0, 0, &amf0::encode(values));
+        self.send(COMMAND, kind::COMMAND_AMF0, 0, 0, &[&amf0::encode(values)]);
     }
 
-    fn media(&mut self, chunk_stream: u8, kind: u8, timestamp: u32, body: &[u8]) {
-        self.send(chunk_stream, kind, timestamp, self.stream_id, body);
+    fn media(&mut self, chunk_stream: u8, kind: u8, timestamp: u32, parts: &[&[u8]]) {
+        self.send(chunk_stream, kind, timestamp, self.stream_id, parts);
     }
 
-    fn send(&mut self, chunk_stream: u8, kind: u8, timestamp: u32, stream_id: u32, payload: &[u8]) {
-        let message = Message {
+    fn send(
+        &mut self,
+        chunk_stream: u8,
+        kind: u8,
+        timestamp: u32,
+        stream_id: u32,
+        parts: &[&[u8]],
+    ) {
+        let header = Header {
             chunk_stream,
             timestamp,
             kind,
             stream_id,
-            payload: payload.into(),
         };
         // Our own announcement of the chunk size travels in small messages, so it may be used at once.
-        chunk::write(&message, OUT_CHUNK_SIZE, &mut self.out);
+        chunk::write(header, parts, OUT_CHUNK_SIZE, &mut self.out);
     }
 }
 
@@ -376,18 +382,20 @@ mod tests {
         publisher
     }
 
-    fn server_says(values: &[Value]) -> Vec<u8> {
-        let payload = amf0::encode(values);
-        let mut out = Vec::new();
-        let message = Message {
-            chunk_stream: 3,
+    fn message(chunk_stream: u8, kind: u8, payload: &[u8]) -> Vec<u8> {
+        let header = Header {
+            chunk_stream,
             timestamp: 0,
-            kind: kind::COMMAND_AMF0,
+            kind,
             stream_id: 0,
-            payload: payload.into(),
         };
-        chunk::write(&message, 128, &mut out);
+        let mut out = Vec::new();
+        chunk::write(header, &[payload], 128, &mut out);
         out
+    }
+
+    fn server_says(values: &[Value]) -> Vec<u8> {
+        message(3, kind::COMMAND_AMF0, &amf0::encode(values))
     }
 
     fn status(level: &str, code: &str) -> Vec<u8> {
@@ -471,19 +479,7 @@ mod tests {
         let mut publisher = publisher();
         publisher.receive(&handshake()).unwrap();
         publisher.take_output();
-        let mut ping = Vec::new();
-        let payload = [0, 6, 1, 2, 3, 4];
-        chunk::write(
-            &Message {
-                chunk_stream: 2,
-                timestamp: 0,
-                kind: kind::USER_CONTROL,
-                stream_id: 0,
-                payload: payload[..].into(),
-            },
-            128,
-            &mut ping,
-        );
+        let ping = message(2, kind::USER_CONTROL, &[0, 6, 1, 2, 3, 4]);
         publisher.receive(&ping).unwrap();
         assert_eq!(publisher.take_output()[12..], [0, 7, 1, 2, 3, 4]);
     }

@@ -114,15 +114,28 @@ impl Stream {
                 self.connection.flush().await?;
             }
             Item::Unit(unit) => {
-                for unit in self.in_order(unit) {
-                    if self.unit(&unit) {
-                        self.connection.flush().await?;
-                        sent(&unit);
-                    }
+                let Some(held) = self.held.take() else {
+                    self.pass(&unit, sent).await?;
+                    return Ok(None);
+                };
+                for unit in self.audio_first(held, unit) {
+                    self.pass(&unit, sent).await?;
                 }
             }
         }
         Ok(None)
+    }
+
+    async fn pass(
+        &mut self,
+        unit: &AccessUnit,
+        sent: &mut impl FnMut(&AccessUnit),
+    ) -> Result<(), SinkError> {
+        if self.unit(unit) {
+            self.connection.flush().await?;
+            sent(unit);
+        }
+        Ok(())
     }
 
     /// Sends the metadata and the sequence headers.
@@ -140,10 +153,10 @@ impl Stream {
             publisher.metadata(flv::metadata(&tracks));
         }
         if let Some(header) = &video {
-            publisher.video(now, header);
+            publisher.video(now, &[header]);
         }
         if let Some(header) = &audio {
-            publisher.audio(now, header);
+            publisher.audio(now, &[header]);
         }
         if first {
             let headerless = tracks.audio.is_some() && audio.is_none();
@@ -163,17 +176,20 @@ impl Stream {
             .as_ref()
             .is_some_and(|video| video.codec == VideoCodec::H264);
         match (video.filter(|_| is_h264), audio) {
-            (Some(header), _) => self.connection.publisher.video(MEDIA_START as u32, &header),
-            (None, Some(header)) => self.connection.publisher.audio(MEDIA_START as u32, &header),
+            (Some(header), _) => self
+                .connection
+                .publisher
+                .video(MEDIA_START as u32, &[&header]),
+            (None, Some(header)) => self
+                .connection
+                .publisher
+                .audio(MEDIA_START as u32, &[&header]),
             (None, None) => {}
         }
     }
 
-    /// Holds video until the first audio, where that has to go first.
-    fn in_order(&mut self, unit: AccessUnit) -> Vec<AccessUnit> {
-        let Some(mut held) = self.held.take() else {
-            return vec![unit];
-        };
+    /// Holds video until the first audio. Returns what is held no longer.
+    fn audio_first(&mut self, mut held: Vec<AccessUnit>, unit: AccessUnit) -> Vec<AccessUnit> {
         let waited = held.first().map_or(0, |first| unit.arrival - first.arrival);
         if unit.medium == Medium::Video && waited < AUDIO_FIRST {
             held.push(unit);
@@ -196,17 +212,14 @@ impl Stream {
         let Some((timestamp, composition_time)) = self.timestamps.of(unit) else {
             return false;
         };
-        let mut body = Vec::with_capacity(unit.data.len() + 16);
+        let publisher = &mut self.connection.publisher;
         match (unit.medium, &tracks.video, &tracks.audio) {
             (Medium::Video, Some(video), _) => {
-                flv::video_frame_header(video.codec, unit.key, composition_time, &mut body);
-                body.extend_from_slice(&unit.data);
-                self.connection.publisher.video(timestamp, &body);
+                let header = flv::video_frame_header(video.codec, unit.key, composition_time);
+                publisher.video(timestamp, &[&header, &unit.data]);
             }
             (Medium::Audio, _, Some(audio)) => {
-                flv::audio_frame_header(audio, &mut body);
-                body.extend_from_slice(&unit.data);
-                self.connection.publisher.audio(timestamp, &body);
+                publisher.audio(timestamp, &[&flv::audio_frame_header(audio), &unit.data]);
             }
             _ => return false,
         }
