@@ -9,6 +9,19 @@ use tempfile::TempDir;
 use crate::binaries::{mediamtx, repository, suite_binary};
 use crate::{ports, procfs};
 
+/// What the environment consists of.
+const BINARIES: [&str; 3] = ["mtx-hook", "mtx-worker", "mtx-orchestrator"];
+/// What has a port of its own.
+pub const SERVICES: [&str; 7] = [
+    "RTMP",
+    "RTSP",
+    "HLS",
+    "API",
+    "METRICS",
+    "PLAYBACK",
+    "ORCHESTRATOR",
+];
+
 /// Runs the Makefile's targets. When dropped, it stops what they started.
 pub struct Environment {
     folder: TempDir,
@@ -19,8 +32,8 @@ impl Environment {
     /// Chooses free ports. Nothing runs yet.
     pub fn choose() -> Self {
         let folder = tempfile::tempdir().expect("a temp folder");
-        let worker = suite_binary("mtx-worker");
-        let binaries = worker.parent().expect("a binary lies in a folder");
+        let binaries = BINARIES.map(suite_binary)[0].clone();
+        let binaries = binaries.parent().expect("a binary lies in a folder");
         let state = folder.path().to_owned();
         let mut environment = Self {
             variables: vec![],
@@ -30,7 +43,7 @@ impl Environment {
         environment.set("STACK_DIR", &state.to_string_lossy());
         environment.set("MTX_BIN_DIR", &binaries.to_string_lossy());
         environment.set("MEDIAMTX_BIN", &mediamtx().to_string_lossy());
-        for name in ["RTMP", "RTSP", "API", "METRICS", "PLAYBACK"] {
+        for name in SERVICES {
             environment.set(&format!("{name}_PORT"), &ports::tcp().to_string());
         }
         environment

@@ -28,7 +28,7 @@ impl Server {
         // The API listens everywhere, as in a container, so that a test can come from an address that is not welcome.
         command.env("MTX_APIADDRESS", format!(":{api}"));
         command.env("MTX_RTMPADDRESS", format!("127.0.0.1:{rtmp}"));
-        for name in ["RTSP", "METRICS", "PLAYBACK"] {
+        for name in ["RTSP", "HLS", "METRICS", "PLAYBACK"] {
             command.env(
                 format!("MTX_{name}ADDRESS"),
                 format!("127.0.0.1:{}", ports::tcp()),
@@ -56,6 +56,7 @@ fn test_mediamtx_config_schema() {
     for on in [
         "rtmp",
         "rtsp",
+        "hls",
         "api",
         "metrics",
         "playback",
@@ -63,11 +64,12 @@ fn test_mediamtx_config_schema() {
     ] {
         assert_eq!(global[on], true, "{on}");
     }
-    for off in ["hls", "webrtc", "srt", "moq"] {
+    for off in ["webrtc", "srt", "moq"] {
         assert_eq!(global[off], false, "{off}");
     }
     assert_eq!(global["logDestinations"], serde_json::json!(["stdout"]));
     assert_eq!(global["rtspTransports"], serde_json::json!(["tcp"]));
+    assert_eq!(global["hlsVariant"], "fmp4");
 
     let defaults = server.get("/v3/config/pathdefaults/get");
     assert_eq!(defaults["source"], "publisher");
@@ -79,12 +81,13 @@ fn test_mediamtx_config_schema() {
         let name = format!("~^live/[A-Za-z0-9_-]+/{leg}$");
         let path = paths.iter().find(|path| path["name"] == *name).unwrap();
         (
-            path["runOnAvailable"].as_str().unwrap(),
+            ["runOnAvailable", "runOnUnavailable"].map(|hook| path[hook].as_str().unwrap()),
             path["overridePublisher"].as_bool().unwrap(),
         )
     };
-    assert!(hook("in").0.starts_with("mtx-worker"), "{:?}", hook("in"));
-    assert_eq!(hook("out"), ("", false));
+    let json = ["ready", "not-ready"].map(|event| format!("mtx-hook {event} --log-format json"));
+    assert_eq!(hook("in").0, json);
+    assert_eq!(hook("out"), (["", ""], false));
     assert_eq!(paths.len(), 2, "no other path is open");
 
     for line in server.process.lines() {
@@ -103,6 +106,7 @@ fn ports_of_the_configuration_are_the_documented_ones() {
     for (setting, port) in [
         ("rtmpAddress", ":1935"),
         ("rtspAddress", ":8554"),
+        ("hlsAddress", ":8888"),
         ("apiAddress", ":9997"),
         ("metricsAddress", ":9998"),
         ("playbackAddress", ":9996"),
@@ -188,7 +192,7 @@ fn compose(variables: &[(&str, &str)]) -> serde_yaml::Value {
 fn test_docker_compose_config_valid() {
     let config = compose(&[]);
     let services = config["services"].as_mapping().unwrap();
-    assert!(services.contains_key("mediamtx"));
+    assert!(services.contains_key("mediamtx") && services.contains_key("orchestrator"));
     for (name, service) in services {
         let name = name.as_str().unwrap();
         assert!(
@@ -208,18 +212,49 @@ fn test_docker_compose_config_valid() {
             "{name} runs as {user}"
         );
         let dockerfile = service["build"]["dockerfile"].as_str().unwrap();
-        assert!(repository().join(dockerfile).is_file(), "{dockerfile}");
+        let stages = std::fs::read_to_string(repository().join(dockerfile)).unwrap();
+        let target = format!(" AS {}\n", service["build"]["target"].as_str().unwrap());
+        assert!(stages.contains(&target), "{dockerfile} has no {target}");
     }
     assert_eq!(
-        published(&config),
+        published(&config, "mediamtx"),
         [
             "127.0.0.1:1935:1935/tcp",
             "127.0.0.1:8554:8554/tcp",
+            "127.0.0.1:8888:8888/tcp",
             "127.0.0.1:9997:9997/tcp",
             "127.0.0.1:9998:9998/tcp",
             "127.0.0.1:9996:9996/tcp"
         ]
     );
+    assert_eq!(
+        published(&config, "orchestrator"),
+        ["127.0.0.1:8080:8080/tcp"]
+    );
+}
+
+#[test]
+fn services_of_the_bundle_know_each_other_and_share_the_token() {
+    let config = compose(&[("ORCHESTRATOR_TOKEN", "t0ken"), ("HLS_PORT", "18888")]);
+    let of = |service: &str, name: &str| {
+        let value = &config["services"][service]["environment"][name];
+        value.as_str().unwrap_or_default().to_owned()
+    };
+    assert_eq!(
+        of("mediamtx", "ORCHESTRATOR_URL"),
+        "http://orchestrator:8080"
+    );
+    for service in ["mediamtx", "orchestrator"] {
+        assert_eq!(of(service, "ORCHESTRATOR_TOKEN"), "t0ken");
+    }
+    for (name, url) in [
+        ("MEDIAMTX_API_URL", "http://mediamtx:9997"),
+        ("MEDIAMTX_RTSP_URL", "rtsp://mediamtx:8554"),
+        ("MEDIAMTX_RTMP_URL", "rtmp://mediamtx:1935"),
+        ("MEDIAMTX_PLAYER_URL", "http://127.0.0.1:18888"),
+    ] {
+        assert_eq!(of("orchestrator", name), url);
+    }
 }
 
 #[test]
@@ -228,22 +263,26 @@ fn only_the_media_ports_of_the_bundle_can_be_opened_to_other_machines() {
         ("BIND_ADDRESS", "0.0.0.0"),
         ("RTMP_PORT", "11935"),
         ("API_PORT", "19997"),
+        ("ORCHESTRATOR_PORT", "18080"),
     ]);
     assert_eq!(
-        published(&config),
+        published(&config, "mediamtx"),
         [
             "0.0.0.0:11935:1935/tcp",
             "0.0.0.0:8554:8554/tcp",
+            "0.0.0.0:8888:8888/tcp",
             "127.0.0.1:19997:9997/tcp",
             "127.0.0.1:9998:9998/tcp",
             "127.0.0.1:9996:9996/tcp"
         ]
     );
+    assert_eq!(
+        published(&config, "orchestrator"),
+        ["127.0.0.1:18080:8080/tcp"]
+    );
 }
 
-fn published(config: &serde_yaml::Value) -> Vec<&str> {
-    let ports = config["services"]["mediamtx"]["ports"]
-        .as_sequence()
-        .unwrap();
+fn published<'a>(config: &'a serde_yaml::Value, service: &str) -> Vec<&'a str> {
+    let ports = config["services"][service]["ports"].as_sequence().unwrap();
     ports.iter().map(|port| port.as_str().unwrap()).collect()
 }

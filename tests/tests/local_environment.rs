@@ -2,11 +2,15 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use suite_tests::binaries::suite_binary;
 use suite_tests::clips::Clip;
-use suite_tests::environment::{Environment, text};
+use suite_tests::environment::{Environment, SERVICES, text};
 use suite_tests::http;
 use suite_tests::waiting::wait_until;
 
@@ -21,12 +25,14 @@ fn test_local_environment_startup() {
     assert!(begin.elapsed() < HEALTHY, "took {:?}", begin.elapsed());
 
     let listed = environment.make_well("ps");
-    assert!(
-        listed
-            .lines()
-            .any(|line| line.starts_with("mediamtx") && line.contains(" healthy ")),
-        "{listed}"
-    );
+    for service in ["mediamtx", "orchestrator"] {
+        let line = listed.lines().find(|line| line.starts_with(service));
+        assert!(
+            line.is_some_and(|line| line.contains(" healthy ")),
+            "{listed}"
+        );
+    }
+    assert!(listed.contains("no streams"), "{listed}");
 
     let _publisher = Clip::h264_aac().publish(&format!(
         "rtmp://localhost:{}/live/test/in",
@@ -38,17 +44,25 @@ fn test_local_environment_startup() {
     });
     let metrics = format!("http://localhost:{}/metrics", environment.port("METRICS"));
     assert!(http::get(&metrics).is_ok_and(|metrics| metrics.contains("live/test/in")));
+    wait_until("the stream in make ps", HEALTHY, || {
+        row(&environment, "test").starts_with(&["running".into()])
+    });
     let logs = environment.make_well("logs");
-    assert!(
-        logs.contains("is publishing to path 'live/test/in'"),
-        "{logs}"
-    );
+    for (service, message) in [
+        ("mediamtx", "is publishing to path 'live/test/in'"),
+        ("mediamtx", r#""message":"ready event delivered""#),
+        ("orchestrator", r#""message":"event received""#),
+        ("orchestrator", r#""message":"worker: streaming""#),
+    ] {
+        let said = |line: &&str| line.starts_with(&format!("{service} ")) && line.contains(message);
+        assert!(logs.lines().find(said).is_some(), "{message}: {logs}");
+    }
 
     let begin = Instant::now();
     environment.make_well("down");
     assert!(begin.elapsed() < STOPPED, "took {:?}", begin.elapsed());
     assert_eq!(environment.processes(), Vec::<String>::new());
-    for service in ["RTMP", "RTSP", "API", "METRICS", "PLAYBACK"] {
+    for service in SERVICES {
         let port = environment.port(service);
         assert!(
             TcpListener::bind(("127.0.0.1", port)).is_ok(),
@@ -61,11 +75,70 @@ fn test_local_environment_startup() {
 fn second_make_dev_changes_nothing() {
     let environment = Environment::choose();
     environment.make_well("dev");
-    let first = fs::read_to_string(environment.folder().join("mediamtx.pid")).unwrap();
+    let services = ["mediamtx", "orchestrator"];
+    let ids = || services.map(|service| pid_file(&environment, service));
+    let first = ids();
     let said = environment.make_well("dev");
-    assert!(said.contains("mediamtx is running already"), "{said}");
-    let second = fs::read_to_string(environment.folder().join("mediamtx.pid")).unwrap();
-    assert_eq!(first, second);
+    for service in services {
+        let running = format!("{service} is running already");
+        assert!(said.contains(&running), "{said}");
+    }
+    assert_eq!(first, ids());
+}
+
+#[test]
+fn make_dev_starts_what_is_missing() {
+    let environment = Environment::choose();
+    environment.make_well("dev");
+    let ids = |service| pid_file(&environment, service);
+    let (server, killed) = (ids("mediamtx"), ids("orchestrator"));
+    let pid = killed.split(' ').next().unwrap().parse().unwrap();
+    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    wait_until("the end of the orchestrator", HEALTHY, || {
+        let listed = text(&environment.make("ps"));
+        listed
+            .lines()
+            .any(|line| line.starts_with("orchestrator") && line.contains(" ended "))
+    });
+    environment.make_well("dev");
+    assert_eq!(server, ids("mediamtx"));
+    assert_ne!(killed, ids("orchestrator"));
+}
+
+#[test]
+fn a_token_guards_the_stack_which_goes_on_working() {
+    const TOKEN: &str = "hunter2-stack";
+    let mut environment = Environment::choose();
+    environment.set("ORCHESTRATOR_TOKEN", TOKEN);
+    environment.make_well("dev");
+    let url = format!(
+        "http://localhost:{}/v1/streams",
+        environment.port("ORCHESTRATOR")
+    );
+    assert!(http::get(&url).is_err(), "anybody may look");
+    let _publisher = Clip::h264_aac().publish(&format!(
+        "rtmp://localhost:{}/live/test/in",
+        environment.port("RTMP")
+    ));
+    wait_until("the stream in make ps", HEALTHY, || {
+        row(&environment, "test").starts_with(&["running".into()])
+    });
+    let logs = environment.make_well("logs");
+    assert!(logs.contains("ready event delivered"), "{logs}");
+    assert!(!logs.contains(TOKEN), "{logs}");
+}
+
+fn pid_file(environment: &Environment, service: &str) -> String {
+    fs::read_to_string(environment.folder().join(format!("{service}.pid"))).unwrap()
+}
+
+/// What `make ps` says of a stream, behind its name.
+fn row(environment: &Environment, stream: &str) -> Vec<String> {
+    let listed = text(&environment.make("ps"));
+    let mut rows = listed.lines().map(str::split_whitespace);
+    let row = rows.find_map(|mut row| (row.next() == Some(stream)).then(|| row.collect()));
+    row.map(|row: Vec<&str>| row.into_iter().map(str::to_owned).collect())
+        .unwrap_or_default()
 }
 
 #[test]
@@ -114,10 +187,22 @@ fn demo_shows_the_stream_at_out_and_down_ends_all_of_it() {
         said.contains("ffplay -rtsp_transport tcp rtsp://localhost:"),
         "{said}"
     );
+    let dashboard = format!("http://localhost:{}/\n", environment.port("ORCHESTRATOR"));
+    assert!(said.contains(&dashboard), "{said}");
     let listed = environment.make_well("ps");
     assert!(listed.contains("publisher"), "{listed}");
+    wait_until("all columns of the stream", HEALTHY, || {
+        let row = row(&environment, "test");
+        // State, frames a second, bit rate with its unit, restarts, readers.
+        row.len() == 6
+            && row[0] == "running"
+            && row[1].parse::<f64>().is_ok_and(|fps| fps > 25.0)
+            && row[2].parse::<f64>().is_ok_and(|megabits| megabits > 0.5)
+            && row[4] == "0"
+    });
+    // Both services, the worker and the publisher.
     assert!(
-        environment.processes().len() >= 3,
+        environment.processes().len() >= 4,
         "{:?}",
         environment.processes()
     );
@@ -150,28 +235,29 @@ fn process_that_got_a_recycled_id_is_left_alone() {
 }
 
 #[test]
-fn hook_that_ignores_every_signal_does_not_survive_down() {
+fn hooks_and_workers_that_ignore_every_signal_do_not_survive_down() {
     let mut environment = Environment::choose();
     let deaf = tempfile::tempdir().unwrap();
-    let hook = deaf.path().join("mtx-worker");
-    fs::write(
-        &hook,
-        "#!/bin/sh\ntrap '' INT TERM\nwhile :; do sleep 1; done\n",
-    )
-    .unwrap();
-    Command::new("chmod").arg("+x").arg(&hook).status().unwrap();
+    for name in ["mtx-hook", "mtx-worker"] {
+        let program = deaf.path().join(name);
+        let script = "#!/bin/sh\ntrap '' INT TERM\nwhile :; do sleep 1; done\n";
+        fs::write(&program, script).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let orchestrator = deaf.path().join("mtx-orchestrator");
+    fs::copy(suite_binary("mtx-orchestrator"), orchestrator).unwrap();
     environment.set("MTX_BIN_DIR", &deaf.path().to_string_lossy());
     environment.make_well("dev");
     let _publisher = Clip::h264_aac().publish(&format!(
         "rtsp://localhost:{}/live/deaf/in",
         environment.port("RTSP")
     ));
-    wait_until("the hook", HEALTHY, || {
-        environment
-            .processes()
-            .iter()
-            .any(|line| line.contains("mtx-worker"))
-    });
+    for name in ["mtx-hook", "mtx-worker"] {
+        wait_until(name, HEALTHY, || {
+            let processes = environment.processes();
+            processes.iter().any(|line| line.contains(name))
+        });
+    }
     let begin = Instant::now();
     environment.make_well("down");
     assert!(begin.elapsed() < STOPPED, "took {:?}", begin.elapsed());
