@@ -1,5 +1,6 @@
 //! One worker process per stream: which ones run follows from MediaMTX's path list.
 
+mod changes;
 mod hints;
 mod machine;
 mod output;
@@ -12,7 +13,7 @@ mod supervision;
 mod usage;
 mod worker;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -30,6 +31,7 @@ pub(crate) use status::{
 };
 pub(crate) use worker::{Limits, Template};
 
+use changes::Changes;
 use poller::Poller;
 use supervision::{Message, Supervision};
 
@@ -55,6 +57,7 @@ pub(crate) struct Supervisor {
 /// What the supervising thread lets others see.
 struct View {
     streams: Mutex<BTreeMap<StreamId, StreamStatus>>,
+    changes: Changes,
     totals: Mutex<Totals>,
     /// Or why the path list is not known.
     ready: Mutex<Result<(), String>>,
@@ -66,6 +69,7 @@ impl Supervisor {
         let (messages, inbox) = mpsc::channel();
         let view = Arc::new(View {
             streams: Mutex::default(),
+            changes: Changes::default(),
             totals: Mutex::default(),
             ready: Mutex::new(Err("MediaMTX has not been asked yet".to_owned())),
         });
@@ -109,6 +113,12 @@ impl Supervisor {
 
     pub(crate) fn stream(&self, id: &StreamId) -> Option<StreamStatus> {
         locked(&self.view.streams).get(id).cloned()
+    }
+
+    /// Waits, at most for `patience`, until something is told anew of a stream; returns which streams those are.
+    /// There may be only one who does.
+    pub(crate) fn changed(&self, patience: Duration) -> BTreeSet<StreamId> {
+        self.view.changes.wait(patience)
     }
 
     /// Has something done about a stream, soon.

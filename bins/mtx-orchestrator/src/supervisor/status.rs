@@ -36,6 +36,9 @@ pub(crate) struct StreamStatus {
     pub(crate) output_readers: Vec<Client>,
     /// The last 50 things that happened to it, the latest one at the end.
     pub(crate) events: Vec<StreamEvent>,
+    /// How many there have been, those that are no longer among the last ones included.
+    #[serde(skip)]
+    pub(crate) events_ever: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

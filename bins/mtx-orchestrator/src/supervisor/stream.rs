@@ -37,6 +37,7 @@ pub(super) struct Stream {
     report: Option<(WorkerReport, Instant)>,
     memory: Option<u64>,
     events: VecDeque<StreamEvent>,
+    events_ever: u64,
 }
 
 impl Stream {
@@ -55,6 +56,7 @@ impl Stream {
             report: None,
             memory: None,
             events: VecDeque::new(),
+            events_ever: 0,
         }
     }
 
@@ -63,6 +65,7 @@ impl Stream {
         if self.events.len() == EVENTS {
             self.events.pop_front();
         }
+        self.events_ever += 1;
         self.events.push_back(StreamEvent {
             at: Timestamp::now(),
             kind,
@@ -151,6 +154,7 @@ impl Stream {
             input_readers: self.clients.input_readers.clone(),
             output_readers: self.clients.output_readers.clone(),
             events: self.events.iter().cloned().collect(),
+            events_ever: self.events_ever,
         }
     }
 }

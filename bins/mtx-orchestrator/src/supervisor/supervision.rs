@@ -477,12 +477,14 @@ impl Supervision {
     fn publish(&mut self) {
         if !self.changed.is_empty() {
             let mut copies = locked(&self.view.streams);
-            for id in std::mem::take(&mut self.changed) {
-                match self.streams.get(&id) {
-                    Some(stream) => copies.insert(id, stream.status()),
-                    None => copies.remove(&id),
+            for id in &self.changed {
+                match self.streams.get(id) {
+                    Some(stream) => copies.insert(id.clone(), stream.status()),
+                    None => copies.remove(id),
                 };
             }
+            drop(copies);
+            self.view.changes.add(std::mem::take(&mut self.changed));
         }
         *locked(&self.view.totals) = self.totals;
     }
