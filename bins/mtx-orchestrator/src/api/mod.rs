@@ -1,7 +1,8 @@
-//! What the orchestrator offers over HTTP. openapi.json describes it.
+//! What the orchestrator offers over HTTP. openapi/ describes it.
 
 mod events;
 mod metrics;
+mod openapi;
 mod streams;
 
 use std::time::Duration;
@@ -13,8 +14,6 @@ use serde_json::json;
 
 use crate::supervisor::{Command, Supervisor};
 use metrics::Metrics;
-
-const OPENAPI: &str = include_str!("openapi.json");
 
 /// Everything behind the routes.
 pub(crate) struct Api {
@@ -80,7 +79,7 @@ impl Service for Api {
                 let text = self.metrics.text(&self.supervisor);
                 Answer::new(200, "text/plain; version=0.0.4; charset=utf-8", text)
             }
-            Route::OpenApi => Answer::new(200, "application/json", OPENAPI),
+            Route::OpenApi => Answer::new(200, "application/json", openapi::DOCUMENT),
             Route::Event(name) => events::receive(&self.supervisor, &self.metrics, name, body),
             Route::Streams => streams::list(&self.supervisor),
             Route::Stream(id) => streams::show(&self.supervisor, &id),
@@ -186,7 +185,7 @@ mod tests {
 
     #[test]
     fn each_path_of_the_document_has_a_route_with_its_method() {
-        let document: Value = serde_json::from_str(OPENAPI).unwrap();
+        let document: Value = serde_json::from_str(openapi::DOCUMENT).unwrap();
         let paths = document["paths"].as_object().unwrap();
         for (template, operations) in paths {
             let segments = example(template);
@@ -209,7 +208,7 @@ mod tests {
 
     #[test]
     fn the_document_names_every_event() {
-        let document: Value = serde_json::from_str(OPENAPI).unwrap();
+        let document: Value = serde_json::from_str(openapi::DOCUMENT).unwrap();
         let named = &document["components"]["schemas"]["EventName"]["enum"];
         let names = EventName::ALL.map(EventName::as_str);
         assert_eq!(*named, serde_json::json!(names));

@@ -26,6 +26,8 @@ pub(crate) struct StreamStatus {
     /// Why the last one had to be.
     pub(crate) last_failure: Option<String>,
     pub(crate) breaker: BreakerStatus,
+    /// What was asked for with `POST /v1/streams`; `None` for a stream that is only MediaMTX's.
+    pub(crate) declared: Option<DeclaredStatus>,
     /// Resident memory of its worker.
     pub(crate) memory_bytes: Option<u64>,
     /// Who publishes it, as MediaMTX says.
@@ -39,6 +41,20 @@ pub(crate) struct StreamStatus {
     /// How many there have been, those that are no longer among the last ones included.
     #[serde(skip)]
     pub(crate) events_ever: u64,
+}
+
+/// A declaration without its secrets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DeclaredStatus {
+    /// For people to read.
+    pub(crate) name: Option<String>,
+    pub(crate) source: String,
+    pub(crate) outputs: Vec<String>,
+    /// Whether it is to run, also after the next start of the orchestrator.
+    pub(crate) enabled: bool,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -149,6 +149,7 @@ impl Stream {
             restarts: self.restarts,
             last_failure: self.last_failure.clone(),
             breaker: self.machine.breaker(),
+            declared: None,
             memory_bytes: self.memory,
             source: self.clients.source.clone(),
             input_readers: self.clients.input_readers.clone(),

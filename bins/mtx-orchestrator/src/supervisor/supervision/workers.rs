@@ -1,0 +1,190 @@
+//! The workers: what they say, how they end, and when another one is started.
+
+use std::time::Instant;
+
+use mediamtx::path::StreamId;
+
+use super::super::machine::{Cause, Ended, Input};
+use super::super::output::{Said, WorkerId};
+use super::super::worker::{HUNG_AFTER, Worker};
+use super::{STALLED, Server, Supervision, log_of};
+
+impl Supervision {
+    pub(super) fn said(&mut self, worker: &WorkerId, said: Said) {
+        let now = Instant::now();
+        let id = &worker.stream;
+        let Some(stream) = self.streams.get_mut(id) else {
+            return;
+        };
+        let Some(process) = stream
+            .worker
+            .as_mut()
+            .filter(|known| known.number == worker.number)
+        else {
+            return;
+        };
+        let state = match &said {
+            Said::Report(counters) => Some(counters.state.clone()),
+            Said::State(state) => Some(state.clone()),
+            Said::Trouble(_) | Said::Nothing => None,
+        };
+        let mut excess = None;
+        match said {
+            Said::Report(counters) => {
+                process.heard(now);
+                excess = process.excess(self.config.worker.limits.cpu, now);
+                stream.reported(counters, now);
+                self.changed.insert(id.clone());
+            }
+            Said::State(_) => process.heard(now),
+            Said::Trouble(reason) => process.in_trouble(reason),
+            Said::Nothing => process.fell_silent(),
+        }
+        if let Some(state) = state {
+            let streaming = state == "streaming";
+            self.feed(id, Input::Reported { streaming });
+        }
+        if let Some(reason) = excess {
+            self.condemn(id, reason);
+        }
+    }
+
+    /// What time brings: workers that have ended or hang, deadlines, starts that are due.
+    pub(super) fn look_after(&mut self) {
+        let stalled = self.looked.elapsed() >= STALLED;
+        self.looked = Instant::now();
+        if stalled {
+            log::warn!("this process was held up; workers are given time to report");
+            let workers = self.streams.values_mut();
+            let workers = workers.filter_map(|stream| stream.worker.as_mut());
+            workers.for_each(|worker| worker.heard(self.looked));
+        }
+        let ids: Vec<StreamId> = self.streams.keys().cloned().collect();
+        for id in ids {
+            let now = Instant::now();
+            self.look_after_worker(&id, now);
+            self.feed(&id, Input::Time);
+            let wanted = self
+                .streams
+                .get(&id)
+                .and_then(|stream| stream.machine.wants_start(now));
+            if let Some(cause) = wanted {
+                self.start_if_allowed(&id, cause, now);
+            }
+        }
+    }
+
+    fn look_after_worker(&mut self, id: &StreamId, now: Instant) {
+        let Some(stream) = self.streams.get_mut(id) else {
+            return;
+        };
+        let Some(worker) = stream.worker.as_mut() else {
+            return;
+        };
+        let ended = worker.ended(now);
+        if let Some(reason) = ended {
+            self.ended(id, reason);
+        } else if worker.hangs(now) {
+            // Once is enough to say so.
+            worker.heard(now);
+            self.totals.workers_hung += 1;
+            self.condemn(
+                id,
+                format!("hung: no report for {} s", HUNG_AFTER.as_secs()),
+            );
+        }
+    }
+
+    fn condemn(&mut self, id: &StreamId, reason: String) {
+        log_of(
+            log::Level::Warn,
+            id,
+            format_args!("worker {reason}: killed"),
+        );
+        if let Some(stream) = self.streams.get_mut(id) {
+            stream.note("condemned", reason.clone());
+        }
+        self.feed(id, Input::Condemned { reason });
+    }
+
+    /// A worker is gone, asked or unasked.
+    fn ended(&mut self, id: &StreamId, reason: String) {
+        let Some(stream) = self.streams.get_mut(id) else {
+            return;
+        };
+        stream.lost_worker();
+        let reason = stream.machine.knows_why().map_or(reason, str::to_owned);
+        stream.note("ended", reason.clone());
+        let asked = stream.machine.was_asked_to_end();
+        let level = if asked {
+            log::Level::Info
+        } else {
+            self.totals.worker_failures += 1;
+            stream.last_failure = Some(reason.clone());
+            log::Level::Warn
+        };
+        log_of(level, id, format_args!("worker ended: {reason}"));
+        // It may have seen before us that the stream is gone.
+        self.poller.request();
+        let blame = self.server != Server::Lost;
+        let draw = fastrand::f64();
+        self.feed(
+            id,
+            Input::Ended(Ended {
+                reason,
+                blame,
+                draw,
+            }),
+        );
+    }
+
+    fn start_if_allowed(&mut self, id: &StreamId, cause: Cause, now: Instant) {
+        // A worker that failed along with its server would only fail again.
+        if self.server == Server::Lost && cause != Cause::Wanted {
+            return;
+        }
+        let Some(stream) = self.streams.get_mut(id) else {
+            return;
+        };
+        if !self.limit.take(now) {
+            // It is looked at again and again, but delayed once.
+            self.totals.starts_delayed += u64::from(!stream.delayed);
+            stream.delayed = true;
+            return;
+        }
+        stream.delayed = false;
+        stream.restarts += u64::from(cause != Cause::Wanted);
+        self.feed(id, Input::MayStart);
+    }
+
+    pub(super) fn with_worker(&mut self, id: &StreamId, act: impl FnOnce(&mut Worker)) {
+        if let Some(worker) = self
+            .streams
+            .get_mut(id)
+            .and_then(|stream| stream.worker.as_mut())
+        {
+            act(worker);
+        }
+    }
+
+    pub(super) fn spawn(&mut self, id: &StreamId, now: Instant) {
+        self.workers += 1;
+        self.totals.worker_starts += 1;
+        let worker = WorkerId {
+            stream: id.clone(),
+            number: self.workers,
+        };
+        match Worker::start(&self.config.worker, &worker, &self.messages, now) {
+            Ok(worker) => {
+                let pid = worker.pid();
+                log_of(log::Level::Info, id, format_args!("worker {pid} started"));
+                if let Some(stream) = self.streams.get_mut(id) {
+                    stream.note("started", format!("worker {pid}"));
+                    stream.started(worker);
+                }
+                self.changed.insert(id.clone());
+            }
+            Err(error) => self.ended(id, format!("{error:#}")),
+        }
+    }
+}
