@@ -12,8 +12,17 @@ use crate::processes::Spawned;
 /// When there is none, or more than one.
 #[track_caller]
 pub fn command(name: &str) -> String {
+    block("sh", name)
+}
+
+/// The fenced block of some language that is marked `test=<name>` in README.md.
+///
+/// # Panics
+/// When there is none, or more than one.
+#[track_caller]
+pub fn block(language: &str, name: &str) -> String {
     let text = fs::read_to_string(repository().join("README.md")).expect("there is a README.md");
-    let mark = format!("```sh test={name}");
+    let mark = format!("```{language} test={name}");
     let mut blocks = vec![];
     let mut lines = text.lines();
     while lines.any(|line| line == mark) {

@@ -4,13 +4,16 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
+use suite_tests::binaries::suite_binary;
+use suite_tests::clips::Clip;
 use suite_tests::environment::Environment;
-use suite_tests::http;
 use suite_tests::mediamtx::{Config, MediaMtx};
+use suite_tests::orchestrator::Orchestrator;
 use suite_tests::packets::{Kind, Reader};
-use suite_tests::readme::{command, start, with_ports};
+use suite_tests::readme::{block, command, start, with_ports};
 use suite_tests::stack::{IN, OUT, SOON};
 use suite_tests::waiting::{wait_for, wait_until};
+use suite_tests::{http, ports};
 
 /// What `make dev` starts, on free ports.
 struct Dev(Environment);
@@ -29,6 +32,7 @@ impl Dev {
             (8554, port("RTSP")),
             (9997, port("API")),
             (9998, port("METRICS")),
+            (8080, port("ORCHESTRATOR")),
         ];
         with_ports(&command(name), &ports)
     }
@@ -100,7 +104,7 @@ fn test_publish_and_playback_test_stream() {
         wait_until(&format!("{player} to read"), SOON, || {
             dev.readers(OUT) > before
         });
-        // It has to go on playing, too.
+        // It has to go on playing, too: longer than any player gets by on what it had buffered.
         std::thread::sleep(Duration::from_secs(3));
         assert!(
             playing.try_wait().is_none(),
@@ -122,6 +126,11 @@ fn test_publish_and_playback_test_stream() {
         paths.contains("\"live/test/in\"") && paths.contains("\"live/test/out\""),
         "{paths}"
     );
+    let streams = run(&dev.command("streams"));
+    assert!(
+        streams.contains("\"id\":\"test\"") && streams.contains("\"state\":\"running\""),
+        "{streams}"
+    );
     let metrics = run(&dev.command("metrics"));
     assert!(
         metrics.contains("name=\"live/test/in\"") && metrics.contains("state=\"ready\""),
@@ -140,21 +149,68 @@ fn gstreamer_publishes_a_test_stream() {
 
 #[test]
 fn gstreamer_passes_a_stream_by_the_worker() {
-    let server = MediaMtx::start(Config::default());
-    let ports = [(1935, server.ports.rtmp), (8554, server.ports.rtsp)];
-    let _publisher = start(
-        "publish-ffmpeg",
-        &with_ports(&command("publish-ffmpeg"), &ports),
-    );
-    server.wait_ready(IN, 2 * SOON);
-    let _bypass = start(
-        "bypass-gstreamer",
-        &with_ports(&command("bypass-gstreamer"), &ports),
-    );
+    let dev = Dev::start();
+    let _publisher = start("publish-ffmpeg", &dev.command("publish-ffmpeg"));
+    dev.wait_ready(OUT);
+    run(&dev.command("stop"));
+    wait_until("the end of the worker", SOON, || dev.path(OUT).is_none());
+    let _bypass = start("bypass-gstreamer", &dev.command("bypass-gstreamer"));
+    let output = dev.wait_ready(OUT);
     assert_eq!(
-        server.wait_ready(OUT, 2 * SOON).tracks(),
-        ["H264", "MPEG-4 Audio"]
+        output["tracks"],
+        serde_json::json!(["H264", "MPEG-4 Audio"])
     );
-    let packets = Reader::start(&server.rtsp(OUT)).collect(Kind::Video, 60, 2 * SOON);
+    let url = format!("rtsp://127.0.0.1:{}/{OUT}", dev.0.port("RTSP"));
+    let packets = Reader::start(&url).collect(Kind::Video, 60, 2 * SOON);
     assert!(packets.iter().any(|packet| packet.kind == Kind::Audio));
+}
+
+/// A server with the lines that the README tells to write, which finds the suite's programs in its `PATH`.
+fn own_server(name: &str, orchestrator: u16) -> MediaMtx {
+    let binaries = ["mtx-hook", "mtx-worker"].map(suite_binary);
+    let folders = binaries.iter().filter_map(|binary| binary.parent());
+    let path = std::env::join_paths(folders).expect("no colon in the path");
+    let mut config = Config::default()
+        .rtmp_port_for_hooks()
+        .env(
+            "ORCHESTRATOR_URL",
+            format!("http://127.0.0.1:{orchestrator}"),
+        )
+        .env("PATH", path.to_string_lossy());
+    let lines: serde_yaml::Value = serde_yaml::from_str(&block("yaml", name)).expect("it is YAML");
+    for (path, settings) in lines["paths"].as_mapping().expect("paths") {
+        let settings = serde_yaml::to_string(settings).expect("it was read");
+        config = config.path(path.as_str().expect("a name"), &settings);
+    }
+    MediaMtx::start(config)
+}
+
+#[test]
+fn lines_for_an_own_mediamtx_yml_pass_streams_through_with_an_orchestrator() {
+    let port = ports::tcp();
+    let server = own_server("orchestrated", port);
+    let orchestrator = Orchestrator::start_on(port, &server, |_| {});
+    let _publisher = Clip::h264_aac().publish(&server.rtsp(IN));
+    server.wait_ready(OUT, SOON);
+    orchestrator.wait_stream("test", "event of the hook", SOON, |stream| {
+        let events = stream["events"].as_array().cloned().unwrap_or_default();
+        events.iter().any(|event| event["kind"] == "ready")
+    });
+    Reader::start(&server.rtsp(OUT)).collect(Kind::Video, 25, SOON);
+}
+
+#[test]
+fn lines_for_an_own_mediamtx_yml_pass_streams_through_without_an_orchestrator() {
+    let server = own_server("direct", ports::tcp());
+    let publisher = Clip::h264_aac().publish(&server.rtsp(IN));
+    server.wait_ready(OUT, SOON);
+    Reader::start(&server.rtsp(OUT)).collect(Kind::Video, 25, SOON);
+    assert!(
+        server
+            .hooks()
+            .iter()
+            .any(|hook| hook.contains("mtx-worker"))
+    );
+    drop(publisher);
+    wait_until("the end of the worker", SOON, || server.hooks().is_empty());
 }
