@@ -1,5 +1,7 @@
 //! The bearer token, and requests that a browser makes for somebody else's page.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use subtle::ConstantTimeEq;
 use tiny_http::Method;
 
@@ -12,6 +14,15 @@ pub struct Token {
     name: &'static str,
 }
 
+/// How a client that brings no token is asked for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Challenge {
+    /// As programs are.
+    Bearer,
+    /// So that a browser asks its user.
+    Basic,
+}
+
 impl Token {
     /// The value of the environment variable `name`.
     pub fn new(value: &str, name: &'static str) -> Self {
@@ -21,44 +32,60 @@ impl Token {
         }
     }
 
-    /// Whether the request bears it. How long that takes tells nothing about the token but its length.
+    /// Whether the request bears it, as bearer or as a login's password. How long that takes tells nothing about
+    /// the token but its length.
     ///
     /// # Errors
     /// When it does not; the problem says what it has to bring.
-    pub fn check(&self, head: &Head) -> Result<(), Problem> {
+    pub fn check(&self, head: &Head, challenge: Challenge) -> Result<(), Problem> {
         let name = self.name;
-        let refused = |detail: String| {
-            let problem = Problem::new(401, detail).field("Authorization");
-            problem.header("WWW-Authenticate", "Bearer")
-        };
         let mut values = head.all("authorization");
-        let (Some(value), None) = (values.next(), values.next()) else {
-            return Err(refused(format!(
-                "this needs one header Authorization: Bearer <{name}>"
-            )));
+        let detail = match (values.next(), values.next()) {
+            (Some(value), None) => match given(value) {
+                Some(given) if bool::from(given.ct_eq(&self.value)) => return Ok(()),
+                Some(_) => format!("the token is not the one in {name}"),
+                None => format!("this is not Authorization: Bearer <{name}>"),
+            },
+            _ => format!(
+                "this needs one header Authorization: Bearer <{name}>, or a login with any name and \
+                 {name} for the password"
+            ),
         };
-        let given = value.split_at_checked(7).and_then(|(scheme, rest)| {
-            let bearer = scheme.eq_ignore_ascii_case(b"bearer ");
-            bearer.then(|| rest.trim_ascii_start())
-        });
-        match given {
-            Some(given) if bool::from(given.ct_eq(&self.value)) => Ok(()),
-            Some(_) => Err(refused(format!("the token is not the one in {name}"))),
-            None => Err(refused(format!(
-                "this is not Authorization: Bearer <{name}>"
-            ))),
-        }
+        let challenge = match challenge {
+            Challenge::Bearer => "Bearer",
+            Challenge::Basic => r#"Basic realm="the token is the password", charset="UTF-8""#,
+        };
+        let problem = Problem::new(401, detail).field("Authorization");
+        Err(problem.header("WWW-Authenticate", challenge))
     }
 }
 
-/// Browsers say with each POST whose page makes it: only our own may. That is worth something only while the
+/// The token in a header's value.
+fn given(value: &[u8]) -> Option<Vec<u8>> {
+    let space = value.iter().position(|byte| *byte == b' ')?;
+    let (scheme, rest) = value.split_at(space);
+    let rest = rest.trim_ascii();
+    if scheme.eq_ignore_ascii_case(b"bearer") {
+        return Some(rest.to_vec());
+    }
+    if !scheme.eq_ignore_ascii_case(b"basic") {
+        return None;
+    }
+    let login = BASE64_STANDARD.decode(rest).ok()?;
+    let colon = login.iter().position(|byte| *byte == b':')?;
+    Some(login[colon + 1..].to_vec())
+}
+
+/// Browsers say with each request that changes something, and with each that asks for another protocol, whose page
+/// makes it: only our own may. That is worth something only while the
 /// page's name can't be made to resolve to us (DNS rebinding), so without a token the name has to be one that
 /// nobody can register.
 ///
 /// # Errors
 /// When another site's page makes it.
 pub fn check_origin(head: &Head, guarded: bool) -> Result<(), Problem> {
-    if *head.method() != Method::Post {
+    let reads = matches!(head.method(), Method::Get | Method::Head);
+    if reads && head.one("upgrade").is_none() {
         return Ok(());
     }
     let Some(origin) = head.one("origin") else {
@@ -97,9 +124,15 @@ mod tests {
     #[test]
     fn only_the_whole_token_in_one_bearer_header_is_let_in() {
         let token = Token::new("s3cret-token", "THE_TOKEN");
-        for good in ["Bearer s3cret-token", "bearer   s3cret-token"] {
+        for good in [
+            "Bearer s3cret-token",
+            "bearer   s3cret-token",
+            // :s3cret-token and me:s3cret-token
+            "Basic OnMzY3JldC10b2tlbg==",
+            "basic bWU6czNjcmV0LXRva2Vu",
+        ] {
             let head = post(&format!("Host: a\r\nAuthorization: {good}\r\n"));
-            assert_eq!(token.check(&head), Ok(()), "{good}");
+            assert_eq!(token.check(&head, Challenge::Bearer), Ok(()), "{good}");
         }
         for bad in [
             "",
@@ -109,10 +142,15 @@ mod tests {
             "Authorization: Bearer s3cret-token2\r\n",
             "Authorization: Bearer S3cret-token\r\n",
             "Authorization: Basic s3cret-token\r\n",
+            // s3cret-token, s3cret-token:me and me:s3cret-tokem
+            "Authorization: Basic czNjcmV0LXRva2Vu\r\n",
+            "Authorization: Basic czNjcmV0LXRva2VuOm1l\r\n",
+            "Authorization: Basic bWU6czNjcmV0LXRva2Vt\r\n",
+            "Authorization: Digest s3cret-token\r\n",
             "Authorization: Bearer s3cret-token\r\nAuthorization: Bearer s3cret-token\r\n",
         ] {
             let problem = token
-                .check(&post(&format!("Host: a\r\n{bad}")))
+                .check(&post(&format!("Host: a\r\n{bad}")), Challenge::Basic)
                 .unwrap_err();
             assert_eq!(problem.status, 401, "{bad}");
             assert!(!problem.detail().contains("s3cret"));
@@ -158,6 +196,25 @@ mod tests {
             let head = post(&format!("Host: {host}\r\n{origin}"));
             let result = check_origin(&head, guarded);
             assert_eq!(result.is_ok(), allowed, "{host} {origin}");
+        }
+    }
+
+    #[test]
+    fn other_sites_pages_may_read_but_not_change_or_upgrade() {
+        for (request, allowed) in [
+            ("GET", true),
+            ("HEAD", true),
+            ("PUT", false),
+            ("PATCH", false),
+            ("DELETE", false),
+        ] {
+            let text = format!(
+                "{request} /x HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\n"
+            );
+            let plain = parse(format!("{text}\r\n").as_bytes()).unwrap();
+            assert_eq!(check_origin(&plain, true).is_ok(), allowed, "{request}");
+            let upgrade = parse(format!("{text}Upgrade: websocket\r\n\r\n").as_bytes()).unwrap();
+            assert!(check_origin(&upgrade, true).is_err(), "{request}");
         }
     }
 }

@@ -21,6 +21,8 @@ struct Open {
     next: u64,
     /// By their age, or rather that of their last request.
     streams: BTreeMap<u64, Arc<TcpStream>>,
+    /// Those that are not ended for being old.
+    kept: usize,
 }
 
 impl Open {
@@ -29,6 +31,10 @@ impl Open {
         self.streams.insert(self.next, stream);
         self.next
     }
+
+    fn count(&self) -> usize {
+        self.streams.len() + self.kept
+    }
 }
 
 impl Connections {
@@ -36,10 +42,10 @@ impl Connections {
     /// longest time has to go, so that any number of clients that say nothing keep nobody out.
     pub(super) fn admit(self: &Arc<Self>, stream: TcpStream) -> Option<Place> {
         let mut open = self.lock();
-        if open.streams.len() >= MAX {
+        if open.count() >= MAX {
             open = self.end_oldest(open);
         }
-        if open.streams.len() >= MAX {
+        if open.count() >= MAX {
             return None;
         }
         let stream = Arc::new(stream);
@@ -47,7 +53,7 @@ impl Connections {
         drop(open);
         Some(Place {
             connections: Arc::clone(self),
-            number,
+            number: Some(number),
             stream,
         })
     }
@@ -58,11 +64,11 @@ impl Connections {
     }
 
     fn end_oldest<'a>(&'a self, open: MutexGuard<'a, Open>) -> MutexGuard<'a, Open> {
-        let count = open.streams.len();
+        let count = open.count();
         if let Some((_, oldest)) = open.streams.first_key_value() {
             let _ = oldest.shutdown(Shutdown::Both);
         }
-        let gone = |open: &mut Open| open.streams.len() >= count;
+        let gone = |open: &mut Open| open.count() >= count;
         let waited = self.left.wait_timeout_while(open, ENDING, gone);
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
@@ -75,7 +81,8 @@ impl Connections {
 /// An open connection's place among the others.
 pub(super) struct Place {
     connections: Arc<Connections>,
-    number: u64,
+    /// None once it is kept.
+    number: Option<u64>,
     pub(super) stream: Arc<TcpStream>,
 }
 
@@ -83,14 +90,33 @@ impl Place {
     /// Makes it the youngest, because it has just been of use.
     pub(super) fn renew(&mut self) {
         let mut open = self.connections.lock();
-        open.streams.remove(&self.number);
-        self.number = open.insert(Arc::clone(&self.stream));
+        if let Some(number) = &mut self.number {
+            open.streams.remove(number);
+            *number = open.insert(Arc::clone(&self.stream));
+        }
+    }
+
+    /// From now on it may be without a request for as long as it likes. Who asks for that has a limit of their own
+    /// to how many there are.
+    pub(super) fn keep(&mut self) {
+        let mut open = self.connections.lock();
+        if let Some(number) = self.number.take() {
+            open.streams.remove(&number);
+            open.kept += 1;
+        }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.connections.lock().streams.remove(&self.number);
+        let mut open = self.connections.lock();
+        match self.number {
+            Some(number) => {
+                open.streams.remove(&number);
+            }
+            None => open.kept -= 1,
+        }
+        drop(open);
         self.connections.left.notify_all();
     }
 }

@@ -48,6 +48,13 @@ impl Head {
         self.all(name).next()
     }
 
+    /// Whether the client would rather speak this protocol from now on (RFC 9110, 7.8).
+    pub fn asks_for(&self, protocol: &str) -> bool {
+        self.keep_alive
+            && self.has_token("connection", "upgrade")
+            && self.has_token("upgrade", protocol)
+    }
+
     fn has_token(&self, name: &str, token: &str) -> bool {
         self.all(name)
             .flat_map(|value| value.split(|byte| *byte == b','))

@@ -13,17 +13,19 @@ mod connections;
 mod head;
 mod problem;
 mod server;
+mod session;
 mod wire;
 
 use std::time::Duration;
 
 pub use tiny_http::Method;
 
-pub use answer::Answer;
-pub use auth::{Token, check_origin};
+pub use answer::{Answer, Upgraded};
+pub use auth::{Challenge, Token, check_origin};
 pub use head::Head;
 pub use problem::Problem;
 pub use server::{ServerError, bind, serve};
+pub use session::Session;
 
 /// What a server offers. Every connection's thread calls it.
 pub trait Service: Send + Sync + 'static {

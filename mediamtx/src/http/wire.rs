@@ -170,6 +170,11 @@ impl<'a> Wire<'a> {
         }
     }
 
+    /// What was received and is nobody's yet.
+    pub(super) fn received(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.buffer)
+    }
+
     pub(super) fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         let deadline = Instant::now() + ANSWER_TIME;
         while !bytes.is_empty() {

@@ -54,7 +54,7 @@ impl Service for Api {
         let route = Route::find(&head.path());
         let open = matches!(route, Ok(Route::Health | Route::Ready));
         if let Some(token) = self.token.as_ref().filter(|_| !open) {
-            token.check(head)?;
+            token.check(head, mediamtx::http::Challenge::Bearer)?;
         }
         if is_unknown_event(head) {
             self.metrics.rejected(None);
