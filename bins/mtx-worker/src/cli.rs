@@ -20,7 +20,7 @@ Environment, besides what the options name:
 
 Exit codes:
   0  the source ended, or the worker was told to end (SIGINT, SIGTERM)
-  1  it never got to stream, or the output was lost; the last line says why
+  1  it never got to stream, or every output was lost; the last line says why
   2  wrong usage";
 
 /// Passes one stream through: RTSP in, RTMP out, without transcoding.
@@ -31,9 +31,14 @@ pub(crate) struct Cli {
     #[arg(long, env = "MTX_WORKER_INPUT", hide_env_values = true)]
     pub(crate) input: Option<String>,
 
-    /// Where to publish: rtmp(s)://host[:port]/app/stream-key
-    #[arg(long, env = "MTX_WORKER_OUTPUT", hide_env_values = true)]
-    pub(crate) output: Option<String>,
+    /// Where to publish: rtmp(s)://host[:port]/app/stream-key; may be given several times, or as a list with spaces
+    #[arg(
+        long,
+        env = "MTX_WORKER_OUTPUT",
+        hide_env_values = true,
+        value_delimiter = ' '
+    )]
+    pub(crate) output: Vec<String>,
 
     /// The RTMP port of the server that started the worker as a hook
     #[arg(long, env = "RTMP_PORT", default_value_t = 1935)]

@@ -16,7 +16,8 @@ use crate::source::{RtspUrl, Transport};
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) input: RtspUrl,
-    pub(crate) output: RtmpUrl,
+    /// At least one.
+    pub(crate) outputs: Vec<RtmpUrl>,
     pub(crate) transport: Transport,
     pub(crate) retry: RetrySchedule,
     pub(crate) stats_interval: Option<Duration>,
@@ -39,18 +40,22 @@ impl Config {
         let input = input.or_credentials(env("RTSP_USERNAME"), env("RTSP_PASSWORD"));
         let stream_path = input.path().parse::<StreamPath>().ok();
         let key = env("RTMP_STREAM_KEY").filter(|key| !key.is_empty());
-        let output = match (cli.output, &hook_path) {
-            (Some(output), _) => RtmpUrl::parse(&output, key.as_deref())?,
-            (None, Some(path)) => hook_output(path, cli.rtmp_port, &input)?,
-            (None, None) => {
+        let outputs = match (cli.output.as_slice(), &hook_path) {
+            ([], Some(path)) => vec![hook_output(path, cli.rtmp_port, &input)?],
+            ([], None) => {
                 bail!("nowhere to publish: give --output, such as rtmp://host/app/stream-key")
             }
+            ([_, _, ..], _) if key.is_some() => {
+                bail!(
+                    "RTMP_STREAM_KEY goes with one output; with several, write each one's key into its URL"
+                )
+            }
+            (given, _) => given
+                .iter()
+                .map(|output| RtmpUrl::parse(output, key.as_deref()))
+                .collect::<Result<_>>()?,
         };
-        if input.host() == output.host && input.path() == output.path() {
-            bail!(
-                "the output {output} is the input itself; publish to another path, such as live/<streamId>/out"
-            );
-        }
+        check_outputs(&outputs, &input)?;
         [
             input.credentials().map(|(_, password)| password),
             key.as_deref(),
@@ -63,7 +68,7 @@ impl Config {
         context.extend(env("MTX_SOURCE_ID").map(|id| ("sourceId", id)));
         Ok(Self {
             input,
-            output,
+            outputs,
             transport: cli.transport,
             retry: cli.retry,
             stats_interval: cli.stats_interval,
@@ -71,13 +76,27 @@ impl Config {
         })
     }
 
-    /// Where readers find the output, if it goes to the server that is also read from.
-    pub(crate) fn published_at(&self) -> Option<RtspUrl> {
-        let path = self.output.path();
+    /// Where readers find an output, if it goes to the server that is also read from.
+    pub(crate) fn published_at(&self, output: &RtmpUrl) -> Option<RtspUrl> {
+        let path = output.path();
         let is_mediamtx =
             path.parse::<StreamPath>().is_ok() && self.input.path().parse::<StreamPath>().is_ok();
-        (is_mediamtx && self.input.host() == self.output.host).then(|| self.input.with_path(&path))
+        (is_mediamtx && self.input.host() == output.host).then(|| self.input.with_path(&path))
     }
+}
+
+fn check_outputs(outputs: &[RtmpUrl], input: &RtspUrl) -> Result<()> {
+    for (index, output) in outputs.iter().enumerate() {
+        if input.host() == output.host && input.path() == output.path() {
+            bail!(
+                "the output {output} is the input itself; publish to another path, such as live/<streamId>/out"
+            );
+        }
+        if outputs[..index].contains(output) {
+            bail!("the output {output} is given twice");
+        }
+    }
+    Ok(())
 }
 
 fn hook_path(path: &str) -> Result<StreamPath> {
@@ -143,7 +162,7 @@ mod tests {
             "rtsp://127.0.0.1:18554/live/cam-1/in"
         );
         assert_eq!(
-            config.output.to_string(),
+            config.outputs[0].to_string(),
             "rtmp://127.0.0.1:1935/live/cam-1/out"
         );
         let expected = [
@@ -156,7 +175,7 @@ mod tests {
             expected.map(|(key, value)| (key, value.to_owned()))
         );
         assert_eq!(
-            config.published_at().unwrap().to_string(),
+            config.published_at(&config.outputs[0]).unwrap().to_string(),
             "rtsp://127.0.0.1:18554/live/cam-1/out"
         );
     }
@@ -169,9 +188,9 @@ mod tests {
             ("RTSP_PASSWORD", "p&ss w"),
         ];
         let config = config(&[], &env).unwrap();
-        assert_eq!(config.output.stream_key, "out?user=me&pass=p%26ss+w");
+        assert_eq!(config.outputs[0].stream_key, "out?user=me&pass=p%26ss+w");
         assert_eq!(
-            config.output.to_string(),
+            config.outputs[0].to_string(),
             "rtmp://127.0.0.1:1935/live/a/out"
         );
     }
@@ -184,17 +203,33 @@ mod tests {
         ];
         let config = config(&["--output", "rtmps://a.rtmp.youtube.com/live2"], &env).unwrap();
         assert_eq!(
-            config.output.to_string(),
+            config.outputs[0].to_string(),
             "rtmps://a.rtmp.youtube.com:443/live2/***"
         );
-        assert_eq!(config.output.stream_key, "secret-key-1");
-        assert!(config.published_at().is_none());
+        assert_eq!(config.outputs[0].stream_key, "secret-key-1");
+        assert!(config.published_at(&config.outputs[0]).is_none());
     }
 
     #[test]
     fn what_is_missing_or_wrong_is_named() {
         type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
-        let cases: [Case<'_>; 6] = [
+        let twice: &[&str] = &[
+            "--input",
+            "rtsp://h/a",
+            "--output",
+            "rtmp://h/a/b rtmp://h/a/b",
+        ];
+        let several: &[&str] = &[
+            "--input",
+            "rtsp://h/a",
+            "--output",
+            "rtmp://h/a",
+            "--output",
+            "rtmp://h/b",
+        ];
+        let cases: [Case<'_>; 8] = [
+            (twice, &[], "twice"),
+            (several, &[("RTMP_STREAM_KEY", "k")], "goes with one output"),
             (&[], &[], "give --input"),
             (&["--input", "rtsp://h/a"], &[], "give --output"),
             (&[], &[("MTX_PATH", "other/a")], "other/a"),

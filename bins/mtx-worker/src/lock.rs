@@ -24,21 +24,18 @@ impl OutputLock {
         let mut hasher = DefaultHasher::new();
         url.hash(&mut hasher);
         let name = format!("mtx-worker-{:016x}", hasher.finish());
-        wait_for(async || Ok(platform::try_hold(&name)?.map(|held| Self { _held: held }))).await
+        let held = wait_for(async || platform::try_hold(&name).transpose());
+        Ok(held.await.transpose()?.map(|held| Self { _held: held }))
     }
 }
 
 /// Asks until there is an answer, or patience ends.
-pub(crate) async fn wait_for<T>(
-    mut ask: impl AsyncFnMut() -> io::Result<Option<T>>,
-) -> io::Result<Option<T>> {
+pub(crate) async fn wait_for<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> Option<T> {
     let start = tokio::time::Instant::now();
     loop {
-        if let Some(answer) = ask().await? {
-            return Ok(Some(answer));
-        }
-        if start.elapsed() >= PATIENCE {
-            return Ok(None);
+        let answer = ask().await;
+        if answer.is_some() || start.elapsed() >= PATIENCE {
+            return answer;
         }
         tokio::time::sleep(POLL).await;
     }

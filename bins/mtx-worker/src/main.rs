@@ -4,6 +4,7 @@ mod cli;
 mod config;
 mod lock;
 mod media;
+mod output;
 mod reconnect;
 mod rtmp;
 mod sink;
@@ -58,7 +59,7 @@ fn run(config: Config) -> Result<ExitCode> {
         .build()
         .context("can't start the runtime")?;
     runtime.block_on(async {
-        let good = Worker::new(config).run(stop_signal()?).await?;
+        let good = Worker::new(config)?.run(stop_signal()?).await;
         Ok(if good {
             ExitCode::SUCCESS
         } else {

@@ -5,22 +5,21 @@ use std::time::{Duration, Instant};
 use mediamtx::duration::format;
 use mediamtx::retry::{Retries, RetrySchedule};
 
-use crate::state::Side;
-
 /// Media has to flow for this long before the schedule starts anew.
 const HEALTHY: Duration = Duration::from_secs(10);
 
 /// Follows one connection over its losses.
 pub(crate) struct Reconnect {
-    side: Side,
+    /// How the log calls the connection.
+    name: String,
     retries: Retries,
     media: Option<(Instant, Instant)>,
 }
 
 impl Reconnect {
-    pub(crate) fn new(side: Side, schedule: RetrySchedule) -> Self {
+    pub(crate) fn new(name: String, schedule: RetrySchedule) -> Self {
         Self {
-            side,
+            name,
             retries: Retries::new(schedule),
             media: None,
         }
@@ -35,7 +34,7 @@ impl Reconnect {
     /// The connection was lost: logs it, and gives the wait before the next try, or `None` when there
     /// were enough.
     pub(crate) fn lost(&mut self, reason: &str) -> Option<Duration> {
-        let side = self.side;
+        let name = self.name.as_str();
         if self
             .media
             .take()
@@ -44,11 +43,11 @@ impl Reconnect {
             self.retries.reset();
         }
         let Some(attempt) = self.retries.next() else {
-            log::error!(reason = reason; "{side} lost, giving up");
+            log::error!(reason = reason; "{name} lost, giving up");
             return None;
         };
         let (number, of, delay) = (attempt.number, attempt.of, format(attempt.delay));
-        log::warn!(attempt = number, of = of, delay = delay.as_str(), reason = reason; "{side} lost, retry {number} of {of} in {delay}");
+        log::warn!(attempt = number, of = of, delay = delay.as_str(), reason = reason; "{name} lost, retry {number} of {of} in {delay}");
         Some(attempt.delay)
     }
 }
@@ -65,7 +64,7 @@ mod tests {
 
     #[test]
     fn three_retries_and_no_more() {
-        let mut reconnect = Reconnect::new(Side::Source, RetrySchedule::default());
+        let mut reconnect = Reconnect::new("input".to_owned(), RetrySchedule::default());
         assert_eq!(
             lose(&mut reconnect, 5),
             [Some(1), Some(2), Some(4), None, None]
@@ -75,7 +74,7 @@ mod tests {
     #[test]
     fn ten_seconds_of_media_start_the_schedule_anew_and_nine_do_not() {
         for (seconds, expected) in [(10, Some(1)), (9, Some(2))] {
-            let mut reconnect = Reconnect::new(Side::Source, RetrySchedule::default());
+            let mut reconnect = Reconnect::new("input".to_owned(), RetrySchedule::default());
             lose(&mut reconnect, 1);
             let start = Instant::now();
             reconnect.media(start);

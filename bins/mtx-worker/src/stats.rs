@@ -24,7 +24,7 @@ struct Latency {
 }
 
 /// One report; everything counts from the start, but for the rates, which count from the report before.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Report {
     pub(crate) frames: u64,
     pub(crate) video_frames: u64,
@@ -34,6 +34,20 @@ pub(crate) struct Report {
     /// From the arrival of a unit to its hand-over to the output's socket, in milliseconds.
     pub(crate) latency_ms: f64,
     pub(crate) latency_max_ms: f64,
+}
+
+impl Report {
+    /// Of two outputs of one stream: what the one that got further says.
+    pub(crate) fn furthest(self, other: Self) -> Self {
+        Self {
+            frames: self.frames.max(other.frames),
+            video_frames: self.video_frames.max(other.video_frames),
+            bytes: self.bytes.max(other.bytes),
+            bitrate: self.bitrate.max(other.bitrate),
+            latency_ms: self.latency_ms.max(other.latency_ms),
+            latency_max_ms: self.latency_max_ms.max(other.latency_max_ms),
+        }
+    }
 }
 
 impl Stats {

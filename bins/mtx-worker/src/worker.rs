@@ -1,40 +1,50 @@
-//! The middle of the worker: the source on one side, the sink on the other, a queue between them.
+//! The middle of the worker: the source on one side, the outputs on the other, a queue before each of them.
 
 use std::convert::Infallible;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use futures_util::future::join_all;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::watch;
 
 use crate::config::Config;
-use crate::lock::{OutputLock, wait_for};
-use crate::media::{AccessUnit, Item};
+use crate::media::Item;
+use crate::output::{Output, told};
 use crate::reconnect::Reconnect;
-use crate::sink::{Queue, RtmpSink, SinkError};
+use crate::sink::SinkError;
 use crate::source::{RtspSource, Session, SourceClock, SourceError};
 use crate::state::{Link, Side, State, Status};
-use crate::stats::Stats;
+use crate::stats::Report;
 
 /// Why a worker ended.
-#[derive(Debug)]
-enum Ending {
+enum Ending<'a> {
     /// It was told to.
     Told,
     /// The source was lost, and none of the retries brought it back.
     SourceLost(SourceError),
-    /// Likewise the output.
-    SinkLost(SinkError),
-    /// Somebody else publishes to the output.
-    Taken,
+    /// Likewise the last output that was left.
+    SinkLost(&'a Output, SinkError),
 }
 
-impl Ending {
+impl Ending<'_> {
     /// Whether that is how a worker should end which did, or did not, get to stream.
     fn is_good(&self, streamed: bool) -> bool {
         match self {
             Self::Told => true,
             Self::SourceLost(_) => streamed,
-            Self::SinkLost(_) | Self::Taken => false,
+            Self::SinkLost(..) => false,
+        }
+    }
+
+    fn reason(&self) -> String {
+        match self {
+            Self::Told => "told to end".to_owned(),
+            Self::SourceLost(error) => format!("the input is gone: {error}"),
+            Self::SinkLost(output, error) if error.is_taken() => {
+                format!("{} is taken: {error}", output.url)
+            }
+            Self::SinkLost(output, error) => format!("the output {} is gone: {error}", output.url),
         }
     }
 }
@@ -43,104 +53,88 @@ impl Ending {
 pub(crate) struct Worker {
     config: Config,
     source: RtspSource,
-    queue: Queue,
-    stats: Stats,
+    outputs: Vec<Output>,
     status: Status,
 }
 
 impl Worker {
-    pub(crate) fn new(config: Config) -> Self {
+    /// Fails if an output's TLS can't be set up.
+    pub(crate) fn new(config: Config) -> Result<Self> {
         let epoch = Instant::now();
-        Self {
+        let of = config.outputs.len();
+        let outputs = config.outputs.iter().enumerate().map(|(number, url)| {
+            let published_at = config.published_at(url);
+            Output::new(url.clone(), (number, of), published_at, epoch)
+        });
+        Ok(Self {
             source: RtspSource::new(config.input.clone(), config.transport, epoch),
+            outputs: outputs.collect::<Result<_>>()?,
+            status: Status::new(of),
             config,
-            queue: Queue::default(),
-            stats: Stats::new(epoch),
-            status: Status::default(),
-        }
+        })
     }
 
     /// Passes the stream through until it ends; returns whether all was well.
-    pub(crate) async fn run(self, stop: watch::Receiver<bool>) -> Result<bool> {
+    pub(crate) async fn run(self, stop: watch::Receiver<bool>) -> bool {
         let ending = tokio::select! {
-            ending = self.pass(stop.clone()) => ending?,
+            ending = self.pass(stop.clone()) => ending,
             never = self.report_stats() => match never {},
         };
         self.source.close().await;
         self.log_stats(State::Ended);
-        let reason = match &ending {
-            Ending::Told => "told to end".to_owned(),
-            Ending::SourceLost(error) => format!("the input is gone: {error}"),
-            Ending::SinkLost(error) if error.is_taken() => {
-                format!("{} is taken: {error}", self.config.output)
-            }
-            Ending::SinkLost(error) => format!("the output is gone: {error}"),
-            Ending::Taken => format!(
-                "{} is taken: somebody publishes there already",
-                self.config.output
-            ),
-        };
-        let good = ending.is_good(self.stats.has_streamed());
+        let streamed = self
+            .outputs
+            .iter()
+            .any(|output| output.stats.has_streamed());
+        let good = ending.is_good(streamed);
         let level = if good {
             log::Level::Info
         } else {
             log::Level::Error
         };
-        log::log!(level, state:% = State::Ended, reason = reason.as_str(); "ended");
-        Ok(good)
+        log::log!(level, state:% = State::Ended, reason = ending.reason().as_str(); "ended");
+        good
     }
 
-    async fn pass(&self, mut stop: watch::Receiver<bool>) -> Result<Ending> {
-        let sink = RtmpSink::new(self.config.output.clone())?;
-        let ready = async {
-            let lock = OutputLock::take(&self.config.output)
-                .await
-                .context("can't make sure that no other worker has this output")?;
-            anyhow::Ok(if self.is_free().await { lock } else { None })
+    async fn pass(&self, mut stop: watch::Receiver<bool>) -> Ending<'_> {
+        // Nothing is read for outputs which all belong to somebody else.
+        let claims = self.outputs.iter().map(async |output| {
+            let claimed = output.claim(&self.source).await;
+            claimed.map_err(|error| Ending::SinkLost(output, error))
+        });
+        let claimed = tokio::select! {
+            claimed = join_all(claims) => claimed,
+            () = told(&mut stop) => return Ending::Told,
         };
-        let lock = tokio::select! {
-            lock = ready => lock?,
-            () = told(&mut stop) => return Ok(Ending::Told),
-        };
-        if lock.is_none() {
-            return Ok(Ending::Taken);
+        if let Err(lost) = claimed.into_iter().reduce(Result::or).unwrap_or(Ok(())) {
+            return lost;
         }
-        // Once the source is gone, the output is told to close like by a signal.
+        // Once the source is gone, the outputs are told to close like by a signal.
         let (close, closing) = watch::channel(false);
         let read = async {
             let ending = tokio::select! {
                 error = self.read() => Ending::SourceLost(error),
                 () = told(&mut stop) => Ending::Told,
             };
-            // Fails if the output is gone too, which is as good.
+            // Fails if the outputs are gone too, which is as good.
             let _ = close.send(true);
             ending
         };
-        let write = self.write(&sink, closing);
+        let write = self.write(closing);
         tokio::pin!(read, write);
-        Ok(tokio::select! {
+        tokio::select! {
             ending = &mut read => {
                 write.await;
                 ending
             }
-            lost = &mut write => lost.map_or(Ending::Told, Ending::SinkLost),
-        })
+            lost = &mut write => lost.map_or(Ending::Told, |(output, error)| Ending::SinkLost(output, error)),
+        }
     }
 
-    /// Whether nobody publishes to the output, as far as its server can be asked.
-    async fn is_free(&self) -> bool {
-        let Some(url) = self.config.published_at() else {
-            return true;
-        };
-        let free =
-            wait_for(async || Ok((!self.source.is_published(&url).await).then_some(()))).await;
-        matches!(free, Ok(Some(())))
-    }
-
-    /// Feeds the queue from the source, over all its sessions.
+    /// Feeds the queues from the source, over all its sessions.
     async fn read(&self) -> SourceError {
         let mut clock = SourceClock::default();
-        let mut reconnect = Reconnect::new(Side::Source, self.config.retry.clone());
+        let mut reconnect = Reconnect::new("input".to_owned(), self.config.retry.clone());
         loop {
             let error = match self.source.open(&mut clock).await {
                 Ok(session) => self.pump(session, &mut clock, &mut reconnect).await,
@@ -170,88 +164,33 @@ impl Worker {
                         reconnect.media(Instant::now());
                         self.status.set(Side::Source, Link::Up);
                     }
-                    self.queue.push(item);
+                    for output in &self.outputs {
+                        output.queue.push(item.clone());
+                    }
                 }
                 Err(error) => return error,
             }
         }
     }
 
-    /// Feeds the output from the queue, over all its connections. `None` when it was told to close.
-    async fn write(
-        &self,
-        sink: &RtmpSink,
-        mut closing: watch::Receiver<bool>,
-    ) -> Option<SinkError> {
-        let mut reconnect = Reconnect::new(Side::Sink, self.config.retry.clone());
-        tokio::select! {
-            // Nothing is published before there is something to publish.
-            () = self.queue.described() => {}
-            () = told(&mut closing) => return None,
-        }
-        loop {
-            let error = self.publish(sink, &mut closing, &mut reconnect).await?;
-            if error.is_taken() {
-                return Some(error);
-            }
-            if self.status.is_waiting(Side::Source) {
-                // Without media a server may well close; that is no failure of the output.
-                log::info!(reason:% = error; "output closed while the input is away, opened again with the next media");
-                self.queue.restart();
-                tokio::select! {
-                    () = self.queue.has_media() => continue,
-                    () = told(&mut closing) => return None,
-                }
-            }
-            self.status.set(Side::Sink, Link::Waiting);
-            let Some(delay) = reconnect.lost(&error.to_string()) else {
-                return Some(error);
-            };
-            self.queue.restart();
-            tokio::select! {
-                () = tokio::time::sleep(delay) => {}
-                () = told(&mut closing) => return None,
+    /// Feeds the outputs until the last of them is lost, or all were told to close.
+    async fn write(&self, closing: watch::Receiver<bool>) -> Option<(&Output, SinkError)> {
+        let keep = |output| {
+            Output::keep(
+                output,
+                &self.source,
+                &self.config.retry,
+                &self.status,
+                closing.clone(),
+            )
+        };
+        let mut outputs: FuturesUnordered<_> = self.outputs.iter().map(keep).collect();
+        while let Some(lost) = outputs.next().await {
+            if lost.is_some() {
+                return lost;
             }
         }
-    }
-
-    /// Publishes until the output is lost. `None` when it was told to close, and did.
-    async fn publish(
-        &self,
-        sink: &RtmpSink,
-        closing: &mut watch::Receiver<bool>,
-        reconnect: &mut Reconnect,
-    ) -> Option<SinkError> {
-        loop {
-            let opened = tokio::select! {
-                opened = sink.open() => opened,
-                () = told(closing) => return None,
-            };
-            let mut stream = match opened {
-                Ok(stream) => stream,
-                Err(error) => return Some(error),
-            };
-            let sent = |unit: &AccessUnit| {
-                self.stats.sent(unit);
-                reconnect.media(Instant::now());
-                self.status.set(Side::Sink, Link::Up);
-            };
-            let result = tokio::select! {
-                result = stream.run(&self.queue, sent) => result,
-                () = told(closing) => {
-                    stream.close().await;
-                    return None;
-                }
-            };
-            match result {
-                Ok(tracks) => {
-                    log::info!("the input's codecs changed, publishing anew");
-                    stream.close().await;
-                    self.queue.put_back(tracks);
-                }
-                Err(error) => return Some(error),
-            }
-        }
+        None
     }
 
     async fn report_stats(&self) -> Infallible {
@@ -265,17 +204,20 @@ impl Worker {
     }
 
     fn log_stats(&self, state: State) {
-        let report = self.stats.report(Instant::now());
+        let now = Instant::now();
+        let reports = self.outputs.iter().map(|output| output.stats.report(now));
+        let report = reports.reduce(Report::furthest).unwrap_or_default();
+        let dropped: u64 = self
+            .outputs
+            .iter()
+            .map(|output| output.queue.dropped())
+            .sum();
         log::info!(
             state:% = state, frames = report.frames, videoFrames = report.video_frames, bytes = report.bytes,
-            bitrate = report.bitrate, dropped = self.queue.dropped(), reconnects = self.status.reconnects(),
-            latencyMs = report.latency_ms, latencyMaxMs = report.latency_max_ms;
+            bitrate = report.bitrate, dropped = dropped, reconnects = self.status.reconnects(),
+            latencyMs = report.latency_ms, latencyMaxMs = report.latency_max_ms,
+            outputs = self.outputs.len(), outputsUp = self.status.outputs_up();
             "stats"
         );
     }
-}
-
-/// Waits until the other side says so; also when it is gone.
-async fn told(stop: &mut watch::Receiver<bool>) {
-    let _ = stop.wait_for(|told| *told).await;
 }

@@ -22,6 +22,10 @@ pub(crate) enum SinkError {
         "the server closed the connection right after it accepted the stream: is the path taken, or publishing not allowed?"
     )]
     Rejected,
+    #[error("somebody publishes there already")]
+    Occupied,
+    #[error("can't make sure that no other worker has this output: {0}")]
+    Lock(#[source] io::Error),
     #[error("the connection broke: {0}")]
     Broken(#[source] io::Error),
     #[error("the server closed the connection")]
@@ -35,6 +39,6 @@ pub(crate) enum SinkError {
 impl SinkError {
     /// Whether somebody else has the output: trying again would be a fight.
     pub(crate) fn is_taken(&self) -> bool {
-        matches!(self, Self::Publish(PublishError::Taken(_)))
+        matches!(self, Self::Occupied | Self::Publish(PublishError::Taken(_)))
     }
 }
