@@ -64,6 +64,12 @@ pub(crate) struct Cli {
     #[arg(default_value = "rtmp://127.0.0.1:1935")]
     pub(crate) mediamtx_rtmp: String,
 
+    /// MediaMTX's HLS player, which the dashboard shows: http(s)://host[:port][/path]. If that is this machine, it is
+    /// looked for where the dashboard was loaded from
+    #[arg(long, env = "MEDIAMTX_PLAYER_URL", value_name = "URL")]
+    #[arg(default_value = "http://127.0.0.1:8888")]
+    pub(crate) player: String,
+
     /// The worker's executable; by default the mtx-worker beside this one, else the one in PATH
     #[arg(long, env = "MTX_WORKER", value_name = "FILE")]
     pub(crate) worker: Option<PathBuf>,

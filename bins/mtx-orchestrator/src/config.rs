@@ -20,6 +20,7 @@ const API_DEADLINE: Duration = Duration::from_secs(1);
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) token: Option<String>,
+    pub(crate) player: Url,
     pub(crate) supervisor: SupervisorConfig,
 }
 
@@ -56,6 +57,7 @@ impl Config {
         Ok(Self {
             listen,
             token,
+            player: player(&cli.player).context("--player")?,
             supervisor,
         })
     }
@@ -73,6 +75,29 @@ fn token() -> Result<Option<String>> {
     )?;
     secret::register(&token);
     Ok(Some(token))
+}
+
+/// Where the dashboard finds MediaMTX's player. It ends with a slash, so that a path can follow.
+fn player(text: &str) -> Result<Url> {
+    let url = format!("{}/", text.trim_end_matches('/')).parse::<Url>();
+    let is_page = |url: &Url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.query().is_none()
+            && url.fragment().is_none()
+    };
+    let Some(url) = url.ok().filter(is_page) else {
+        bail!(
+            "{:?} is not http(s)://host[:port][/path]",
+            secret::redact_url(text)
+        );
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        bail!(
+            "{:?} has a login: everybody who opens the dashboard would see it",
+            secret::redact_url(text)
+        );
+    }
+    Ok(url)
 }
 
 /// A server of MediaMTX's, whose paths are the streams'.
@@ -148,6 +173,9 @@ mod tests {
             (["--mediamtx-rtmp", "rtmp://h/live?pass=hunter2"], "path"),
             (["--mediamtx-rtmp", "h"], "--mediamtx-rtmp"),
             (["--mediamtx-api", "rtsp://u:hunter2@h"], "--mediamtx-api"),
+            (["--player", "http://u:hunter2@h"], "login"),
+            (["--player", "http://h/?pass=hunter2"], "--player"),
+            (["--player", "rtsp://h"], "--player"),
         ] {
             let message = format!("{:#}", config(&args).err().unwrap());
             assert!(

@@ -3,6 +3,7 @@
 mod api;
 mod cli;
 mod config;
+mod feed;
 mod signals;
 mod supervisor;
 
@@ -15,9 +16,10 @@ use log::LevelFilter;
 use mediamtx::http;
 use mediamtx::logging::{self, Output};
 
-use api::Api;
+use api::{Access, Api};
 use cli::Cli;
 use config::Config;
+use feed::Feed;
 use signals::StopSignals;
 use supervisor::Supervisor;
 
@@ -53,9 +55,19 @@ fn run(config: Config, stop: &StopSignals) -> Result<()> {
     let address = listener.local_addr()?;
     let access = access(config.token.is_some(), address.ip().is_loopback());
     log::info!(address = address.to_string().as_str(); "listening; {access}");
-    let api = Api::new(supervisor.clone(), config.token.as_deref());
+    let access = config
+        .token
+        .map(|token| Access::new(&token, address.port()));
+    let feed = Feed::start(supervisor.clone())?;
+    let api = Api::new(
+        supervisor.clone(),
+        feed.clone(),
+        access.transpose()?,
+        config.player,
+    );
     http::serve(listener, Arc::new(api))?;
     stop.wait();
+    feed.shutdown();
     supervisor.shutdown();
     Ok(())
 }

@@ -67,7 +67,7 @@ fn exchange<S: Service>(wire: &mut Wire<'_>, service: &S) -> Next {
     };
     match wire.read_body(&head) {
         Ok(body) => {
-            let answer = service.answer(route, &body);
+            let answer = service.answer(&head, route, &body);
             respond(wire, service, answer, head.method(), start, head.keep_alive)
         }
         Err(failure) => {

@@ -42,7 +42,7 @@ pub trait Service: Send + Sync + 'static {
     fn admit(&self, head: &Head) -> Result<Self::Route, Problem>;
 
     /// Answers a request that was admitted.
-    fn answer(&self, route: Self::Route, body: &[u8]) -> Answer;
+    fn answer(&self, head: &Head, route: Self::Route, body: &[u8]) -> Answer;
 
     /// The body of a request that was admitted never came, or not as it should.
     fn no_body(&self, _route: &Self::Route) {}

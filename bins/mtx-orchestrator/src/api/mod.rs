@@ -1,30 +1,43 @@
 //! What the orchestrator offers over HTTP. openapi/ describes it.
 
+mod access;
+mod dashboard;
 mod events;
 mod metrics;
 mod openapi;
 mod streams;
+mod websocket;
 
 use std::time::Duration;
 
 use mediamtx::event::EventName;
-use mediamtx::http::{Answer, Head, Method, Problem, Service, Token, check_origin};
+use mediamtx::http::{Answer, Challenge, Head, Method, Problem, Service, check_origin};
 use mediamtx::path::StreamId;
 use serde_json::json;
+use url::Url;
 
+use crate::feed::Feed;
 use crate::supervisor::{Command, Supervisor};
 use metrics::Metrics;
+
+pub(crate) use access::Access;
 
 /// Everything behind the routes.
 pub(crate) struct Api {
     supervisor: Supervisor,
-    token: Option<Token>,
+    feed: Feed,
+    access: Option<Access>,
+    player: Url,
     metrics: Metrics,
 }
 
 /// A request that may be made, up to its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Route {
+    Page,
+    Style,
+    Script,
+    Feed,
     Health,
     Ready,
     Metrics,
@@ -36,12 +49,28 @@ pub(crate) enum Route {
 }
 
 impl Api {
-    pub(crate) fn new(supervisor: Supervisor, token: Option<&str>) -> Self {
+    pub(crate) fn new(
+        supervisor: Supervisor,
+        feed: Feed,
+        access: Option<Access>,
+        player: Url,
+    ) -> Self {
         Self {
             supervisor,
-            token: token.map(|token| Token::new(token, "ORCHESTRATOR_TOKEN")),
+            feed,
+            access,
+            player,
             metrics: Metrics::default(),
         }
+    }
+
+    fn page(&self, head: &Head) -> Answer {
+        let player = dashboard::player_for(head.one("host"), &self.player);
+        let mut answer = dashboard::page(&player);
+        if let Some(access) = &self.access {
+            answer.headers.push(("Set-Cookie", access.cookie()));
+        }
+        answer
     }
 }
 
@@ -53,23 +82,31 @@ impl Service for Api {
     fn admit(&self, head: &Head) -> Result<Route, Problem> {
         let route = Route::find(&head.path());
         let open = matches!(route, Ok(Route::Health | Route::Ready));
-        if let Some(token) = self.token.as_ref().filter(|_| !open) {
-            token.check(head, mediamtx::http::Challenge::Bearer)?;
+        if let Some(access) = self.access.as_ref().filter(|_| !open) {
+            let challenge = match route {
+                Ok(Route::Page) => Challenge::Basic,
+                _ => Challenge::Bearer,
+            };
+            access.check(head, challenge)?;
         }
         if is_unknown_event(head) {
             self.metrics.rejected(None);
         }
         let route = route?;
         route.check_method(head.method())?;
-        check_origin(head, self.token.is_some())?;
+        check_origin(head, self.access.is_some())?;
         route
             .check_content_type(head)
             .inspect_err(|_| self.no_body(&route))?;
         Ok(route)
     }
 
-    fn answer(&self, route: Route, body: &[u8]) -> Answer {
+    fn answer(&self, head: &Head, route: Route, body: &[u8]) -> Answer {
         match route {
+            Route::Page => self.page(head),
+            Route::Style => dashboard::style(),
+            Route::Script => dashboard::script(),
+            Route::Feed => websocket::answer(&self.feed, head),
             Route::Health => Answer::json(200, &json!({ "status": "ok" })),
             Route::Ready => match self.supervisor.is_ready() {
                 Ok(()) => Answer::json(200, &json!({ "status": "ready" })),
@@ -108,6 +145,10 @@ fn is_unknown_event(head: &Head) -> bool {
 impl Route {
     fn find(path: &[&str]) -> Result<Self, Problem> {
         match path {
+            [""] => Ok(Self::Page),
+            ["dashboard.css"] => Ok(Self::Style),
+            ["dashboard.js"] => Ok(Self::Script),
+            ["v1", "events"] => Ok(Self::Feed),
             ["healthz"] => Ok(Self::Health),
             ["readyz"] => Ok(Self::Ready),
             ["metrics"] => Ok(Self::Metrics),
@@ -218,7 +259,7 @@ mod tests {
     fn what_is_no_route_says_so() {
         for (path, status) in [
             (&["healthz", ""][..], 404),
-            (&[""], 404),
+            (&["", ""], 404),
             (&["v1", "streams", ""], 400),
             (&["v1", "streams", ".."], 400),
             (&["v1", "streams", "a/b"], 400),

@@ -4,18 +4,12 @@ use mediamtx::http::{Answer, Problem};
 use mediamtx::path::StreamId;
 use serde_json::{Value, json};
 
-use crate::supervisor::{Command, CommandError, Supervisor};
+use crate::supervisor::{Command, CommandError, StreamStatus, Supervisor};
 
 /// All of them; their events are left to [`show`].
 pub(super) fn list(supervisor: &Supervisor) -> Answer {
-    let summary = |status| {
-        let mut stream = serde_json::to_value(status).unwrap_or_default();
-        if let Value::Object(fields) = &mut stream {
-            fields.remove("events");
-        }
-        stream
-    };
-    let streams: Vec<Value> = supervisor.streams().into_iter().map(summary).collect();
+    let streams = supervisor.streams();
+    let streams: Vec<Value> = streams.iter().map(StreamStatus::summary).collect();
     Answer::json(200, &json!({ "streams": streams }))
 }
 

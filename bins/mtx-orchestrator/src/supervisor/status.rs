@@ -6,6 +6,7 @@ use mediamtx::api::Client;
 use mediamtx::path::StreamId;
 use mediamtx::timestamp::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 
 /// One stream.
 #[derive(Debug, Clone, Serialize)]
@@ -41,6 +42,17 @@ pub(crate) struct StreamStatus {
     /// How many there have been, those that are no longer among the last ones included.
     #[serde(skip)]
     pub(crate) events_ever: u64,
+}
+
+impl StreamStatus {
+    /// All but its events.
+    pub(crate) fn summary(&self) -> Value {
+        let mut summary = serde_json::to_value(self).unwrap_or_default();
+        if let Value::Object(fields) = &mut summary {
+            fields.remove("events");
+        }
+        summary
+    }
 }
 
 /// A declaration without its secrets.

@@ -1,0 +1,120 @@
+//! What is new about the streams, as messages.
+
+use std::collections::BTreeMap;
+
+use mediamtx::path::StreamId;
+use mediamtx::timestamp::Timestamp;
+use serde_json::{Value, json};
+use tungstenite::Utf8Bytes;
+
+use crate::supervisor::StreamStatus;
+
+/// What was told of each stream.
+#[derive(Default)]
+pub(super) struct News {
+    told: BTreeMap<StreamId, Told>,
+}
+
+struct Told {
+    gist: Value,
+    events: u64,
+    report: Option<Timestamp>,
+}
+
+impl Told {
+    fn of(status: &StreamStatus) -> Self {
+        Self {
+            gist: gist(status),
+            events: status.events_ever,
+            report: status.worker.as_ref().map(|report| report.last_report),
+        }
+    }
+}
+
+impl News {
+    /// All of this is known.
+    pub(super) fn after(streams: &[StreamStatus]) -> Self {
+        let told = streams
+            .iter()
+            .map(|status| (status.id.clone(), Told::of(status)));
+        Self {
+            told: told.collect(),
+        }
+    }
+
+    /// Adds messages for what has changed about a stream; without a status, there is no such stream any more.
+    pub(super) fn of(
+        &mut self,
+        id: &StreamId,
+        status: Option<&StreamStatus>,
+        messages: &mut Vec<Utf8Bytes>,
+    ) {
+        let Some(status) = status else {
+            if self.told.remove(id).is_some() {
+                messages.push(message("stream:gone", json!({ "id": id })));
+            }
+            return;
+        };
+        let now = Told::of(status);
+        let before = self.told.get(id);
+        if before.is_none_or(|before| before.gist != now.gist) {
+            messages.push(self::status(status));
+        }
+        // A stream that went and came back between two looks counts its events anew.
+        let known = before.map_or(0, |before| before.events);
+        let fresh = now.events.checked_sub(known).unwrap_or(now.events);
+        let fresh = usize::try_from(fresh).unwrap_or(usize::MAX);
+        let old = status.events.len().saturating_sub(fresh);
+        for event in status.events.iter().skip(old) {
+            messages.push(message("stream:event", json!({ "id": id, "event": event })));
+        }
+        if now.report.is_some() && before.and_then(|before| before.report) != now.report {
+            messages.push(report(status));
+        }
+        self.told.insert(id.clone(), now);
+    }
+}
+
+/// All but the counters, which change with each report.
+fn gist(status: &StreamStatus) -> Value {
+    let mut gist = status.summary();
+    gist["memoryBytes"] = Value::Null;
+    gist["worker"] = gist["worker"]["state"].take();
+    gist
+}
+
+/// How a stream is.
+pub(super) fn status(status: &StreamStatus) -> Utf8Bytes {
+    message("stream:status", json!({ "stream": status.summary() }))
+}
+
+fn report(status: &StreamStatus) -> Utf8Bytes {
+    let body = json!({
+        "id": status.id,
+        "worker": status.worker,
+        "memoryBytes": status.memory_bytes,
+    });
+    message("stream:report", body)
+}
+
+/// That a stream is still known, and the least there is to say about it.
+pub(super) fn heartbeat(status: &StreamStatus) -> Utf8Bytes {
+    let now = Timestamp::now().as_millisecond();
+    let uptime = |started: Timestamp| (now - started.as_millisecond()).max(0) / 1000;
+    let worker = status.worker.as_ref();
+    let body = json!({
+        "id": status.id,
+        "state": status.state,
+        "uptime": status.started.map(uptime),
+        "lastFrame": worker.and_then(|worker| worker.last_frame),
+        "fps": worker.map(|worker| worker.fps),
+        "bitrate": worker.map(|worker| worker.bitrate),
+    });
+    message("stream:heartbeat", body)
+}
+
+fn message(kind: &str, mut body: Value) -> Utf8Bytes {
+    body["type"] = kind.into();
+    body["at"] = Timestamp::now().to_string().into();
+    body.to_string().into()
+}
