@@ -1,9 +1,12 @@
 //! One structured line an event, as JSON or text, through the `log` crate.
 
+mod background;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Write};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use log::kv::{self, VisitSource};
 use log::{Level, LevelFilter, Log, Metadata, Record};
@@ -12,6 +15,7 @@ use serde_json::Value;
 
 use crate::secret;
 use crate::timestamp::Timestamp;
+use background::Background;
 
 /// How a line is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -58,6 +62,17 @@ pub enum Output {
     Stderr,
 }
 
+impl Output {
+    /// One write a line, so that processes which share a stream do not mix theirs; and nobody is
+    /// left to be told that the stream is closed.
+    fn write(self, line: &str) {
+        let _ = match self {
+            Self::Stdout => io::stdout().lock().write_all(line.as_bytes()),
+            Self::Stderr => io::stderr().lock().write_all(line.as_bytes()),
+        };
+    }
+}
+
 /// Makes the `log` macros write to `output`. The fields of `context` go on every line, unless the
 /// line has one of the same name. Only the first call in a process has an effect.
 pub fn init(
@@ -66,11 +81,31 @@ pub fn init(
     level: LevelFilter,
     context: Vec<(&'static str, String)>,
 ) {
+    set(Writer::Direct(output), Form { format, context }, level);
+}
+
+/// Like [`init`], for processes that go on for long: whoever logs never waits for whoever reads the
+/// log. Call `log::logger().flush()` before the process ends.
+pub fn init_background(
+    format: LogFormat,
+    output: Output,
+    level: LevelFilter,
+    context: Vec<(&'static str, String)>,
+) {
+    let form = Arc::new(Form { format, context });
+    let writer = match Background::start(output, Arc::clone(&form)) {
+        Ok(background) => Writer::Background(background),
+        // A line that may have to wait is better than none.
+        Err(_) => Writer::Direct(output),
+    };
+    set(writer, form, level);
+}
+
+fn set(writer: Writer, form: impl Into<Arc<Form>>, level: LevelFilter) {
     let logger = Logger {
-        format,
-        output,
+        writer,
+        form: form.into(),
         level,
-        context,
     };
     if log::set_boxed_logger(Box::new(logger)).is_ok() {
         log::set_max_level(level);
@@ -78,13 +113,23 @@ pub fn init(
 }
 
 struct Logger {
-    format: LogFormat,
-    output: Output,
+    writer: Writer,
+    form: Arc<Form>,
     level: LevelFilter,
+}
+
+enum Writer {
+    Direct(Output),
+    Background(Background),
+}
+
+/// What a line looks like.
+struct Form {
+    format: LogFormat,
     context: Vec<(&'static str, String)>,
 }
 
-impl Logger {
+impl Form {
     fn line(&self, timestamp: Timestamp, record: &Record<'_>) -> String {
         let mut line = Line::new(record);
         for (key, value) in &self.context {
@@ -115,17 +160,20 @@ impl Log for Logger {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let line = self.line(Timestamp::now(), record);
-        // One write a line, so that processes which share a stream do not mix theirs; and nobody
-        // is left to be told that the stream is closed.
-        let _ = match self.output {
-            Output::Stdout => io::stdout().lock().write_all(line.as_bytes()),
-            Output::Stderr => io::stderr().lock().write_all(line.as_bytes()),
-        };
+        let line = self.form.line(Timestamp::now(), record);
+        match &self.writer {
+            Writer::Direct(output) => output.write(&line),
+            Writer::Background(background) => background.line(line),
+        }
     }
 
     fn flush(&self) {
-        let _ = io::stdout().flush();
+        match &self.writer {
+            Writer::Direct(_) => {
+                let _ = io::stdout().flush();
+            }
+            Writer::Background(background) => background.flush(),
+        }
     }
 }
 
@@ -252,13 +300,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn logger(format: LogFormat) -> Logger {
-        Logger {
-            format,
-            output: Output::Stderr,
-            level: LevelFilter::Info,
-            context: vec![("path", "live/x/in".into()), ("streamId", "x".into())],
-        }
+    fn form(format: LogFormat) -> Form {
+        let context = vec![("path", "live/x/in".into()), ("streamId", "x".into())];
+        Form { format, context }
     }
 
     fn line(format: LogFormat, message: &str, fields: &[(&str, kv::Value<'_>)]) -> String {
@@ -266,7 +310,7 @@ mod tests {
         let record = |args: fmt::Arguments<'_>| {
             let mut builder = Record::builder();
             builder.target("mtx_worker").level(Level::Info);
-            logger(format).line(timestamp, &builder.args(args).key_values(&fields).build())
+            form(format).line(timestamp, &builder.args(args).key_values(&fields).build())
         };
         record(format_args!("{message}"))
     }
@@ -327,7 +371,11 @@ mod tests {
 
     #[test]
     fn other_crates_are_heard_from_warnings_up() {
-        let logger = logger(LogFormat::Text);
+        let logger = Logger {
+            writer: Writer::Direct(Output::Stderr),
+            form: form(LogFormat::Text).into(),
+            level: LevelFilter::Info,
+        };
         for (target, level, heard) in [
             ("mtx_worker::rtsp", Level::Info, true),
             ("mediamtx::path", Level::Info, true),

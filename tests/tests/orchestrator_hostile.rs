@@ -1,13 +1,16 @@
 //! Clients that mean no good leave mtx-orchestrator serving the others within its normal time and memory.
 
-use std::net::SocketAddr;
+use std::fs::OpenOptions;
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use socket2::SockRef;
+use suite_tests::binaries::suite_binary;
 use suite_tests::mediamtx::{Config, MediaMtx};
 use suite_tests::orchestrator::Orchestrator;
+use suite_tests::processes::Spawned;
 use suite_tests::raw_http::{Answer, Connection, answers, call};
 use suite_tests::waiting::wait_until;
 use suite_tests::{ports, procfs};
@@ -384,4 +387,38 @@ fn senseless_requests_and_paths_are_refused() {
         assert_eq!(statuses(&target, request), [status], "{request:?}");
     }
     target.assert_well();
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_up_nobody() {
+    let server = MediaMtx::start(Config::default());
+    let folder = tempfile::tempdir().expect("a folder");
+    let pipe = folder.path().join("log");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    // Open, so that it can be written to, and never read.
+    let reader = OpenOptions::new().read(true).write(true).open(&pipe);
+    let _reader = reader.expect("the pipe can be opened");
+    let address = SocketAddr::from(([127, 0, 0, 1], ports::tcp()));
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "exec \"$0\" --listen \"$1\" >\"$2\""])
+        .arg(suite_binary("mtx-orchestrator"))
+        .arg(address.to_string())
+        .arg(&pipe)
+        .env("MEDIAMTX_API_URL", server.api(""))
+        .env("MTX_WORKER", suite_binary("mtx-worker"))
+        .env_remove("ORCHESTRATOR_TOKEN");
+    let mut process = Spawned::start("mtx-orchestrator", command);
+    wait_until("its port", Duration::from_secs(10), || {
+        TcpStream::connect(address).is_ok()
+    });
+    // Some 200 bytes each, where a pipe holds 64 KiB.
+    for _ in 0..1000 {
+        let start = Instant::now();
+        assert_eq!(call(address, "POST", READY, &[JSON], EVENT).status, 202);
+        assert!(start.elapsed() < Duration::from_secs(1));
+    }
+    let start = Instant::now();
+    process.stop(Duration::from_secs(8));
+    assert!(start.elapsed() < Duration::from_secs(5), "it can be ended");
 }

@@ -3,8 +3,11 @@
 mod api;
 mod cli;
 mod config;
+mod declaration;
 mod feed;
+mod registry;
 mod signals;
+mod store;
 mod supervisor;
 
 use std::process::ExitCode;
@@ -20,7 +23,9 @@ use api::{Access, Api};
 use cli::Cli;
 use config::Config;
 use feed::Feed;
+use registry::Registry;
 use signals::StopSignals;
+use store::{SqliteStore, Store};
 use supervisor::Supervisor;
 
 const WRONG_USAGE: u8 = 2;
@@ -28,30 +33,35 @@ const WRONG_USAGE: u8 = 2;
 fn main() -> ExitCode {
     let stop = StopSignals::hold_back();
     let cli = Cli::parse();
-    logging::init(
+    logging::init_background(
         cli.log_format,
         Output::Stdout,
         LevelFilter::Info,
         Vec::new(),
     );
-    match Config::new(cli) {
-        Err(error) => {
+    let outcome = match Config::new(cli) {
+        Err(error) => Err((error, ExitCode::from(WRONG_USAGE))),
+        Ok(config) => run(config, &stop).map_err(|error| (error, ExitCode::FAILURE)),
+    };
+    let code = outcome.map_or_else(
+        |(error, code)| {
             log::error!("{error:#}");
-            ExitCode::from(WRONG_USAGE)
-        }
-        Ok(config) => match run(config, &stop) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                log::error!("{error:#}");
-                ExitCode::FAILURE
-            }
+            code
         },
-    }
+        |()| ExitCode::SUCCESS,
+    );
+    log::logger().flush();
+    code
 }
 
 fn run(config: Config, stop: &StopSignals) -> Result<()> {
     let listener = http::bind(config.listen).context("--listen")?;
-    let supervisor = Supervisor::start(config.supervisor)?;
+    let store = config.store.as_deref().map(SqliteStore::open).transpose()?;
+    let store: Option<Box<dyn Store>> = store.map(|store| Box::new(store) as _);
+    let declared = store.as_ref().map(|store| store.list()).transpose()?;
+    let servers = config.supervisor.worker.servers.clone();
+    let supervisor = Supervisor::start(config.supervisor, declared.unwrap_or_default())?;
+    let registry = Registry::new(store, servers, supervisor.clone());
     let address = listener.local_addr()?;
     let access = access(config.token.is_some(), address.ip().is_loopback());
     log::info!(address = address.to_string().as_str(); "listening; {access}");
@@ -61,6 +71,7 @@ fn run(config: Config, stop: &StopSignals) -> Result<()> {
     let feed = Feed::start(supervisor.clone())?;
     let api = Api::new(
         supervisor.clone(),
+        registry,
         feed.clone(),
         access.transpose()?,
         config.player,

@@ -38,16 +38,14 @@ fn main() -> ExitCode {
             ExitCode::from(WRONG_USAGE)
         }
         Ok(config) => {
-            logging::init(
-                format,
-                Output::Stderr,
-                log::LevelFilter::Info,
-                config.context.clone(),
-            );
-            run(config).unwrap_or_else(|error| {
+            let (level, context) = (log::LevelFilter::Info, config.context.clone());
+            logging::init_background(format, Output::Stderr, level, context);
+            let code = run(config).unwrap_or_else(|error| {
                 log::error!("{error:#}");
                 ExitCode::FAILURE
-            })
+            });
+            log::logger().flush();
+            code
         }
     }
 }
