@@ -2,11 +2,13 @@
 //! leaves nothing behind. Everything here fails its test by panicking with what was expected and what was seen.
 
 pub mod binaries;
+pub mod census;
 pub mod certificates;
 pub mod clips;
 pub mod compare;
 pub mod environment;
 pub mod events;
+pub mod frames;
 pub mod gstreamer;
 pub mod http;
 pub mod mediamtx;
@@ -21,6 +23,7 @@ pub mod raw_http;
 pub mod readme;
 pub mod receiver;
 pub mod stack;
+pub mod streams;
 pub mod waiting;
 pub mod web;
 pub mod worker;

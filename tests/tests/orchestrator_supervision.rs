@@ -1,61 +1,21 @@
 //! mtx-orchestrator over a real MediaMTX: which workers run, whatever gets lost, doubled, killed or restarted.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use serde_json::Value;
-use suite_tests::binaries::suite_binary;
+use suite_tests::census::Census;
 use suite_tests::clips::Clip;
-use suite_tests::compare::assert_no_gap;
 use suite_tests::mediamtx::{Config, MediaMtx};
 use suite_tests::orchestrator::{Orchestrator, is_worker};
-use suite_tests::packets::{Kind, Reader};
 use suite_tests::ports;
-use suite_tests::processes::Spawned;
+use suite_tests::streams::{ingest, output, publish, send, server_with_hooks};
 use suite_tests::waiting::{wait_for, wait_until};
 
 const SOON: Duration = Duration::from_secs(20);
 /// What the specification grants from the moment it can be known.
 const IN_TIME: Duration = Duration::from_secs(5);
-const INGEST: &str = "~^live/([A-Za-z0-9_-]+)/in$";
-
-/// A server whose hooks tell an orchestrator on the returned port.
-fn server_with_hooks() -> (MediaMtx, u16) {
-    let port = ports::tcp();
-    let hook = suite_binary("mtx-hook");
-    let hooks = format!(
-        "runOnAvailable: {hook} ready\nrunOnUnavailable: {hook} not-ready\n",
-        hook = hook.display()
-    );
-    let config = Config::default()
-        .env("ORCHESTRATOR_URL", format!("http://127.0.0.1:{port}"))
-        .path(INGEST, &hooks);
-    (MediaMtx::start(config), port)
-}
-
-fn ingest(stream: &str) -> String {
-    format!("live/{stream}/in")
-}
-
-fn output(stream: &str) -> String {
-    format!("live/{stream}/out")
-}
-
-/// RTSP, because a publisher of RTMP takes two seconds to become available.
-#[track_caller]
-fn publish(server: &MediaMtx, stream: &str) -> Spawned {
-    Clip::h264_aac().publish(&server.rtsp(&ingest(stream)))
-}
-
-#[track_caller]
-fn kill_9(pid: u32) {
-    let pid = Pid::from_raw(i32::try_from(pid).expect("process ids fit"));
-    kill(pid, Signal::SIGKILL).expect("it runs");
-}
 
 #[track_caller]
 fn kinds(stream: &Value) -> Vec<&str> {
@@ -143,44 +103,6 @@ fn doubled_and_reordered_events_give_one_worker() {
     );
 }
 
-/// The most workers that ran at once while this value lived.
-struct Census {
-    most: Arc<AtomicUsize>,
-    over: Arc<AtomicBool>,
-    counting: Option<thread::JoinHandle<()>>,
-}
-
-impl Census {
-    fn start(orchestrator: &Orchestrator) -> Self {
-        let (most, over) = <(Arc<AtomicUsize>, Arc<AtomicBool>)>::default();
-        let (result, end, pid) = (most.clone(), over.clone(), orchestrator.process().pid());
-        let counting = thread::spawn(move || {
-            while !end.load(Ordering::Relaxed) {
-                let below = suite_tests::procfs::descendants(pid);
-                let workers = below.into_iter().filter(|pid| is_worker(*pid)).count();
-                result.fetch_max(workers, Ordering::Relaxed);
-                thread::sleep(Duration::from_millis(10));
-            }
-        });
-        Self {
-            most,
-            over,
-            counting: Some(counting),
-        }
-    }
-
-    fn most(&self) -> usize {
-        self.most.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for Census {
-    fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
-        let _ = self.counting.take().map(thread::JoinHandle::join);
-    }
-}
-
 #[test]
 fn twenty_connects_in_ten_seconds_never_yield_two_workers_or_a_storm() {
     let (server, port) = server_with_hooks();
@@ -203,80 +125,17 @@ fn twenty_connects_in_ten_seconds_never_yield_two_workers_or_a_storm() {
 }
 
 #[test]
-fn a_killed_worker_is_replaced_while_another_streams_frames_show_no_gap() {
-    let (server, port) = server_with_hooks();
-    let orchestrator = Orchestrator::start_on(port, &server, |_| {});
-    let _publishers = [publish(&server, "victim"), publish(&server, "other")];
-    let victim = orchestrator.wait_running("victim", SOON);
-    let other = orchestrator.wait_running("other", SOON);
-    server.wait_ready(&output("other"), SOON);
-    let reader = Reader::start(&server.rtsp(&output("other")));
-    reader.collect(Kind::Video, 50, SOON);
-
-    kill_9(victim);
-    let killed = Instant::now();
-    let status = orchestrator.wait_stream("victim", "next worker", IN_TIME, |stream| {
-        stream["state"] == "running" && stream["pid"] != victim
-    });
-    assert!(killed.elapsed() < IN_TIME, "{:?}", killed.elapsed());
-    assert_eq!(status["restarts"], 1);
-    assert_eq!(status["lastFailure"], "killed by SIGKILL");
-    server.wait_ready(&output("victim"), IN_TIME);
-
-    let seen = reader.packets_of(Kind::Video).len();
-    let packets = reader.collect(Kind::Video, seen + 50, SOON);
-    assert_no_gap(Kind::Video, &packets);
-    assert_eq!(
-        orchestrator.wait_running("other", SOON),
-        other,
-        "the same worker"
-    );
-}
-
-#[test]
 fn a_worker_that_hangs_is_killed_and_replaced() {
     let server = MediaMtx::start(Config::default());
     let orchestrator = Orchestrator::start(&server, &[]);
     let _publisher = publish(&server, "cam");
     let pid = orchestrator.wait_running("cam", SOON);
-    kill(
-        Pid::from_raw(i32::try_from(pid).expect("process ids fit")),
-        Signal::SIGSTOP,
-    )
-    .expect("it runs");
+    send(Signal::SIGSTOP, pid);
     let stream = orchestrator.wait_stream("cam", "next worker", SOON, |stream| {
         stream["state"] == "running" && stream["pid"] != pid
     });
     assert_eq!(stream["lastFailure"], "hung: no report for 5 s");
     assert!(!is_worker(pid));
-}
-
-#[test]
-fn no_worker_outlives_a_killed_orchestrator_and_the_next_one_takes_over() {
-    let (server, port) = server_with_hooks();
-    let orchestrator = Orchestrator::start_on(port, &server, |_| {});
-    let streams = ["a", "b"];
-    let _publishers = streams.map(|stream| publish(&server, stream));
-    for stream in streams {
-        orchestrator.wait_running(stream, SOON);
-    }
-    let workers = orchestrator.workers();
-    assert_eq!(workers.len(), 2);
-    // Only it: the harness would kill what is below it, too.
-    kill_9(orchestrator.process().pid());
-    wait_until("the end of all workers", Duration::from_secs(1), || {
-        !workers.iter().any(|pid| is_worker(*pid))
-    });
-    drop(orchestrator);
-
-    let started = Instant::now();
-    let orchestrator = Orchestrator::start_on(port, &server, |_| {});
-    for stream in streams {
-        orchestrator.wait_running(stream, IN_TIME);
-        server.wait_ready(&output(stream), IN_TIME);
-    }
-    assert!(started.elapsed() < IN_TIME, "{:?}", started.elapsed());
-    assert_eq!(orchestrator.workers().len(), 2);
 }
 
 #[test]
@@ -288,11 +147,7 @@ fn told_to_end_it_ends_all_workers_first() {
     let frozen = orchestrator.wait_running("b", SOON);
     let workers = orchestrator.workers();
     // One of them does not hear.
-    kill(
-        Pid::from_raw(i32::try_from(frozen).expect("process ids fit")),
-        Signal::SIGSTOP,
-    )
-    .expect("it runs");
+    send(Signal::SIGSTOP, frozen);
     orchestrator.process().signal(Signal::SIGTERM);
     let code = orchestrator.process_mut().wait_code(Duration::from_secs(3));
     assert_eq!(code, 0);
@@ -329,24 +184,6 @@ fn after_a_restart_of_mediamtx_the_streams_come_out_again() {
     orchestrator.wait_running("cam", SOON);
     assert_eq!(orchestrator.workers().len(), 1);
     assert!(orchestrator.get("/readyz").is_ok());
-}
-
-#[test]
-fn five_streams_run_at_once_and_lose_no_frame() {
-    let (server, port) = server_with_hooks();
-    let orchestrator = Orchestrator::start_on(port, &server, |_| {});
-    let streams = ["a", "b", "c", "d", "e"];
-    let _publishers = streams.map(|stream| publish(&server, stream));
-    for stream in streams {
-        orchestrator.wait_running(stream, SOON);
-        server.wait_ready(&output(stream), SOON);
-    }
-    assert_eq!(orchestrator.workers().len(), 5);
-    let readers = streams.map(|stream| Reader::start(&server.rtsp(&output(stream))));
-    for reader in readers {
-        let packets = reader.collect(Kind::Video, 100, SOON);
-        assert_no_gap(Kind::Video, &packets);
-    }
 }
 
 #[test]
@@ -454,7 +291,7 @@ fn a_breaker_closes_once_a_probe_stays_healthy() {
         ],
     );
     let _publisher = publish(&server, "cam");
-    kill_9(orchestrator.wait_running("cam", SOON));
+    send(Signal::SIGKILL, orchestrator.wait_running("cam", SOON));
     let stream = orchestrator.wait_state("cam", "broken", IN_TIME);
     assert_eq!(stream["breaker"]["reason"], "killed by SIGKILL");
     orchestrator.wait_stream("cam", "half-open breaker", SOON, |stream| {
