@@ -79,8 +79,7 @@ pub fn register(secret: &str) {
     let mut secrets = SECRETS.write().unwrap_or_else(PoisonError::into_inner);
     if !secrets.iter().any(|known| known == secret) {
         secrets.push(secret.to_owned());
-        // Longest first: a secret that contains another one has to go as a whole.
-        secrets.sort_by_key(|known| std::cmp::Reverse(known.len()));
+        longest_first(&mut secrets);
     }
 }
 
@@ -89,10 +88,24 @@ pub fn register(secret: &str) {
 #[must_use]
 pub fn scrub(text: &str) -> Cow<'_, str> {
     let secrets = SECRETS.read().unwrap_or_else(PoisonError::into_inner);
-    scrub_all(text, &secrets)
+    scrub_these(text, &secrets)
 }
 
-fn scrub_all<'a>(text: &'a str, secrets: &[String]) -> Cow<'a, str> {
+/// The text with each of these secrets as `***`, where they are not worth registering for all texts to come.
+#[must_use]
+pub fn scrub_of<'a>(text: &'a str, secrets: &[String]) -> Cow<'a, str> {
+    let long_enough = |secret: &&String| secret.chars().count() >= SHORTEST_SECRET;
+    let mut secrets: Vec<String> = secrets.iter().filter(long_enough).cloned().collect();
+    longest_first(&mut secrets);
+    scrub_these(text, &secrets)
+}
+
+/// A secret that contains another one has to go as a whole.
+fn longest_first(secrets: &mut [String]) {
+    secrets.sort_by_key(|known| std::cmp::Reverse(known.len()));
+}
+
+fn scrub_these<'a>(text: &'a str, secrets: &[String]) -> Cow<'a, str> {
     let mut clean = String::new();
     let mut copied = 0;
     let mut position = 0;
@@ -230,7 +243,7 @@ mod tests {
     #[test]
     fn the_longest_secret_wins() {
         let secrets = ["secret-long".to_owned(), "secret".to_owned()];
-        assert_eq!(scrub_all("x secret-long secret", &secrets), "x *** ***");
+        assert_eq!(scrub_these("x secret-long secret", &secrets), "x *** ***");
     }
 
     proptest! {
@@ -248,7 +261,7 @@ mod tests {
         #[test]
         fn no_registered_secret_survives(before in ".{0,9}", secret in "\\PC{4,20}", after in ".{0,9}") {
             let text = format!("{before}{secret}{after}");
-            let clean = scrub_all(&text, std::slice::from_ref(&secret));
+            let clean = scrub_these(&text, std::slice::from_ref(&secret));
             prop_assume!(!HIDDEN.contains(&secret) && !format!("{before}{HIDDEN}{after}").contains(&secret));
             prop_assert!(!clean.contains(&secret), "{}", clean);
         }
@@ -256,7 +269,7 @@ mod tests {
         #[test]
         fn nothing_panics(text in any::<String>(), secret in ".{4,9}") {
             let _ = redact_url(&text);
-            let _ = scrub_all(&text, &[secret]);
+            let _ = scrub_these(&text, &[secret]);
         }
     }
 }

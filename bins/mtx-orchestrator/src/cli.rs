@@ -70,6 +70,11 @@ pub(crate) struct Cli {
     #[arg(default_value = "http://127.0.0.1:8888")]
     pub(crate) player: String,
 
+    /// Where declared streams (POST /v1/streams) are kept; it is created if it is not there. Without it, none can be
+    /// declared
+    #[arg(long, env = "ORCHESTRATOR_STORE", value_name = "FILE")]
+    pub(crate) store: Option<PathBuf>,
+
     /// The worker's executable; by default the mtx-worker beside this one, else the one in PATH
     #[arg(long, env = "MTX_WORKER", value_name = "FILE")]
     pub(crate) worker: Option<PathBuf>,

@@ -11,6 +11,7 @@ use mediamtx::secret;
 use url::Url;
 
 use crate::cli::Cli;
+use crate::declaration::Servers;
 use crate::supervisor::{Limits, Policy, SupervisorConfig, Template};
 
 /// For one look at MediaMTX's path list, which it gives within milliseconds.
@@ -21,6 +22,7 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) token: Option<String>,
     pub(crate) player: Url,
+    pub(crate) store: Option<PathBuf>,
     pub(crate) supervisor: SupervisorConfig,
 }
 
@@ -33,8 +35,10 @@ impl Config {
         });
         let template = Template {
             program: worker(cli.worker)?,
-            rtsp: server(&cli.mediamtx_rtsp, &["rtsp"]).context("--mediamtx-rtsp")?,
-            rtmp: server(&cli.mediamtx_rtmp, &["rtmp", "rtmps"]).context("--mediamtx-rtmp")?,
+            servers: Servers {
+                rtsp: server(&cli.mediamtx_rtsp, &["rtsp"]).context("--mediamtx-rtsp")?,
+                rtmp: server(&cli.mediamtx_rtmp, &["rtmp", "rtmps"]).context("--mediamtx-rtmp")?,
+            },
             limits: Limits {
                 memory: cli.worker_memory * 1024 * 1024,
                 open_files: cli.worker_files,
@@ -58,6 +62,7 @@ impl Config {
             listen,
             token,
             player: player(&cli.player).context("--player")?,
+            store: cli.store,
             supervisor,
         })
     }

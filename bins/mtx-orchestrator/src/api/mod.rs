@@ -2,6 +2,7 @@
 
 mod access;
 mod dashboard;
+mod declared;
 mod events;
 mod metrics;
 mod openapi;
@@ -17,6 +18,7 @@ use serde_json::json;
 use url::Url;
 
 use crate::feed::Feed;
+use crate::registry::Registry;
 use crate::supervisor::{Command, Supervisor};
 use metrics::Metrics;
 
@@ -25,6 +27,7 @@ pub(crate) use access::Access;
 /// Everything behind the routes.
 pub(crate) struct Api {
     supervisor: Supervisor,
+    registry: Registry,
     feed: Feed,
     access: Option<Access>,
     player: Url,
@@ -44,19 +47,24 @@ pub(crate) enum Route {
     OpenApi,
     Event(EventName),
     Streams,
+    Declare,
     Stream(StreamId),
+    Change(StreamId),
+    Remove(StreamId),
     Command(StreamId, Command),
 }
 
 impl Api {
     pub(crate) fn new(
         supervisor: Supervisor,
+        registry: Registry,
         feed: Feed,
         access: Option<Access>,
         player: Url,
     ) -> Self {
         Self {
             supervisor,
+            registry,
             feed,
             access,
             player,
@@ -93,7 +101,7 @@ impl Service for Api {
             self.metrics.rejected(None);
         }
         let route = route?;
-        route.check_method(head.method())?;
+        let route = route.with(head.method())?;
         check_origin(head, self.access.is_some())?;
         route
             .check_content_type(head)
@@ -120,7 +128,10 @@ impl Service for Api {
             Route::Event(name) => events::receive(&self.supervisor, &self.metrics, name, body),
             Route::Streams => streams::list(&self.supervisor),
             Route::Stream(id) => streams::show(&self.supervisor, &id),
-            Route::Command(id, command) => streams::command(&self.supervisor, &id, command),
+            Route::Declare => declared::declare(&self.registry, body),
+            Route::Change(id) => declared::change(&self.registry, &id, body),
+            Route::Remove(id) => declared::remove(&self.registry, &id),
+            Route::Command(id, command) => streams::command(&self.registry, &id, command),
         }
     }
 
@@ -173,18 +184,29 @@ impl Route {
         Ok(Self::Command(stream_id(id)?, command))
     }
 
-    fn changes_something(&self) -> bool {
-        matches!(self, Self::Event(_) | Self::Command(..))
+    /// The methods that are allowed where [`Route::find`] leads to.
+    fn allow(&self) -> &'static str {
+        match self {
+            Self::Event(_) | Self::Command(..) => "POST",
+            Self::Streams => "GET, HEAD, POST",
+            Self::Stream(_) => "GET, HEAD, PATCH, DELETE",
+            _ => "GET, HEAD",
+        }
     }
 
-    fn check_method(&self, method: &Method) -> Result<(), Problem> {
-        let allow = match (self.changes_something(), method) {
-            (true, Method::Post) | (false, Method::Get | Method::Head) => return Ok(()),
-            (true, _) => "POST",
-            (false, _) => "GET, HEAD",
-        };
-        let problem = Problem::new(405, format!("{method} is not allowed here, only {allow}"));
-        Err(problem.header("Allow", allow))
+    /// What a method means here.
+    fn with(self, method: &Method) -> Result<Self, Problem> {
+        let allow = self.allow();
+        if !allow.split(", ").any(|allowed| allowed == method.as_str()) {
+            let problem = Problem::new(405, format!("{method} is not allowed here, only {allow}"));
+            return Err(problem.header("Allow", allow));
+        }
+        Ok(match (self, method) {
+            (Self::Streams, Method::Post) => Self::Declare,
+            (Self::Stream(id), Method::Patch) => Self::Change(id),
+            (Self::Stream(id), Method::Delete) => Self::Remove(id),
+            (route, _) => route,
+        })
     }
 
     /// Pages of other sites can't post JSON without asking first, which nobody here answers. Commands have no
@@ -196,13 +218,17 @@ impl Route {
                 .trim_ascii()
                 .to_ascii_lowercase()
         });
-        match (self, media_type.as_deref()) {
-            (Self::Event(_) | Self::Command(..), Some(b"application/json")) => Ok(()),
-            (Self::Event(_), _) | (Self::Command(..), Some(_)) => {
-                Err(Problem::new(415, "the body has to be application/json").field("Content-Type"))
+        let accepted = match (self, media_type.as_deref()) {
+            (Self::Event(_) | Self::Declare | Self::Change(_), given) => {
+                given == Some(b"application/json")
             }
-            _ => Ok(()),
+            (Self::Command(..), given) => given.is_none_or(|given| given == b"application/json"),
+            _ => true,
+        };
+        if accepted {
+            return Ok(());
         }
+        Err(Problem::new(415, "the body has to be application/json").field("Content-Type"))
     }
 }
 
@@ -232,18 +258,19 @@ mod tests {
             let segments = example(template);
             let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
             let route = Route::find(&segments).unwrap();
-            let known: Vec<&String> = operations
-                .as_object()
-                .unwrap()
-                .keys()
+            let operations = operations.as_object().unwrap().keys();
+            let mut known: Vec<&str> = operations
+                .map(String::as_str)
                 .filter(|key| *key != "parameters")
                 .collect();
-            let method = if route.changes_something() {
-                "post"
-            } else {
-                "get"
-            };
-            assert_eq!(known, [method], "{template}");
+            let allow = route.allow().to_lowercase();
+            let mut allowed: Vec<&str> = allow
+                .split(", ")
+                .filter(|method| *method != "head")
+                .collect();
+            known.sort_unstable();
+            allowed.sort_unstable();
+            assert_eq!(known, allowed, "{template}");
         }
     }
 

@@ -1,9 +1,11 @@
 //! The streams and their workers.
 
-use mediamtx::http::{Answer, Problem};
+use mediamtx::http::Answer;
 use mediamtx::path::StreamId;
 use serde_json::{Value, json};
 
+use super::declared::problem;
+use crate::registry::Registry;
 use crate::supervisor::{Command, CommandError, StreamStatus, Supervisor};
 
 /// All of them; their events are left to [`show`].
@@ -16,28 +18,21 @@ pub(super) fn list(supervisor: &Supervisor) -> Answer {
 pub(super) fn show(supervisor: &Supervisor, id: &StreamId) -> Answer {
     match supervisor.stream(id) {
         Some(status) => Answer::json(200, &status),
-        None => problem(&CommandError::Unknown(id.clone())).into(),
+        None => problem(&CommandError::Unknown(id.clone()).into()).into(),
     }
 }
 
-pub(super) fn command(supervisor: &Supervisor, id: &StreamId, command: Command) -> Answer {
+pub(super) fn command(registry: &Registry, id: &StreamId, command: Command) -> Answer {
     let name = match command {
         Command::Start => "start",
         Command::Stop => "stop",
         Command::Restart => "restart",
     };
-    let result = supervisor.command(id, command);
+    let result = registry.command(id, command);
     let outcome = result.as_ref().map_or("refused", |()| "accepted");
     log::info!(streamId = id.as_str(), command = name, outcome; "command received");
     match result {
         Ok(()) => Answer::json(202, &json!({ "id": id, "command": name })),
         Err(error) => problem(&error).into(),
-    }
-}
-
-fn problem(error: &CommandError) -> Problem {
-    match error {
-        CommandError::Unknown(_) => Problem::new(404, error.to_string()).field("id"),
-        CommandError::ShuttingDown => Problem::new(503, error.to_string()),
     }
 }

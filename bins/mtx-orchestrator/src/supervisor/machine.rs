@@ -61,6 +61,8 @@ pub(super) enum Input {
     Present,
     /// It is not.
     Absent,
+    /// Nobody wants it any more: there is no grace period.
+    Removed,
     /// The limit on all streams allows a start.
     MayStart,
     /// The worker reported; whether media flows.
@@ -132,6 +134,7 @@ impl Machine {
         match input {
             Input::Present => self.present(now),
             Input::Absent => self.absent(now, policy),
+            Input::Removed => self.removed(now),
             Input::MayStart => self.may_start(now),
             Input::Reported { streaming } => self.reported(streaming, now, policy),
             Input::Condemned { reason } => self.condemned(reason, now),
@@ -178,6 +181,23 @@ impl Machine {
             Phase::Grace { .. } | Phase::Ending { .. } => {}
         }
         None
+    }
+
+    fn removed(&mut self, now: Instant) -> Option<Action> {
+        self.present = false;
+        match &mut self.phase {
+            Phase::Up { .. } | Phase::Grace { worker: true, .. } => {
+                self.phase = ending(now, Next::Forget);
+                Some(Action::Terminate)
+            }
+            Phase::Ending { next, .. } => {
+                *next = Next::Forget;
+                None
+            }
+            Phase::Waiting { .. } | Phase::Grace { .. } | Phase::Stopped { .. } => {
+                Some(Action::Forget)
+            }
+        }
     }
 
     fn may_start(&mut self, now: Instant) -> Option<Action> {

@@ -31,12 +31,15 @@ pub(crate) use status::{
 };
 pub(crate) use worker::{Limits, Template};
 
+use crate::declaration::Declaration;
 use changes::Changes;
 use poller::Poller;
 use supervision::{Message, Supervision};
 
 /// Longer than a worker may take to end.
 const SHUTDOWN: Duration = Duration::from_millis(2500);
+/// The supervising thread never waits; only a machine that stands still takes so long.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the supervisor needs to know.
 pub(crate) struct SupervisorConfig {
@@ -64,9 +67,13 @@ struct View {
 }
 
 impl Supervisor {
-    /// Starts to supervise: from now on the right workers run.
-    pub(crate) fn start(config: SupervisorConfig) -> Result<Self> {
+    /// Starts to supervise: from now on the right workers run, those of the declared streams first.
+    pub(crate) fn start(config: SupervisorConfig, declared: Vec<Declaration>) -> Result<Self> {
         let (messages, inbox) = mpsc::channel();
+        for declaration in declared {
+            let nobody = mpsc::channel().0;
+            messages.send(Message::Declare(Box::new(declaration), nobody))?;
+        }
         let view = Arc::new(View {
             streams: Mutex::default(),
             changes: Changes::default(),
@@ -133,6 +140,24 @@ impl Supervisor {
         self.messages
             .send(message)
             .map_err(|_| CommandError::ShuttingDown)
+    }
+
+    /// Has a stream run as it is declared, whether it was declared before or not.
+    pub(crate) fn declare(&self, declaration: Declaration) -> Result<(), CommandError> {
+        self.ask(|done| Message::Declare(Box::new(declaration), done))
+    }
+
+    /// Has a stream that was declared forgotten.
+    pub(crate) fn undeclare(&self, id: &StreamId) -> Result<(), CommandError> {
+        self.ask(|done| Message::Undeclare(id.clone(), done))
+    }
+
+    /// Returns when what was asked for shows in [`Supervisor::stream`].
+    fn ask(&self, message: impl FnOnce(Sender<()>) -> Message) -> Result<(), CommandError> {
+        let (done, wait) = mpsc::channel();
+        let sent = self.messages.send(message(done));
+        let done = sent.ok().and_then(|()| wait.recv_timeout(PATIENCE).ok());
+        done.ok_or(CommandError::ShuttingDown)
     }
 
     pub(crate) fn totals(&self) -> Totals {

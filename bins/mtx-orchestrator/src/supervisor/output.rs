@@ -7,6 +7,7 @@ use std::sync::mpsc::Sender;
 use log::Level;
 use log::kv::Value as Field;
 use mediamtx::path::{Leg, StreamId, StreamPath};
+use mediamtx::secret::scrub_of;
 use serde_json::{Map, Value};
 
 use super::supervision::Message;
@@ -34,6 +35,15 @@ pub(super) enum Said {
     Nothing,
 }
 
+impl Said {
+    fn scrubbed(self, secrets: &[String]) -> Self {
+        match self {
+            Self::Trouble(reason) => Self::Trouble(scrub_of(&reason, secrets).into_owned()),
+            other => other,
+        }
+    }
+}
+
 /// The counters of one report.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Counters {
@@ -48,7 +58,13 @@ pub(super) struct Counters {
 }
 
 /// Reads until the worker's end.
-pub(super) fn follow(stderr: ChildStderr, pid: u32, worker: WorkerId, messages: &Sender<Message>) {
+pub(super) fn follow(
+    stderr: ChildStderr,
+    pid: u32,
+    worker: WorkerId,
+    secrets: &[String],
+    messages: &Sender<Message>,
+) {
     let mut reader = BufReader::new(stderr);
     let mut line = Vec::new();
     let path = StreamPath {
@@ -72,11 +88,12 @@ pub(super) fn follow(stderr: ChildStderr, pid: u32, worker: WorkerId, messages: 
         let text = String::from_utf8_lossy(&line);
         let text = text.trim_end();
         let (said, log_line) = understand(text);
+        let said = said.map(|said| said.scrubbed(secrets));
         if let Some(said) = said {
             tell(said);
         }
         if let Some(log_line) = log_line {
-            log_line.pass_on(&path, pid);
+            log_line.pass_on(&path, pid, secrets);
         }
     }
 }
@@ -153,12 +170,13 @@ struct LogLine {
 }
 
 impl LogLine {
-    fn pass_on(&self, path: &StreamPath, pid: u32) {
+    /// `secrets` are those of its task; the log knows those of this process.
+    fn pass_on(&self, path: &StreamPath, pid: u32, secrets: &[String]) {
         let texts: Vec<(&str, String)> = self
             .fields
             .iter()
             .map(|(key, value)| match value {
-                Value::String(text) => (key.as_str(), text.clone()),
+                Value::String(text) => (key.as_str(), scrub_of(text, secrets).into_owned()),
                 other => (key.as_str(), other.to_string()),
             })
             .collect();
@@ -179,7 +197,7 @@ impl LogLine {
             .key_values(&fields);
         log::logger().log(
             &record
-                .args(format_args!("worker: {}", self.message))
+                .args(format_args!("worker: {}", scrub_of(&self.message, secrets)))
                 .build(),
         );
     }

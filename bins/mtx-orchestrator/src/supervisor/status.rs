@@ -8,6 +8,8 @@ use mediamtx::timestamp::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::declaration::{Declaration, Name, Servers};
+
 /// One stream.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -29,6 +31,9 @@ pub(crate) struct StreamStatus {
     pub(crate) breaker: BreakerStatus,
     /// What was asked for with `POST /v1/streams`; `None` for a stream that is only MediaMTX's.
     pub(crate) declared: Option<DeclaredStatus>,
+    /// Whether MediaMTX has it.
+    #[serde(skip)]
+    pub(crate) published: bool,
     /// Resident memory of its worker.
     pub(crate) memory_bytes: Option<u64>,
     /// Who publishes it, as MediaMTX says.
@@ -67,6 +72,19 @@ pub(crate) struct DeclaredStatus {
     pub(crate) enabled: bool,
     pub(crate) created_at: Timestamp,
     pub(crate) updated_at: Timestamp,
+}
+
+impl DeclaredStatus {
+    pub(super) fn of(declaration: &Declaration, servers: &Servers) -> Self {
+        Self {
+            name: declaration.name.as_ref().map(Name::to_string),
+            source: declaration.source.to_string(),
+            outputs: servers.outputs_shown(declaration),
+            enabled: declaration.enabled,
+            created_at: declaration.created_at,
+            updated_at: declaration.updated_at,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -181,7 +199,7 @@ pub(crate) enum Command {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CommandError {
     #[error(
-        "no stream {0}: only streams that MediaMTX has, or had within the grace period, are known"
+        "no stream {0}: it is not declared, and MediaMTX has not had it within the grace period"
     )]
     Unknown(StreamId),
     #[error("the orchestrator is shutting down")]

@@ -10,14 +10,17 @@ use mediamtx::timestamp::Timestamp;
 use super::machine::Machine;
 use super::output::Counters;
 use super::platform;
-use super::status::{StreamEvent, StreamState, StreamStatus, WorkerReport};
+use super::status::{DeclaredStatus, StreamEvent, StreamState, StreamStatus, WorkerReport};
 use super::worker::Worker;
+use crate::declaration::Task;
 
 const EVENTS: usize = 50;
 
 /// Who MediaMTX says is connected to a stream.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Clients {
+    /// Whether `live/<id>/in` is there.
+    pub(super) published: bool,
     pub(super) source: Option<Client>,
     pub(super) input_readers: Vec<Client>,
     pub(super) output_readers: Vec<Client>,
@@ -25,6 +28,12 @@ pub(super) struct Clients {
 
 pub(super) struct Stream {
     pub(super) machine: Machine,
+    /// What its next worker has to do.
+    pub(super) task: Task,
+    /// What was asked for, if it was.
+    pub(super) declared: Option<DeclaredStatus>,
+    /// It is none any more, but its worker has not ended yet.
+    pub(super) removed: bool,
     pub(super) worker: Option<Worker>,
     pub(super) clients: Clients,
     /// The limit on all streams holds its start back.
@@ -41,12 +50,15 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(id: StreamId, now: Instant) -> Self {
+    pub(super) fn new(id: StreamId, task: Task, now: Instant) -> Self {
         let machine = Machine::new(now);
         Self {
             id,
             state: machine.state(),
             machine,
+            task,
+            declared: None,
+            removed: false,
             worker: None,
             clients: Clients::default(),
             delayed: false,
@@ -149,7 +161,8 @@ impl Stream {
             restarts: self.restarts,
             last_failure: self.last_failure.clone(),
             breaker: self.machine.breaker(),
-            declared: None,
+            declared: self.declared.clone(),
+            published: self.clients.published,
             memory_bytes: self.memory,
             source: self.clients.source.clone(),
             input_readers: self.clients.input_readers.clone(),

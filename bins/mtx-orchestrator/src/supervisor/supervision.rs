@@ -1,5 +1,6 @@
 //! The one thread that owns all streams: it takes what is heard to the state machines, and does what they decide.
 
+mod declared;
 mod presence;
 mod workers;
 
@@ -22,6 +23,7 @@ use super::status::{BreakerState, Command, Totals};
 use super::stream::Stream;
 use super::worker::Worker;
 use super::{SupervisorConfig, View, locked};
+use crate::declaration::Declaration;
 
 /// With nothing to wait for, there is still a look around now and then.
 const IDLE: Duration = Duration::from_secs(1);
@@ -53,6 +55,10 @@ pub(super) enum Message {
         id: StreamId,
         command: Command,
     },
+    /// A stream was asked for, or is asked for otherwise. What follows from it shows when it is answered.
+    Declare(Box<Declaration>, Sender<()>),
+    /// It is wanted no more.
+    Undeclare(StreamId, Sender<()>),
     /// End all workers, then answer.
     Shutdown(Sender<()>),
 }
@@ -148,6 +154,17 @@ impl Supervision {
             },
             Message::Said { worker, said } => self.said(&worker, said),
             Message::Command { id, command } => self.command(&id, command),
+            Message::Declare(declaration, done) => {
+                self.declare(&declaration);
+                self.publish();
+                // Whoever asked may have given up waiting.
+                let _ = done.send(());
+            }
+            Message::Undeclare(id, done) => {
+                self.undeclare(&id);
+                self.publish();
+                let _ = done.send(());
+            }
             Message::Shutdown(_) => {}
         }
     }
@@ -213,7 +230,7 @@ impl Supervision {
         if !self.changed.is_empty() {
             let mut copies = locked(&self.view.streams);
             for id in &self.changed {
-                match self.streams.get(id) {
+                match self.streams.get(id).filter(|stream| !stream.removed) {
                     Some(stream) => copies.insert(id.clone(), stream.status()),
                     None => copies.remove(id),
                 };

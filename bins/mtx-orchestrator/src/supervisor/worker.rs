@@ -7,7 +7,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use mediamtx::path::{Leg, StreamId, StreamPath};
 use mediamtx::timestamp::Timestamp;
 use url::Url;
 
@@ -17,6 +16,7 @@ use super::output::{self, WorkerId};
 use super::platform;
 use super::supervision::Message;
 use super::usage::Usage;
+use crate::declaration::{Servers, Task};
 
 /// Workers report every second.
 const REPORT_INTERVAL: &str = "1s";
@@ -30,25 +30,18 @@ const STACK: usize = 256 * 1024;
 /// How workers are started.
 pub(crate) struct Template {
     pub(crate) program: PathBuf,
-    /// MediaMTX's RTSP and RTMP servers: their paths are replaced by the stream's.
-    pub(crate) rtsp: Url,
-    pub(crate) rtmp: Url,
+    pub(crate) servers: Servers,
     pub(crate) limits: Limits,
 }
 
 impl Template {
-    fn command(&self, id: &StreamId) -> Command {
-        let at = |base: &Url, leg| {
-            let mut url = base.clone();
-            let id = id.clone();
-            url.set_path(&StreamPath { id, leg }.to_string());
-            url.to_string()
-        };
+    fn command(&self, task: &Task) -> Command {
+        let outputs: Vec<&str> = task.outputs.iter().map(Url::as_str).collect();
         let mut command = Command::new(&self.program);
         command
             // Other users of the host see command lines, not environments.
-            .env("MTX_WORKER_INPUT", at(&self.rtsp, Leg::In))
-            .env("MTX_WORKER_OUTPUT", at(&self.rtmp, Leg::Out))
+            .env("MTX_WORKER_INPUT", task.input.as_str())
+            .env("MTX_WORKER_OUTPUT", outputs.join(" "))
             .env("MTX_WORKER_STATS_INTERVAL", REPORT_INTERVAL)
             .env("MTX_LOG_FORMAT", "json")
             .stdin(Stdio::null())
@@ -64,6 +57,10 @@ impl Template {
             "RTMP_STREAM_KEY",
         ] {
             command.env_remove(name);
+        }
+        if !task.reads_mediamtx {
+            command.env_remove("RTSP_USERNAME");
+            command.env_remove("RTSP_PASSWORD");
         }
         platform::confine(&mut command, self.limits);
         command
@@ -86,19 +83,21 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn start(
         template: &Template,
+        task: &Task,
         id: &WorkerId,
         messages: &Sender<Message>,
         now: Instant,
     ) -> Result<Self> {
         let mut child = template
-            .command(&id.stream)
+            .command(task)
             .spawn()
             .with_context(|| format!("can't start {}", template.program.display()))?;
         let (stderr, pid) = (child.stderr.take(), child.id());
         let (id, number, messages) = (id.clone(), id.number, messages.clone());
+        let secrets = task.secrets();
         let reader = thread::Builder::new().stack_size(STACK).spawn(move || {
             if let Some(stderr) = stderr {
-                output::follow(stderr, pid, id, &messages);
+                output::follow(stderr, pid, id, &secrets, &messages);
             }
         });
         if let Err(error) = reader {

@@ -29,19 +29,23 @@ impl Supervision {
         self.totals.reconciliations += 1;
         if self.server != Server::Reached {
             log::info!(url = self.config.api.url(); "MediaMTX is reached");
+            if self.server == Server::NeverReached {
+                self.retry_declared();
+            }
             self.server = Server::Reached;
             *locked(&self.view.ready) = Ok(());
         }
         let hints = self.hints.answered(covers);
-        let mut present = clients_by_stream(paths);
+        let mut found = clients_by_stream(paths);
         let known: Vec<StreamId> = self.streams.keys().cloned().collect();
         for id in known {
-            match present.remove(&id) {
-                Some(clients) => self.is_present(&id, clients),
-                None => self.is_absent(&id),
+            match found.remove(&id) {
+                Some(clients) if clients.published => self.is_present(&id, clients),
+                clients => self.is_absent(&id, clients.unwrap_or_default()),
             }
         }
-        for (id, clients) in present {
+        found.retain(|_, clients| clients.published);
+        for (id, clients) in found {
             self.is_present(&id, clients);
         }
         hints.iter().for_each(|hint| self.note_hint(hint));
@@ -68,9 +72,13 @@ impl Supervision {
         }
         for hint in self.hints.unanswered(covers) {
             if hint.present {
-                self.is_present(&hint.id, Clients::default());
+                let clients = Clients {
+                    published: true,
+                    ..Clients::default()
+                };
+                self.is_present(&hint.id, clients);
             } else {
-                self.is_absent(&hint.id);
+                self.is_absent(&hint.id, Clients::default());
             }
             self.note_hint(&hint);
         }
@@ -79,7 +87,8 @@ impl Supervision {
     fn is_present(&mut self, id: &StreamId, clients: Clients) {
         let now = Instant::now();
         if !self.streams.contains_key(id) {
-            let mut stream = Stream::new(id.clone(), now);
+            let task = self.config.worker.servers.task_of(id);
+            let mut stream = Stream::new(id.clone(), task, now);
             stream.note("found", "the stream is there");
             log_of(log::Level::Info, id, format_args!("stream is there"));
             self.streams.insert(id.clone(), stream);
@@ -88,16 +97,24 @@ impl Supervision {
         if let Some(stream) = self.streams.get_mut(id) {
             stream.clients = clients;
             if !stream.machine.is_present() {
+                stream.removed = false;
                 stream.note("found", "the stream is back");
                 self.feed(id, Input::Present);
             }
         }
     }
 
-    fn is_absent(&mut self, id: &StreamId) {
-        if let Some(stream) = self.streams.get_mut(id)
-            && stream.machine.is_present()
-        {
+    fn is_absent(&mut self, id: &StreamId, clients: Clients) {
+        let Some(stream) = self.streams.get_mut(id) else {
+            return;
+        };
+        if stream.declared.is_some() {
+            // It comes from elsewhere; MediaMTX may have what its worker publishes.
+            if stream.clients != clients {
+                stream.clients = clients;
+                self.changed.insert(id.clone());
+            }
+        } else if stream.machine.is_present() {
             stream.clients = Clients::default();
             stream.note("lost", "the stream is away");
             self.feed(id, Input::Absent);
@@ -105,10 +122,9 @@ impl Supervision {
     }
 }
 
-/// The streams that are there; paths that are none of the suite's are nobody's here.
+/// The streams of which either end is there; paths that are none of the suite's are nobody's here.
 fn clients_by_stream(paths: Vec<PathInfo>) -> BTreeMap<StreamId, Clients> {
     let mut streams = BTreeMap::<StreamId, Clients>::new();
-    let mut outputs = Vec::new();
     for info in paths.into_iter().filter(PathInfo::is_available) {
         let Ok(path) = info.name.parse::<StreamPath>() else {
             continue;
@@ -116,15 +132,11 @@ fn clients_by_stream(paths: Vec<PathInfo>) -> BTreeMap<StreamId, Clients> {
         match path.leg {
             Leg::In => {
                 let clients = streams.entry(path.id).or_default();
+                clients.published = true;
                 clients.source = info.source;
                 clients.input_readers = info.readers;
             }
-            Leg::Out => outputs.push((path.id, info.readers)),
-        }
-    }
-    for (id, readers) in outputs {
-        if let Some(clients) = streams.get_mut(&id) {
-            clients.output_readers = readers;
+            Leg::Out => streams.entry(path.id).or_default().output_readers = info.readers,
         }
     }
     streams

@@ -116,6 +116,7 @@ impl Supervision {
         let reason = stream.machine.knows_why().map_or(reason, str::to_owned);
         stream.note("ended", reason.clone());
         let asked = stream.machine.was_asked_to_end();
+        let needs_mediamtx = stream.task.needs_mediamtx;
         let level = if asked {
             log::Level::Info
         } else {
@@ -126,7 +127,7 @@ impl Supervision {
         log_of(level, id, format_args!("worker ended: {reason}"));
         // It may have seen before us that the stream is gone.
         self.poller.request();
-        let blame = self.server != Server::Lost;
+        let blame = self.server != Server::Lost || !needs_mediamtx;
         let draw = fastrand::f64();
         self.feed(
             id,
@@ -139,13 +140,14 @@ impl Supervision {
     }
 
     fn start_if_allowed(&mut self, id: &StreamId, cause: Cause, now: Instant) {
-        // A worker that failed along with its server would only fail again.
-        if self.server == Server::Lost && cause != Cause::Wanted {
-            return;
-        }
         let Some(stream) = self.streams.get_mut(id) else {
             return;
         };
+        // A worker that failed along with its server would only fail again.
+        let waits = self.server == Server::Lost && stream.task.needs_mediamtx;
+        if waits && cause != Cause::Wanted {
+            return;
+        }
         if !self.limit.take(now) {
             // It is looked at again and again, but delayed once.
             self.totals.starts_delayed += u64::from(!stream.delayed);
@@ -168,13 +170,22 @@ impl Supervision {
     }
 
     pub(super) fn spawn(&mut self, id: &StreamId, now: Instant) {
+        let Some(stream) = self.streams.get(id) else {
+            return;
+        };
         self.workers += 1;
         self.totals.worker_starts += 1;
         let worker = WorkerId {
             stream: id.clone(),
             number: self.workers,
         };
-        match Worker::start(&self.config.worker, &worker, &self.messages, now) {
+        match Worker::start(
+            &self.config.worker,
+            &stream.task,
+            &worker,
+            &self.messages,
+            now,
+        ) {
             Ok(worker) => {
                 let pid = worker.pid();
                 log_of(log::Level::Info, id, format_args!("worker {pid} started"));

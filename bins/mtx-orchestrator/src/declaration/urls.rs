@@ -1,0 +1,339 @@
+//! Where a declared stream comes from and where it goes: what mtx-worker takes, checked before it is stored.
+
+use std::fmt;
+
+use mediamtx::path::StreamPath;
+use mediamtx::secret;
+use url::Url;
+
+use super::Invalid;
+
+const LONGEST: usize = 2048;
+/// Each one is a connection and an upload of its own.
+const MOST_OUTPUTS: usize = 8;
+/// What stands for a secret in all that is shown.
+const HIDDEN: &str = "***";
+
+/// Where a stream is read: `rtsp://[user:password@]host[:port]/path`.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Source(Url);
+
+impl Source {
+    pub(crate) fn parse(text: &str) -> Result<Self, Invalid> {
+        let invalid = |why| Invalid::new("source", why);
+        let form = "write rtsp://[user:password@]host[:port]/path";
+        let url = parse(text, &["rtsp"], form).map_err(invalid)?;
+        Ok(Self(url))
+    }
+
+    pub(crate) fn url(&self) -> &Url {
+        &self.0
+    }
+}
+
+impl fmt::Display for Source {
+    /// Without its secrets; some cameras want a login in the path, as `user=…_password=…`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut url = self.0.clone();
+        let hide = |part| {
+            if str::contains(part, '=') {
+                HIDDEN
+            } else {
+                part
+            }
+        };
+        let path: Vec<&str> = url.path().split('/').map(hide).collect();
+        let path = path.join("/");
+        url.set_path(&path);
+        f.write_str(&secret::redact_url(url.as_str()))
+    }
+}
+
+/// Where a stream is published: `rtmp(s)://host[:port]/app/stream-key`.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Output(Url);
+
+impl Output {
+    pub(crate) fn parse(text: &str) -> Result<Self, Invalid> {
+        let invalid = |why: &str| Invalid::new("outputs", why);
+        let form = "write rtmp(s)://host[:port]/app/stream-key";
+        let url =
+            parse(text, &["rtmp", "rtmps"], form).map_err(|why| Invalid::new("outputs", why))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(invalid(
+                "RTMP has no login in front of the host: MediaMTX takes ?user=…&pass=…",
+            ));
+        }
+        let (app, key) = app_and_key(&url);
+        if app.is_empty() || key.is_empty() {
+            return Err(invalid(
+                "an application and a stream key are needed: write rtmp(s)://host[:port]/app/stream-key",
+            ));
+        }
+        Ok(Self(url))
+    }
+
+    pub(crate) fn url(&self) -> &Url {
+        &self.0
+    }
+}
+
+impl fmt::Display for Output {
+    /// Without the stream key, unless the path is one of MediaMTX's own, and without the query, which may be part
+    /// of the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut url = self.0.clone();
+        if is_mediamtx_path(&url) {
+            if url.query().is_some() {
+                url.set_query(Some(HIDDEN));
+            }
+        } else {
+            let path = format!("{}/{HIDDEN}", app_and_key(&self.0).0);
+            url.set_path(&path);
+            url.set_query(None);
+        }
+        f.write_str(url.as_str())
+    }
+}
+
+/// One to eight, each of them once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Outputs(Vec<Output>);
+
+impl Outputs {
+    pub(crate) fn new(outputs: Vec<Output>) -> Result<Self, Invalid> {
+        let invalid = |why: String| Err(Invalid::new("outputs", why));
+        if outputs.is_empty() {
+            return invalid(
+                "there is none: leave the field out for MediaMTX's own live/<id>/out".to_owned(),
+            );
+        }
+        if outputs.len() > MOST_OUTPUTS {
+            return invalid(format!("there are more than {MOST_OUTPUTS}"));
+        }
+        for (number, output) in outputs.iter().enumerate() {
+            if outputs[..number].iter().any(|other| is_same(other, output)) {
+                return invalid(format!("{output} is there twice"));
+            }
+        }
+        Ok(Self(outputs))
+    }
+
+    pub(crate) fn as_slice(&self) -> &[Output] {
+        &self.0
+    }
+}
+
+fn is_same(one: &Output, other: &Output) -> bool {
+    let what = |output: &Output| {
+        let url = &output.0;
+        let path = url.path().trim_matches('/').to_owned();
+        let query = url.query().map(str::to_owned);
+        (url.scheme().to_owned(), endpoint(url), path, query)
+    };
+    what(one) == what(other)
+}
+
+// A log of one of these must not tell its secrets either.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+fn parse(text: &str, schemes: &[&str], form: &str) -> Result<Url, String> {
+    if text.len() > LONGEST {
+        return Err(format!("the URL has more than {LONGEST} characters"));
+    }
+    if text.contains(HIDDEN) {
+        return Err(format!(
+            "{HIDDEN} stands where a secret was hidden: write the whole URL, or leave the field out"
+        ));
+    }
+    if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(format!("there is a space or a line's end in it; {form}"));
+    }
+    let Ok(url) = text.parse::<Url>() else {
+        return Err(format!("it is not a URL; {form}"));
+    };
+    if !schemes.contains(&url.scheme()) {
+        return Err(format!("the scheme is another one; {form}"));
+    }
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err(format!("it names no host; {form}"));
+    }
+    if url.fragment().is_some() {
+        return Err("there is a # in it: write %23 if it belongs to a password".to_owned());
+    }
+    Ok(url)
+}
+
+fn app_and_key(url: &Url) -> (&str, &str) {
+    let path = url.path().trim_matches('/');
+    path.rsplit_once('/').unwrap_or((path, ""))
+}
+
+fn is_mediamtx_path(url: &Url) -> bool {
+    url.path().trim_matches('/').parse::<StreamPath>().is_ok()
+}
+
+/// What may be left out of a log because it opens something.
+pub(super) fn secrets(url: &Url) -> Vec<String> {
+    let decode = |text: &str| {
+        percent_encoding::percent_decode_str(text)
+            .decode_utf8_lossy()
+            .into_owned()
+    };
+    let mut secrets: Vec<String> = url.query_pairs().map(|(_, value)| value.into()).collect();
+    secrets.extend(url.password().map(decode));
+    if url.scheme() != "rtsp" && !is_mediamtx_path(url) {
+        secrets.push(decode(app_and_key(url).1));
+    }
+    secrets
+}
+
+/// Host and port, the same for all spellings of this machine.
+pub(super) fn endpoint(url: &Url) -> (String, u16) {
+    let port = url.port().unwrap_or(match url.scheme() {
+        "rtsp" => 554,
+        "rtmps" => 443,
+        _ => 1935,
+    });
+    (host(url), port)
+}
+
+pub(super) fn host(url: &Url) -> String {
+    // The crate lowers case only for the schemes of the web.
+    let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
+    match host.as_str() {
+        "127.0.0.1" | "[::1]" => "localhost".to_owned(),
+        _ => host,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn sources_are_shown_without_their_secrets() {
+        for (text, shown) in [
+            ("rtsp://cam/1", "rtsp://cam/1"),
+            (
+                "rtsp://me:s3cret@cam:554/1?channel=2",
+                "rtsp://me:***@cam:554/1?channel=2",
+            ),
+            (
+                "rtsp://cam/1?user=u&password=s3cret",
+                "rtsp://cam/1?user=u&password=***",
+            ),
+            (
+                "rtsp://cam/user=admin_password=s3cret_channel=1_stream=0.sdp",
+                "rtsp://cam/***",
+            ),
+            ("rtsp://s3cret@cam", "rtsp://***@cam"),
+        ] {
+            let source = Source::parse(text).unwrap();
+            assert_eq!(format!("{source} {source:?}"), format!("{shown} {shown}"));
+            assert_eq!(source.url().as_str(), text);
+        }
+    }
+
+    #[test]
+    fn outputs_are_shown_without_their_stream_keys() {
+        for (text, shown) in [
+            ("rtmp://h/live/x/out", "rtmp://h/live/x/out"),
+            (
+                "rtmp://h/live/x/out?user=u&pass=s3cret",
+                "rtmp://h/live/x/out?***",
+            ),
+            (
+                "rtmps://h:443/live2/s3cret?x=s3cret",
+                "rtmps://h:443/live2/***",
+            ),
+            ("rtmp://h/a/b/s3cret/", "rtmp://h/a/b/***"),
+        ] {
+            let output = Output::parse(text).unwrap();
+            assert_eq!(format!("{output} {output:?}"), format!("{shown} {shown}"));
+        }
+    }
+
+    #[test]
+    fn what_is_no_source_or_output_is_refused_without_showing_it() {
+        let long = format!("rtsp://h/{}", "x".repeat(2048));
+        for (text, why) in [
+            ("", "not a URL"),
+            ("s3cret", "not a URL"),
+            ("rtsps://u:s3cret@h/", "scheme"),
+            ("file:///s3cret", "scheme"),
+            ("rtsp:///s3cret", "no host"),
+            ("rtsp://u:***@h/", "***"),
+            ("rtsp://u:s3 cret@h/", "space"),
+            ("rtsp://h/s3cret\n", "space"),
+            ("rtsp://u:12#s3cret@h/", "%23"),
+            (&long, "2048"),
+        ] {
+            let message = Source::parse(text).unwrap_err().to_string();
+            assert!(
+                message.contains(why) && !message.contains("s3"),
+                "{message}"
+            );
+        }
+        for (text, why) in [
+            ("rtsp://h/a/s3cret", "scheme"),
+            ("rtmp://h/s3cret", "stream key"),
+            ("rtmp://h/app/", "stream key"),
+            ("rtmp://u:s3cret@h/app/key", "user="),
+            ("rtmp://h/app/***", "***"),
+        ] {
+            let message = Output::parse(text).unwrap_err().to_string();
+            assert!(
+                message.contains(why) && !message.contains("s3cret"),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn there_are_one_to_eight_different_outputs() {
+        let outputs = |texts: &[&str]| {
+            let parsed = texts.iter().map(|text| Output::parse(text).unwrap());
+            Outputs::new(parsed.collect()).map(|outputs| outputs.as_slice().len())
+        };
+        assert_eq!(outputs(&["rtmp://h/a/1", "rtmp://h/a/2"]), Ok(2));
+        assert!(outputs(&[]).is_err());
+        let many: Vec<String> = (0..9).map(|n| format!("rtmp://h/a/{n}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert_eq!(outputs(&many[..8]), Ok(8));
+        assert!(outputs(&many).is_err());
+        for twice in [
+            ["rtmp://h/a/s3cret", "rtmp://H:1935/a/s3cret/"],
+            ["rtmp://localhost/a/1", "rtmp://127.0.0.1/a/1"],
+        ] {
+            let message = outputs(&twice).unwrap_err().to_string();
+            assert!(
+                message.contains("twice") && !message.contains("s3cret"),
+                "{message}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics_and_no_password_is_shown(text in "(rtsp|rtmp)://\\PC{0,60}", password in "[!-~]{6,20}") {
+            for text in [text, format!("rtsp://u:QQ{password}QQ@host/live")] {
+                if let Ok(source) = Source::parse(&text) {
+                    prop_assert!(!source.to_string().contains("QQ"), "{}", source);
+                }
+                let _ = Output::parse(&text).map(|output| output.to_string());
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Declared streams, kept and run: each change goes into the store first and to the supervisor then.
+
+use std::iter;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use mediamtx::path::StreamId;
+use mediamtx::timestamp::Timestamp;
+
+use crate::declaration::{Declaration, Invalid, Name, Outputs, Servers, Source};
+use crate::store::{Store, StoreError};
+use crate::supervisor::{Command, CommandError, StreamStatus, Supervisor};
+
+/// Whoever holds the lock changes both, so that they never disagree.
+pub(crate) struct Registry {
+    store: Option<Mutex<Box<dyn Store>>>,
+    servers: Servers,
+    supervisor: Supervisor,
+}
+
+/// A stream to be declared.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    /// Chosen here if it is not given.
+    pub(crate) id: Option<StreamId>,
+    pub(crate) name: Option<Name>,
+    pub(crate) source: Source,
+    pub(crate) outputs: Option<Outputs>,
+    pub(crate) enabled: bool,
+}
+
+/// What is to be otherwise.
+#[derive(Debug, Default)]
+pub(crate) struct Change {
+    pub(crate) name: Option<Option<Name>>,
+    pub(crate) source: Option<Source>,
+    pub(crate) outputs: Option<Option<Outputs>>,
+    pub(crate) enabled: Option<bool>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RegistryError {
+    #[error(
+        "streams can't be declared: mtx-orchestrator has no store; start it with --store FILE (or ORCHESTRATOR_STORE)"
+    )]
+    NoStore,
+    #[error("MediaMTX has a stream {0} at the moment: choose another id")]
+    Published(StreamId),
+    #[error(
+        "stream {0} was not declared, MediaMTX has it: only declared streams can be changed or deleted"
+    )]
+    NotDeclared(StreamId),
+    #[error("stream {0} is stopped: start it")]
+    Disabled(StreamId),
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Command(#[from] CommandError),
+}
+
+impl Registry {
+    pub(crate) fn new(
+        store: Option<Box<dyn Store>>,
+        servers: Servers,
+        supervisor: Supervisor,
+    ) -> Self {
+        Self {
+            store: store.map(Mutex::new),
+            servers,
+            supervisor,
+        }
+    }
+
+    pub(crate) fn declare(&self, draft: Draft) -> Result<StreamStatus, RegistryError> {
+        let mut store = self.store().ok_or(RegistryError::NoStore)?;
+        let id = draft.id.unwrap_or_else(|| self.unused_id());
+        let now = Timestamp::now();
+        let declaration = Declaration {
+            id,
+            name: draft.name,
+            source: draft.source,
+            outputs: draft.outputs,
+            enabled: draft.enabled,
+            created_at: now,
+            updated_at: now,
+        };
+        self.servers.check(&declaration)?;
+        let known = self.supervisor.stream(&declaration.id);
+        if known.is_some_and(|known| known.declared.is_none() && known.published) {
+            return Err(RegistryError::Published(declaration.id));
+        }
+        store.insert(&declaration)?;
+        self.apply(declaration)
+    }
+
+    pub(crate) fn change(
+        &self,
+        id: &StreamId,
+        change: Change,
+    ) -> Result<StreamStatus, RegistryError> {
+        let mut store = self.store().ok_or_else(|| self.not_declared(id))?;
+        let before = store.get(id)?.ok_or_else(|| self.not_declared(id))?;
+        let mut after = before.clone();
+        after.name = change.name.unwrap_or(after.name);
+        after.source = change.source.unwrap_or(after.source);
+        after.outputs = change.outputs.unwrap_or(after.outputs);
+        after.enabled = change.enabled.unwrap_or(after.enabled);
+        self.servers.check(&after)?;
+        if after == before {
+            let status = self.supervisor.stream(id);
+            return Ok(status.ok_or(CommandError::ShuttingDown)?);
+        }
+        after.updated_at = Timestamp::now();
+        store.update(&after)?;
+        self.apply(after)
+    }
+
+    pub(crate) fn remove(&self, id: &StreamId) -> Result<(), RegistryError> {
+        let mut store = self.store().ok_or_else(|| self.not_declared(id))?;
+        store.get(id)?.ok_or_else(|| self.not_declared(id))?;
+        store.delete(id)?;
+        Ok(self.supervisor.undeclare(id)?)
+    }
+
+    /// What an operator wants of a stream; whether a declared one is to run is remembered.
+    pub(crate) fn command(&self, id: &StreamId, command: Command) -> Result<(), RegistryError> {
+        if let Some(mut store) = self.store()
+            && let Some(mut declaration) = store.get(id)?
+        {
+            let enabled = match command {
+                Command::Start => true,
+                Command::Stop => false,
+                Command::Restart if declaration.enabled => true,
+                Command::Restart => return Err(RegistryError::Disabled(id.clone())),
+            };
+            if declaration.enabled != enabled {
+                declaration.enabled = enabled;
+                declaration.updated_at = Timestamp::now();
+                store.update(&declaration)?;
+                self.supervisor.declare(declaration)?;
+            }
+        }
+        Ok(self.supervisor.command(id, command)?)
+    }
+
+    fn apply(&self, declaration: Declaration) -> Result<StreamStatus, RegistryError> {
+        let id = declaration.id.clone();
+        self.supervisor.declare(declaration)?;
+        let status = self.supervisor.stream(&id);
+        Ok(status.ok_or(CommandError::ShuttingDown)?)
+    }
+
+    fn unused_id(&self) -> StreamId {
+        loop {
+            let text: String = iter::repeat_with(|| fastrand::digit(36)).take(10).collect();
+            if let Ok(id) = text.parse()
+                && self.supervisor.stream(&id).is_none()
+            {
+                return id;
+            }
+        }
+    }
+
+    fn not_declared(&self, id: &StreamId) -> RegistryError {
+        match self.supervisor.stream(id) {
+            Some(_) => RegistryError::NotDeclared(id.clone()),
+            None => CommandError::Unknown(id.clone()).into(),
+        }
+    }
+
+    fn store(&self) -> Option<MutexGuard<'_, Box<dyn Store>>> {
+        let store = self.store.as_ref()?;
+        // What a transaction had not finished never happened.
+        Some(store.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
