@@ -8,6 +8,7 @@ pub mod clips;
 pub mod compare;
 pub mod environment;
 pub mod events;
+pub mod fan;
 pub mod frames;
 pub mod gstreamer;
 pub mod http;

@@ -148,7 +148,8 @@ pub struct Ports {
 }
 
 impl Ports {
-    fn choose() -> Self {
+    /// Free ones.
+    pub fn choose() -> Self {
         Self {
             rtsp: ports::tcp(),
             rtp: ports::udp_pair(),

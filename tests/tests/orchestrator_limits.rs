@@ -9,7 +9,6 @@ use suite_tests::clips::Clip;
 use suite_tests::mediamtx::{Config, MediaMtx};
 use suite_tests::orchestrator::Orchestrator;
 use suite_tests::processes::Spawned;
-use suite_tests::waiting::wait_until;
 use suite_tests::{ports, procfs};
 use tempfile::TempDir;
 
@@ -91,32 +90,6 @@ done
         failure.contains("% of a processor, where 20 % are allowed"),
         "{failure}"
     );
-}
-
-#[test]
-fn many_restarts_leave_nothing_over() {
-    let server = MediaMtx::start(Config::default());
-    let orchestrator = Orchestrator::start(&server, &["--start-limit", "1000"]);
-    let _publisher = publish(&server, "cam");
-    let mut pid = u64::from(orchestrator.wait_running("cam", SOON));
-    let own = orchestrator.process().pid();
-    let count = |what: &str| fs::read_dir(format!("/proc/{own}/{what}")).map(Iterator::count);
-    let count = |what: &str| count(what).expect("it runs");
-    let (files, threads) = (count("fd"), count("task"));
-    for _ in 0..100 {
-        orchestrator.command("cam", "restart");
-        let stream = orchestrator.wait_stream("cam", "next worker", SOON, |stream| {
-            stream["pid"].as_u64().is_some_and(|next| next != pid)
-        });
-        pid = stream["pid"].as_u64().expect("it has a worker");
-    }
-    orchestrator.wait_running("cam", SOON);
-    assert_eq!(orchestrator.workers().len(), 1);
-    assert_eq!(procfs::descendants(own).len(), 1, "no zombies");
-    // Connections of this test may still be about to be closed.
-    wait_until("files and threads to be as before", SOON, || {
-        count("fd") <= files + 1 && count("task") <= threads + 1
-    });
 }
 
 #[test]
