@@ -31,7 +31,8 @@ pub(crate) struct Cli {
     #[arg(long, env = "MTX_WORKER_INPUT", hide_env_values = true)]
     pub(crate) input: Option<String>,
 
-    /// Where to publish: rtmp(s)://host[:port]/app/stream-key; may be given several times, or as a list with spaces
+    /// Where to publish: rtmp(s)://host[:port]/app/stream-key; may be given several times, or as a list with
+    /// spaces. With FILE.jpg in its place, one picture of the stream (H.264) is taken
     #[arg(
         long,
         env = "MTX_WORKER_OUTPUT",

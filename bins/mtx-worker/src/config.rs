@@ -1,5 +1,7 @@
 //! What the program means by what the user typed, and by what MediaMTX set.
 
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -12,12 +14,19 @@ use crate::cli::Cli;
 use crate::rtmp::url::RtmpUrl;
 use crate::source::{RtspUrl, Transport};
 
+/// What becomes of the stream.
+#[derive(Debug)]
+pub(crate) enum Destination {
+    /// It is passed on to all of them, of which there is at least one.
+    Outputs(Vec<RtmpUrl>),
+    /// One picture of it is put into a file.
+    Picture(PathBuf),
+}
+
 /// A worker's task, checked.
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) input: RtspUrl,
-    /// At least one.
-    pub(crate) outputs: Vec<RtmpUrl>,
     pub(crate) transport: Transport,
     pub(crate) retry: RetrySchedule,
     pub(crate) stats_interval: Option<Duration>,
@@ -27,7 +36,10 @@ pub(crate) struct Config {
 
 impl Config {
     /// Checks the command line against the environment that `env` reads.
-    pub(crate) fn new(cli: Cli, env: impl Fn(&str) -> Option<String>) -> Result<Self> {
+    pub(crate) fn new(
+        cli: Cli,
+        env: impl Fn(&str) -> Option<String>,
+    ) -> Result<(Self, Destination)> {
         let hook_path = env("MTX_PATH");
         let input = match (cli.input, &hook_path) {
             (Some(input), _) => input,
@@ -40,22 +52,19 @@ impl Config {
         let input = input.or_credentials(env("RTSP_USERNAME"), env("RTSP_PASSWORD"));
         let stream_path = input.path().parse::<StreamPath>().ok();
         let key = env("RTMP_STREAM_KEY").filter(|key| !key.is_empty());
-        let outputs = match (cli.output.as_slice(), &hook_path) {
-            ([], Some(path)) => vec![hook_output(path, cli.rtmp_port, &input)?],
+        let destination = match (cli.output.as_slice(), &hook_path) {
             ([], None) => {
                 bail!("nowhere to publish: give --output, such as rtmp://host/app/stream-key")
             }
-            ([_, _, ..], _) if key.is_some() => {
-                bail!(
-                    "RTMP_STREAM_KEY goes with one output; with several, write each one's key into its URL"
-                )
+            ([], Some(path)) => {
+                Destination::Outputs(vec![hook_output(path, cli.rtmp_port, &input)?])
             }
-            (given, _) => given
-                .iter()
-                .map(|output| RtmpUrl::parse(output, key.as_deref()))
-                .collect::<Result<_>>()?,
+            ([file], _) if is_picture(file) => Destination::Picture(file.into()),
+            (given, _) => Destination::Outputs(outputs(given, key.as_deref())?),
         };
-        check_outputs(&outputs, &input)?;
+        if let Destination::Outputs(outputs) = &destination {
+            check_outputs(outputs, &input)?;
+        }
         [
             input.credentials().map(|(_, password)| password),
             key.as_deref(),
@@ -66,14 +75,14 @@ impl Config {
         let mut context = vec![("path", secret::redact_url(input.path()))];
         context.extend(stream_path.map(|path| ("streamId", path.id.to_string())));
         context.extend(env("MTX_SOURCE_ID").map(|id| ("sourceId", id)));
-        Ok(Self {
+        let config = Self {
             input,
-            outputs,
             transport: cli.transport,
             retry: cli.retry,
             stats_interval: cli.stats_interval,
             context,
-        })
+        };
+        Ok((config, destination))
     }
 
     /// Where readers find an output, if it goes to the server that is also read from.
@@ -83,6 +92,31 @@ impl Config {
             path.parse::<StreamPath>().is_ok() && self.input.path().parse::<StreamPath>().is_ok();
         (is_mediamtx && self.input.host() == output.host).then(|| self.input.with_path(&path))
     }
+}
+
+fn is_picture(output: &str) -> bool {
+    let extension = Path::new(output).extension();
+    let jpeg = |extension: &OsStr| {
+        ["jpg", "jpeg"]
+            .iter()
+            .any(|name| extension.eq_ignore_ascii_case(name))
+    };
+    !output.contains("://") && extension.is_some_and(jpeg)
+}
+
+fn outputs(given: &[String], key: Option<&str>) -> Result<Vec<RtmpUrl>> {
+    if given.len() > 1 {
+        if key.is_some() {
+            bail!(
+                "RTMP_STREAM_KEY goes with one output; with several, write each one's key into its URL"
+            );
+        }
+        if let Some(file) = given.iter().find(|output| is_picture(output)) {
+            bail!("the output {file:?} is a picture: take it with a worker of its own");
+        }
+    }
+    let parse = |output: &String| RtmpUrl::parse(output, key);
+    given.iter().map(parse).collect()
 }
 
 fn check_outputs(outputs: &[RtmpUrl], input: &RtspUrl) -> Result<()> {
@@ -137,7 +171,7 @@ mod tests {
     use super::*;
     use clap::Parser;
 
-    fn config(args: &[&str], env: &[(&str, &str)]) -> Result<Config> {
+    fn task(args: &[&str], env: &[(&str, &str)]) -> Result<(Config, Destination)> {
         let cli = Cli::try_parse_from([&["mtx-worker"], args].concat()).unwrap();
         Config::new(cli, |name| {
             env.iter()
@@ -146,25 +180,52 @@ mod tests {
         })
     }
 
+    fn config(args: &[&str], env: &[(&str, &str)]) -> (Config, RtmpUrl) {
+        match task(args, env) {
+            Ok((config, Destination::Outputs(outputs))) => (config, outputs[0].clone()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_file_of_jpeg_is_for_a_picture() {
+        for (output, picture) in [
+            ("a.jpg", true),
+            ("/tmp/x.y/B.JPEG", true),
+            ("a.png", false),
+            ("jpg", false),
+        ] {
+            let task = task(&["--input", "rtsp://h/a", "--output", output], &[]);
+            let is_picture = matches!(task, Ok((_, Destination::Picture(_))));
+            assert_eq!(is_picture, picture, "{output}");
+        }
+        let both = [
+            "--input",
+            "rtsp://h/a",
+            "--output",
+            "a.jpg",
+            "--output",
+            "rtmp://h/a/b",
+        ];
+        let message = task(&both, &[]).unwrap_err().to_string();
+        assert!(message.contains("a.jpg"), "{message}");
+    }
+
     #[test]
     fn a_hook_needs_no_option() {
-        let config = config(
+        let (config, output) = config(
             &[],
             &[
                 ("MTX_PATH", "live/cam-1/in"),
                 ("RTSP_PORT", "18554"),
                 ("MTX_SOURCE_ID", "abc"),
             ],
-        )
-        .unwrap();
+        );
         assert_eq!(
             config.input.to_string(),
             "rtsp://127.0.0.1:18554/live/cam-1/in"
         );
-        assert_eq!(
-            config.outputs[0].to_string(),
-            "rtmp://127.0.0.1:1935/live/cam-1/out"
-        );
+        assert_eq!(output.to_string(), "rtmp://127.0.0.1:1935/live/cam-1/out");
         let expected = [
             ("path", "live/cam-1/in"),
             ("streamId", "cam-1"),
@@ -175,7 +236,7 @@ mod tests {
             expected.map(|(key, value)| (key, value.to_owned()))
         );
         assert_eq!(
-            config.published_at(&config.outputs[0]).unwrap().to_string(),
+            config.published_at(&output).unwrap().to_string(),
             "rtsp://127.0.0.1:18554/live/cam-1/out"
         );
     }
@@ -187,12 +248,9 @@ mod tests {
             ("RTSP_USERNAME", "me"),
             ("RTSP_PASSWORD", "p&ss w"),
         ];
-        let config = config(&[], &env).unwrap();
-        assert_eq!(config.outputs[0].stream_key, "out?user=me&pass=p%26ss+w");
-        assert_eq!(
-            config.outputs[0].to_string(),
-            "rtmp://127.0.0.1:1935/live/a/out"
-        );
+        let (_, output) = config(&[], &env);
+        assert_eq!(output.stream_key, "out?user=me&pass=p%26ss+w");
+        assert_eq!(output.to_string(), "rtmp://127.0.0.1:1935/live/a/out");
     }
 
     #[test]
@@ -201,13 +259,13 @@ mod tests {
             ("MTX_PATH", "live/a/in"),
             ("RTMP_STREAM_KEY", "secret-key-1"),
         ];
-        let config = config(&["--output", "rtmps://a.rtmp.youtube.com/live2"], &env).unwrap();
+        let (config, output) = config(&["--output", "rtmps://a.rtmp.youtube.com/live2"], &env);
         assert_eq!(
-            config.outputs[0].to_string(),
+            output.to_string(),
             "rtmps://a.rtmp.youtube.com:443/live2/***"
         );
-        assert_eq!(config.outputs[0].stream_key, "secret-key-1");
-        assert!(config.published_at(&config.outputs[0]).is_none());
+        assert_eq!(output.stream_key, "secret-key-1");
+        assert!(config.published_at(&output).is_none());
     }
 
     #[test]
@@ -251,7 +309,7 @@ mod tests {
             ),
         ];
         for (args, env, expected) in cases {
-            let message = format!("{:#}", config(args, env).unwrap_err());
+            let message = format!("{:#}", task(args, env).unwrap_err());
             assert!(message.contains(expected), "{message}");
         }
     }

@@ -1,10 +1,11 @@
-//! mtx-worker: passes one stream through, RTSP in, RTMP out, without transcoding.
+//! mtx-worker: passes one stream through, RTSP in, RTMP out, without transcoding; or takes a picture of it.
 
 mod cli;
 mod config;
 mod lock;
 mod media;
 mod output;
+mod picture;
 mod reconnect;
 mod rtmp;
 mod sink;
@@ -14,6 +15,7 @@ mod stats;
 mod worker;
 
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -23,7 +25,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::cli::Cli;
-use crate::config::Config;
+use crate::config::{Config, Destination};
 use crate::worker::Worker;
 
 const WRONG_USAGE: u8 = 2;
@@ -37,10 +39,10 @@ fn main() -> ExitCode {
             log::error!("{error:#}");
             ExitCode::from(WRONG_USAGE)
         }
-        Ok(config) => {
+        Ok((config, destination)) => {
             let (level, context) = (log::LevelFilter::Info, config.context.clone());
             logging::init_background(format, Output::Stderr, level, context);
-            let code = run(config).unwrap_or_else(|error| {
+            let code = run(config, destination).unwrap_or_else(|error| {
                 log::error!("{error:#}");
                 ExitCode::FAILURE
             });
@@ -51,19 +53,35 @@ fn main() -> ExitCode {
 }
 
 /// One thread is enough for one stream, and keeps it small.
-fn run(config: Config) -> Result<ExitCode> {
+fn run(config: Config, destination: Destination) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("can't start the runtime")?;
     runtime.block_on(async {
-        let good = Worker::new(config)?.run(stop_signal()?).await;
+        let stop = stop_signal()?;
+        let good = match destination {
+            Destination::Outputs(outputs) => Worker::new(config, outputs)?.run(stop).await,
+            Destination::Picture(file) => take_picture(&config, &file, stop).await?,
+        };
         Ok(if good {
             ExitCode::SUCCESS
         } else {
             ExitCode::FAILURE
         })
     })
+}
+
+async fn take_picture(
+    config: &Config,
+    file: &Path,
+    mut stop: watch::Receiver<bool>,
+) -> Result<bool> {
+    tokio::select! {
+        taken = picture::take(config, file) => taken?,
+        () = output::told(&mut stop) => anyhow::bail!("no picture: told to end"),
+    }
+    Ok(true)
 }
 
 /// True after SIGINT, which MediaMTX sends at the end of a stream, or SIGTERM.

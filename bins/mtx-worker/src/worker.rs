@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::media::Item;
 use crate::output::{Output, told};
 use crate::reconnect::Reconnect;
+use crate::rtmp::url::RtmpUrl;
 use crate::sink::SinkError;
 use crate::source::{RtspSource, Session, SourceClock, SourceError};
 use crate::state::{Link, Side, State, Status};
@@ -59,12 +60,12 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// Fails if an output's TLS can't be set up.
-    pub(crate) fn new(config: Config) -> Result<Self> {
+    pub(crate) fn new(config: Config, outputs: Vec<RtmpUrl>) -> Result<Self> {
         let epoch = Instant::now();
-        let of = config.outputs.len();
-        let outputs = config.outputs.iter().enumerate().map(|(number, url)| {
-            let published_at = config.published_at(url);
-            Output::new(url.clone(), (number, of), published_at, epoch)
+        let of = outputs.len();
+        let outputs = outputs.into_iter().enumerate().map(|(number, url)| {
+            let published_at = config.published_at(&url);
+            Output::new(url, (number, of), published_at, epoch)
         });
         Ok(Self {
             source: RtspSource::new(config.input.clone(), config.transport, epoch),

@@ -12,6 +12,8 @@ mod url;
 
 pub(crate) use clock::SourceClock;
 pub(crate) use error::SourceError;
+pub(crate) use nal::nal_units;
 pub(crate) use rtsp::RtspSource;
 pub(crate) use session::Session;
+pub(crate) use sps::is_h264_full_range;
 pub(crate) use url::{RtspUrl, Transport};

@@ -27,7 +27,8 @@ pub(super) fn is_key(codec: VideoCodec, access_unit: &[u8]) -> bool {
     })
 }
 
-fn nal_units(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// The NAL units of a length-prefixed access unit.
+pub(crate) fn nal_units(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let (length, rest) = bytes.split_first_chunk()?;
         let (nal, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;

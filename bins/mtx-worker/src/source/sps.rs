@@ -1,4 +1,4 @@
-//! The reorder depth that a sequence parameter set tells.
+//! What a sequence parameter set tells: reorder depth and range of levels.
 
 use std::borrow::Cow;
 
@@ -10,13 +10,24 @@ const BASELINE: u8 = 66;
 
 /// `max_num_reorder_frames` of an H.264 SPS (ITU-T H.264, annex E.2.1), where it says so.
 pub(crate) fn h264_reorder(nal: &[u8]) -> Option<usize> {
-    let rbsp = rbsp(nal)?;
-    let sps = SeqParameterSet::from_bits(BitReader::new(&rbsp[..])).ok()?;
+    let sps = h264_sps(nal)?;
     if sps.pic_order_cnt == PicOrderCntType::TypeTwo || u8::from(sps.profile_idc) == BASELINE {
         return Some(0);
     }
     let restrictions = sps.vui_parameters?.bitstream_restrictions?;
     usize::try_from(restrictions.max_num_reorder_frames).ok()
+}
+
+/// Whether samples go from 0 to 255 by an H.264 SPS (annex E.2.1), which it rarely says.
+pub(crate) fn is_h264_full_range(nal: &[u8]) -> bool {
+    let vui = h264_sps(nal).and_then(|sps| sps.vui_parameters);
+    let signal = vui.and_then(|vui| vui.video_signal_type);
+    signal.is_some_and(|signal| signal.video_full_range_flag)
+}
+
+fn h264_sps(nal: &[u8]) -> Option<SeqParameterSet> {
+    let rbsp = rbsp(nal)?;
+    SeqParameterSet::from_bits(BitReader::new(&rbsp[..])).ok()
 }
 
 /// The largest `sps_max_num_reorder_pics` of an H.265 SPS (ITU-T H.265, section 7.3.2.2.1).

@@ -1,0 +1,100 @@
+//! One picture of a stream, in place of passing it on.
+
+mod decode;
+mod jpeg;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use std::{fs, io, process};
+
+use thiserror::Error;
+use tokio::time::timeout;
+
+use crate::config::Config;
+use crate::media::{Item, Medium, VideoCodec, VideoTrack};
+use crate::source::{RtspSource, SourceClock, SourceError};
+use decode::DecodeError;
+use jpeg::JpegError;
+
+/// Decoding can start at a key frame only, and few streams go without one for longer.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Why there is no picture.
+#[derive(Debug, Error)]
+pub(crate) enum PictureError {
+    #[error("no picture: {0}")]
+    Source(#[from] SourceError),
+    #[error("no picture: the stream has no video")]
+    NoVideo,
+    #[error("no picture: the video is H.265, and only H.264 can be decoded here")]
+    Codec,
+    #[error(
+        "no picture: no key frame came within {}",
+        mediamtx::duration::format(PATIENCE)
+    )]
+    NoKeyFrame,
+    #[error("no picture: {0}")]
+    Decode(#[from] DecodeError),
+    #[error("no picture: {0}")]
+    Jpeg(#[from] JpegError),
+    #[error("the picture can't be written to {}: {error}", file.display())]
+    Write { file: PathBuf, error: io::Error },
+}
+
+/// Waits for the stream's next key frame, and puts it into `file` as JPEG: whole, or not at all.
+pub(crate) async fn take(config: &Config, file: &Path) -> Result<(), PictureError> {
+    let start = Instant::now();
+    let source = RtspSource::new(config.input.clone(), config.transport, start);
+    let found = timeout(PATIENCE, key_frame(&source)).await;
+    source.close().await;
+    let (track, frame) = found.unwrap_or(Err(PictureError::NoKeyFrame))?;
+    let picture = jpeg::encode(&decode::decode(&track.config, &frame)?)?;
+    write(file, &picture).map_err(|error| PictureError::Write {
+        file: file.to_owned(),
+        error,
+    })?;
+    let milliseconds = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    log::info!(
+        file:% = file.display(), width = track.width, height = track.height, bytes = picture.len(),
+        milliseconds = milliseconds;
+        "picture taken"
+    );
+    Ok(())
+}
+
+/// The next key frame, and the track it belongs to.
+async fn key_frame(source: &RtspSource) -> Result<(VideoTrack, bytes::Bytes), PictureError> {
+    let mut clock = SourceClock::default();
+    let mut session = source.open(&mut clock).await?;
+    let mut track = None;
+    loop {
+        match session.next(&mut clock).await? {
+            Item::Tracks(tracks) => {
+                let video = tracks.video.clone().ok_or(PictureError::NoVideo)?;
+                if video.codec != VideoCodec::H264 {
+                    return Err(PictureError::Codec);
+                }
+                track = Some(video);
+            }
+            Item::Unit(unit) if unit.medium == Medium::Video && unit.key => {
+                if let Some(track) = track {
+                    return Ok((track, unit.data));
+                }
+            }
+            Item::Unit(_) => {}
+        }
+    }
+}
+
+fn write(file: &Path, picture: &[u8]) -> io::Result<()> {
+    let name = file.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    // In the same folder, since only within one file system a file can be moved at once.
+    let part = format!(".{}.{}.part", name.display(), process::id());
+    let part = file.with_file_name(part);
+    let written = fs::write(&part, picture).and_then(|()| fs::rename(&part, file));
+    if written.is_err() {
+        // It may not even exist.
+        let _ = fs::remove_file(&part);
+    }
+    written
+}
