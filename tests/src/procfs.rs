@@ -17,9 +17,19 @@ pub fn memory_kib(pid: u32) -> Option<u64> {
     status_kib(pid, "VmRSS:")
 }
 
+/// Resident memory in KiB where a page that several processes share counts for each of them only in part, or `None`
+/// when the process is gone.
+pub fn memory_share_kib(pid: u32) -> Option<u64> {
+    kib(&format!("/proc/{pid}/smaps_rollup"), "Pss:")
+}
+
 fn status_kib(pid: u32, name: &str) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    kib(&format!("/proc/{pid}/status"), name)
+}
+
+fn kib(file: &str, name: &str) -> Option<u64> {
+    let text = fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().trim_end_matches(" kB").parse().ok()
 }
 

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use suite_tests::fan::Fan;
 use suite_tests::orchestrator::Orchestrator;
 use suite_tests::procfs;
-use suite_tests::streams::output;
 use suite_tests::waiting::wait_until;
 
 const SOON: Duration = Duration::from_secs(30);

@@ -1,8 +1,10 @@
 //! `make bench`: the suite side by side with what people use today, in one run. Prints Markdown.
 
 mod contenders;
+mod events;
 mod hooks;
 mod latency;
+mod orchestration;
 mod table;
 mod workers;
 
@@ -13,6 +15,8 @@ fn main() {
     println!("{}\n", headline());
     println!("{}", hooks::measure().render());
     println!("{}", workers::measure().render());
+    println!("{}", orchestration::measure().render());
+    println!("{}", events::measure().render());
 }
 
 /// When, where and with what this was measured.
