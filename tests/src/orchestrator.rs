@@ -105,6 +105,18 @@ impl Orchestrator {
         http::post_json(&url, "{}").expect("a command is accepted");
     }
 
+    /// The value of a metric without labels, named without its prefix.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[track_caller]
+    pub fn metric(&self, name: &str) -> f64 {
+        let text = http::get(&format!("{}/metrics", self.url())).expect("metrics answer");
+        let series = format!("mtx_orchestrator_{name} ");
+        let value = text.lines().find_map(|line| line.strip_prefix(&series));
+        value.expect("the metric").parse().expect("a number")
+    }
+
     /// What it tells of a stream, or `None` if it does not know it.
     pub fn stream(&self, id: &str) -> Option<Value> {
         self.get(&format!("/v1/streams/{id}")).ok()

@@ -66,9 +66,10 @@ pub fn start(name: &str, command: &str) -> Spawned {
     shell
         .env("SDL_VIDEODRIVER", "dummy")
         .env("SDL_AUDIODRIVER", "dummy");
+    // playbin tries these two before it settles for the fake one. Without a screen the second one crashes.
     shell.env(
         "GST_PLUGIN_FEATURE_RANK",
-        "fakevideosink:MAX,fakeaudiosink:MAX",
+        "fakevideosink:MAX,fakeaudiosink:MAX,kmssink:NONE,dfbvideosink:NONE",
     );
     Spawned::start(name, shell)
 }

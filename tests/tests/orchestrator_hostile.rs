@@ -334,7 +334,7 @@ fn well_formed_requests_may_share_a_connection() {
     );
     let mut connection = Connection::open(target.address);
     connection.send(invited.as_bytes());
-    thread::sleep(Duration::from_millis(100));
+    (connection.stream().peek(&mut [0])).expect("an invitation");
     connection.send(EVENT.as_bytes());
     let said = connection
         .read_to_end(Duration::from_secs(5))

@@ -314,8 +314,12 @@ fn a_stopped_stream_stays_so_until_it_is_started() {
     });
     server.wait_gone(&output("cam"), IN_TIME);
     orchestrator.send_event("ready", "cam", "2026-11-21T04:00:02.000Z");
-    // Longer than it takes to look at the path list.
-    thread::sleep(Duration::from_millis(2500));
+    let looks = || orchestrator.metric("reconciliations_total");
+    let before = looks();
+    // Those after the event, and one that was asked for by nothing.
+    wait_until("three looks at the path list", SOON, || {
+        looks() >= before + 3.0
+    });
     assert!(orchestrator.workers().is_empty());
     orchestrator.command("cam", "start");
     let second = orchestrator.wait_running("cam", IN_TIME);
@@ -363,10 +367,12 @@ fn an_orchestrator_that_was_frozen_does_not_take_its_workers_for_hung() {
     // Longer than a worker may be silent.
     thread::sleep(Duration::from_secs(7));
     orchestrator.process().signal(Signal::SIGCONT);
-    orchestrator.wait_stream("cam", "new report", IN_TIME, |stream| {
-        stream["worker"]["videoFrames"].as_u64() > Some(25 * 7)
-    });
-    thread::sleep(Duration::from_secs(1));
+    // The first after the thaw, and one of a second later.
+    for frames in [25 * 7, 25 * 8] {
+        orchestrator.wait_stream("cam", "new report", IN_TIME, |stream| {
+            stream["worker"]["videoFrames"].as_u64() > Some(frames)
+        });
+    }
     assert_eq!(
         orchestrator.wait_running("cam", SOON),
         pid,

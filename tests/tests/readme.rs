@@ -54,6 +54,13 @@ impl Dev {
         })
     }
 
+    /// Bytes sent to readers so far.
+    fn sent(&self, name: &str) -> u64 {
+        self.path(name)
+            .and_then(|path| path["outboundBytes"].as_u64())
+            .unwrap_or_default()
+    }
+
     fn readers(&self, name: &str) -> usize {
         self.path(name)
             .and_then(|path| Some(path["readers"].as_array()?.len()))
@@ -104,8 +111,11 @@ fn test_publish_and_playback_test_stream() {
         wait_until(&format!("{player} to read"), SOON, || {
             dev.readers(OUT) > before
         });
-        // It has to go on playing, too: longer than any player gets by on what it had buffered.
-        std::thread::sleep(Duration::from_secs(3));
+        // It has to go on playing, too: 3 s of 2 Mbit each.
+        let sent = dev.sent(OUT);
+        wait_until(&format!("{player} to go on reading"), 2 * SOON, || {
+            dev.sent(OUT) > sent + 750_000 || playing.try_wait().is_some()
+        });
         assert!(
             playing.try_wait().is_none(),
             "{player} ended: {}",
