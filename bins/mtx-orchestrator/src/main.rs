@@ -19,7 +19,7 @@ use log::LevelFilter;
 use mediamtx::http;
 use mediamtx::logging::{self, Output};
 
-use api::{Access, Api};
+use api::{Access, Api, Dashboard};
 use cli::Cli;
 use config::Config;
 use feed::Feed;
@@ -60,6 +60,10 @@ fn run(config: Config, stop: &StopSignals) -> Result<()> {
     let store: Option<Box<dyn Store>> = store.map(|store| Box::new(store) as _);
     let declared = store.as_ref().map(|store| store.list()).transpose()?;
     let servers = config.supervisor.worker.servers.clone();
+    let dashboard = Dashboard {
+        player: config.player,
+        publish: servers.rtmp.clone(),
+    };
     let supervisor = Supervisor::start(config.supervisor, declared.unwrap_or_default())?;
     let registry = Registry::new(store, servers, supervisor.clone());
     let address = listener.local_addr()?;
@@ -74,7 +78,7 @@ fn run(config: Config, stop: &StopSignals) -> Result<()> {
         registry,
         feed.clone(),
         access.transpose()?,
-        config.player,
+        dashboard,
     );
     http::serve(listener, Arc::new(api))?;
     stop.wait();

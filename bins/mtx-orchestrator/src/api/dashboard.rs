@@ -1,5 +1,7 @@
 //! The page at /, and what it is made of.
 
+use std::net::IpAddr;
+
 use mediamtx::http::Answer;
 use url::{Host, Url};
 
@@ -7,21 +9,35 @@ const PAGE: &str = include_str!("../dashboard/index.html");
 const STYLE: &str = include_str!("../dashboard/dashboard.css");
 const SCRIPT: &str = include_str!("../dashboard/dashboard.js");
 
-/// The page. Its previews are MediaMTX's own player, at `player`.
-pub(super) fn page(player: &Url) -> Answer {
-    let page = PAGE.replace("{{player}}", &attribute(player.as_str()));
-    let mut answer = Answer::new(200, "text/html; charset=utf-8", page);
-    let policy = format!(
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
-         frame-src {}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-        player.origin().ascii_serialization()
-    );
-    answer.headers.extend([
-        ("Content-Security-Policy", policy),
-        ("X-Frame-Options", "DENY".to_owned()),
-        ("Referrer-Policy", "no-referrer".to_owned()),
-    ]);
-    answer
+/// What the page leads to.
+pub(crate) struct Dashboard {
+    /// MediaMTX's own player, which is its preview.
+    pub(crate) player: Url,
+    /// Where streams are published.
+    pub(crate) publish: Url,
+}
+
+impl Dashboard {
+    /// The page, for one who calls this server `host`.
+    pub(super) fn page(&self, host: Option<&[u8]>) -> Answer {
+        let player = for_reader(host, &self.player);
+        let publish = server(&for_reader(host, &self.publish));
+        let page = PAGE
+            .replace("{{player}}", &attribute(player.as_str()))
+            .replace("{{publish}}", &attribute(&publish));
+        let mut answer = Answer::new(200, "text/html; charset=utf-8", page);
+        let policy = format!(
+            "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
+             frame-src {}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+            server(&player)
+        );
+        answer.headers.extend([
+            ("Content-Security-Policy", policy),
+            ("X-Frame-Options", "DENY".to_owned()),
+            ("Referrer-Policy", "no-referrer".to_owned()),
+        ]);
+        answer
+    }
 }
 
 pub(super) fn style() -> Answer {
@@ -32,26 +48,33 @@ pub(super) fn script() -> Answer {
     Answer::new(200, "text/javascript; charset=utf-8", SCRIPT)
 }
 
-/// Where the one who asks finds the player. On loopback it is on the machine that the page itself comes from,
-/// whatever that is called where the browser runs.
-pub(super) fn player_for(host: Option<&[u8]>, player: &Url) -> Url {
-    let mut found = player.clone();
-    let is_local = match player.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
+/// A server on loopback is on the machine that the page itself comes from, whatever that is called where the browser
+/// runs.
+fn for_reader(host: Option<&[u8]>, server: &Url) -> Url {
     let host = host.and_then(|host| std::str::from_utf8(host).ok());
     let own = host.and_then(|host| Url::parse(&format!("http://{host}/")).ok());
+    let mut found = server.clone();
     // A policy can't name an IPv6 address (CSP 3, 2.3.1).
-    if is_local
+    if is_loopback(server)
         && let Some(host @ (Host::Domain(_) | Host::Ipv4(_))) = own.as_ref().and_then(Url::host)
     {
         // Only a URL without a host refuses one.
         let _ = found.set_host(Some(&host.to_string()));
     }
     found
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// Scheme, host and port: no login, no path, no query.
+fn server(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port().map_or(String::new(), |port| format!(":{port}"));
+    format!("{}://{host}{port}", url.scheme())
 }
 
 fn attribute(text: &str) -> String {
@@ -65,8 +88,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_names_a_player_that_its_reader_can_reach() {
-        for (host, player, expected) in [
+    fn the_page_leads_to_servers_that_its_reader_can_reach() {
+        for (host, server, expected) in [
             (
                 "127.0.0.1:8080",
                 "http://127.0.0.1:8888/",
@@ -82,6 +105,12 @@ mod tests {
                 "http://localhost:8888/hls/",
                 "http://10.0.0.7:8888/hls/",
             ),
+            (
+                "box.local:8080",
+                "rtmp://127.0.0.1:1935",
+                "rtmp://box.local:1935",
+            ),
+            ("box.local", "http://[::1]:8888/", "http://box.local:8888/"),
             (
                 "10.0.0.7",
                 "https://media.example/",
@@ -103,35 +132,34 @@ mod tests {
                 "http://127.0.0.1:8888/",
             ),
         ] {
-            let player = player.parse().unwrap();
-            let found = player_for(Some(host.as_bytes()), &player);
+            let found = for_reader(Some(host.as_bytes()), &server.parse().unwrap());
             assert_eq!(found.as_str(), expected, "{host}");
         }
     }
 
     #[test]
-    fn the_page_lets_nothing_in_from_elsewhere() {
-        let player = "http://media.example:8888/a\"b/".parse().unwrap();
-        let answer = page(&player);
-        let policy = &answer
-            .headers
-            .iter()
-            .find(|(name, _)| *name == "Content-Security-Policy");
+    fn the_page_lets_nothing_in_from_elsewhere_and_no_secret_out() {
+        let dashboard = Dashboard {
+            player: "http://media.example:8888/a\"b/".parse().unwrap(),
+            publish: "rtmp://u:hunter2@media.example:1935/?pass=hunter2"
+                .parse()
+                .unwrap(),
+        };
+        let answer = dashboard.page(None);
+        let named = |name: &str| answer.headers.iter().find(|(known, _)| *known == name);
+        let (_, policy) = named("Content-Security-Policy").unwrap();
         assert!(
-            policy
-                .unwrap()
-                .1
-                .contains("frame-src http://media.example:8888;")
+            policy.contains("frame-src http://media.example:8888;"),
+            "{policy}"
         );
         let text = String::from_utf8(answer.body).unwrap();
-        assert!(!text.contains("{{") && !text.contains("style=") && !text.contains("onclick"));
-        for address in ["http://", "https://"] {
-            let foreign = text.matches(address).count();
-            assert_eq!(
-                foreign,
-                usize::from(address == "http://"),
-                "only the player's"
-            );
+        for foreign in ["{{", "hunter2", "style=", "onclick=", "https://"] {
+            assert!(!text.contains(foreign), "{foreign}");
         }
+        assert_eq!(
+            text.matches("://").count(),
+            2,
+            "the player's and the publishers'"
+        );
     }
 }

@@ -15,7 +15,6 @@ use mediamtx::event::EventName;
 use mediamtx::http::{Answer, Challenge, Head, Method, Problem, Service, check_origin};
 use mediamtx::path::StreamId;
 use serde_json::json;
-use url::Url;
 
 use crate::feed::Feed;
 use crate::registry::Registry;
@@ -23,6 +22,7 @@ use crate::supervisor::{Command, Supervisor};
 use metrics::Metrics;
 
 pub(crate) use access::Access;
+pub(crate) use dashboard::Dashboard;
 
 /// Everything behind the routes.
 pub(crate) struct Api {
@@ -30,7 +30,7 @@ pub(crate) struct Api {
     registry: Registry,
     feed: Feed,
     access: Option<Access>,
-    player: Url,
+    dashboard: Dashboard,
     metrics: Metrics,
 }
 
@@ -60,21 +60,20 @@ impl Api {
         registry: Registry,
         feed: Feed,
         access: Option<Access>,
-        player: Url,
+        dashboard: Dashboard,
     ) -> Self {
         Self {
             supervisor,
             registry,
             feed,
             access,
-            player,
+            dashboard,
             metrics: Metrics::default(),
         }
     }
 
     fn page(&self, head: &Head) -> Answer {
-        let player = dashboard::player_for(head.one("host"), &self.player);
-        let mut answer = dashboard::page(&player);
+        let mut answer = self.dashboard.page(head.one("host"));
         if let Some(access) = &self.access {
             answer.headers.push(("Set-Cookie", access.cookie()));
         }

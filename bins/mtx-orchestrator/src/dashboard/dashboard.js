@@ -1,1 +1,442 @@
+// Follows the streams over the WebSocket /v1/events. Everything that comes from elsewhere becomes text, never markup.
 
+const WINDOW = 120; // Seconds that a sparkline shows.
+const LOG_LENGTH = 200;
+const STREAM_LOG_LENGTH = 50;
+const LOOKED_BACK = 20; // Streams whose earlier events are asked for at once.
+const SILENCE = 25_000; // Each stream has a heartbeat every 10 s.
+const LONGEST_WAIT = 10_000;
+
+const STATES = {
+  starting: "A worker is about to run, or runs without media yet",
+  running: "Its worker passes media on",
+  grace: "The stream is away; it may come back before the grace period is over",
+  backoff: "Its worker failed and is started again soon",
+  broken: "Its worker failed too often: nothing is tried for a while",
+  stopped: "Told to stop",
+};
+const GOOD_EVENTS = ["found", "started", "breaker-closed"];
+const BAD_EVENTS = ["lost", "ended", "condemned", "breaker-open"];
+// Which commands make sense in which states.
+const COMMANDS = {
+  start: ["stopped", "backoff", "broken"],
+  stop: ["starting", "running", "grace", "backoff", "broken"],
+  restart: ["starting", "running"],
+  preview: ["running"],
+};
+
+const find = (selector, within = document) => within.querySelector(selector);
+const { player, publish } = document.documentElement.dataset;
+const streams = new Map();
+let clockSkew = 0; // Ages are told by the server's clock.
+
+const now = () => Date.now() + clockSkew;
+const setText = (element, text) => {
+  if (element.textContent !== text) element.textContent = text;
+};
+
+// How values are written.
+
+const bits = (rate) => {
+  if (rate >= 1e6) return `${(rate / 1e6).toFixed(rate >= 1e7 ? 0 : 1)} Mbit/s`;
+  return `${Math.round(rate / 1e3)} kbit/s`;
+};
+const bytes = (count) => `${(count / 1024 / 1024).toFixed(1)} MiB`;
+const span = (milliseconds) => {
+  const seconds = Math.max(0, Math.floor(milliseconds / 1000));
+  const parts = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+  const first = parts.findIndex(([size]) => seconds >= size);
+  if (first < 0) return "0 s";
+  const [size, unit] = parts[first];
+  const whole = `${Math.floor(seconds / size)} ${unit}`;
+  const next = parts[first + 1];
+  const rest = next ? Math.floor((seconds % size) / next[0]) : 0;
+  return rest ? `${whole} ${rest} ${next[1]}` : whole;
+};
+const age = (timestamp) => {
+  const milliseconds = now() - Date.parse(timestamp);
+  return milliseconds < 2500 ? "now" : `${span(milliseconds)} ago`;
+};
+const clock = (timestamp) => new Date(timestamp).toLocaleTimeString([], { hour12: false });
+const count = (list) => (list.length === 0 ? "idle" : `${list.length}`);
+const clients = (list) => list.map((client) => client.type).join(", ") || "nobody";
+
+// What a stream looks like.
+
+const fields = {
+  bitrate: ({ worker }) => (worker ? bits(worker.bitrate) : "–"),
+  fps: ({ worker }) => (worker ? worker.fps.toFixed(1) : "–"),
+  lastFrame: ({ worker }) => (worker?.lastFrame ? age(worker.lastFrame) : "–"),
+  memory: ({ memoryBytes }) => (memoryBytes === null ? "–" : bytes(memoryBytes)),
+  uptime: ({ started }) => (started ? span(now() - Date.parse(started)) : "–"),
+  restarts: ({ restarts }) => `${restarts}`,
+  reconnects: ({ worker }) => (worker ? `${worker.reconnects}` : "–"),
+  readers: ({ outputReaders }) => count(outputReaders),
+};
+
+const facts = (status) => [
+  ["State", `${status.state} for ${span(now() - Date.parse(status.since))}: ${STATES[status.state] ?? ""}`],
+  ["Breaker", [status.breaker.state, status.breaker.reason].filter(Boolean).join(": ")],
+  ["Last failure", status.lastFailure ?? "none"],
+  ["Worker", status.pid === null ? "none" : `process ${status.pid}, ${status.worker?.state ?? "no report yet"}`],
+  ["Frames", status.worker ? `${status.worker.frames} passed on, ${status.worker.dropped} dropped` : "–"],
+  ["Latency", status.worker ? `${status.worker.latencyMs.toFixed(1)} ms within the worker` : "–"],
+  ["Published by", status.source?.type ?? "nobody"],
+  ["Input read by", clients(status.inputReaders)],
+  ["Output read by", clients(status.outputReaders)],
+  ...(status.declared
+    ? [["Declared source", status.declared.source], ["Declared outputs", status.declared.outputs.join("\n")]]
+    : []),
+];
+
+const trouble = ({ state, breaker, lastFailure }) => {
+  if (breaker.state !== "closed") return `Breaker ${breaker.state}: ${breaker.reason ?? "no reason given"}`;
+  if (state === "backoff") return `Worker failed: ${lastFailure ?? "no reason given"}`;
+  return "";
+};
+
+function render(stream) {
+  const { status, row } = stream;
+  const name = status.declared?.name;
+  row.dataset.state = status.state;
+  setText(find(".title", row), name || status.id);
+  setText(find(".id", row), name ? status.id : "");
+  find(".declared", row).hidden = !status.declared;
+  const pill = find(".pill", row);
+  setText(pill, status.state);
+  pill.title = STATES[status.state] ?? "";
+  for (const cell of row.querySelectorAll("[data-field]")) setText(cell, fields[cell.dataset.field](status));
+  for (const button of row.querySelectorAll("[data-command]")) {
+    const { command } = button.dataset;
+    const open = command === "preview" && stream.preview;
+    button.setAttribute("aria-disabled", !open && !COMMANDS[command].includes(status.state));
+  }
+  const why = trouble(status);
+  find(".trouble", row).hidden = !why;
+  setText(find(".trouble td", row), why);
+  if (stream.open) renderFacts(stream);
+  drawSparkline(stream);
+}
+
+function renderFacts({ row, status }) {
+  const list = find("dl", row);
+  const wanted = facts(status);
+  while (list.children.length > 2 * wanted.length) list.lastChild.remove();
+  wanted.flat().forEach((text, index) => {
+    const element = list.children[index] ?? list.appendChild(document.createElement(index % 2 ? "dd" : "dt"));
+    setText(element, text);
+  });
+}
+
+function drawSparkline({ row, history }) {
+  const canvas = find("canvas", row);
+  if (canvas.offsetParent === null) return;
+  const { width, height } = canvas;
+  const draw = canvas.getContext("2d");
+  const style = getComputedStyle(document.documentElement);
+  const end = now() / 1000;
+  const shown = history.filter((sample) => end - sample.at <= WINDOW);
+  draw.clearRect(0, 0, width, height);
+  const x = (sample) => width * (1 - (end - sample.at) / WINDOW);
+  const line = (value, top, closed) => {
+    const most = Math.max(...shown.map(value), 1);
+    const y = (sample) => height - 3 - height * top * (value(sample) / most);
+    draw.beginPath();
+    let before;
+    for (const sample of shown) {
+      // Where reports are missing, so is the line.
+      if (!before || sample.at - before.at > 5) {
+        if (closed && before) draw.lineTo(x(before), height);
+        draw.moveTo(x(sample), closed ? height : y(sample));
+      }
+      draw.lineTo(x(sample), y(sample));
+      before = sample;
+    }
+    if (closed && before) draw.lineTo(x(before), height);
+  };
+  // Frames run above bits, so that two steady lines don't hide each other.
+  line((sample) => sample.bitrate, 0.6, true);
+  draw.fillStyle = style.getPropertyValue("--bits-fill");
+  draw.fill();
+  draw.setLineDash([]);
+  draw.lineWidth = 3;
+  draw.strokeStyle = style.getPropertyValue("--bits");
+  line((sample) => sample.bitrate, 0.6, false);
+  draw.stroke();
+  draw.setLineDash([8, 5]);
+  draw.lineWidth = 2.5;
+  draw.strokeStyle = style.getPropertyValue("--frames");
+  line((sample) => sample.fps, 0.85, false);
+  draw.stroke();
+}
+
+function renderPage() {
+  const states = [...streams.values()].map(({ status }) => status.state);
+  const running = states.filter((state) => state === "running").length;
+  const troubled = states.filter((state) => state === "broken" || state === "backoff").length;
+  const parts = [`${running} of ${states.length} running`];
+  if (troubled) parts.push(`${troubled} in trouble`);
+  setText(find("#summary"), states.length ? parts.join(", ") : "");
+  find("#table").hidden = states.length === 0;
+  find("#empty").hidden = states.length > 0 || document.body.dataset.known !== "yes";
+}
+
+// What happens to streams.
+
+function addStream(status) {
+  const row = find("#row").content.cloneNode(true).firstElementChild;
+  const stream = { id: status.id, status, row, history: [], open: false, preview: null };
+  const after = [...streams.values()].filter(({ id }) => id > status.id).sort((a, b) => (a.id < b.id ? -1 : 1))[0];
+  find("#table").insertBefore(row, after?.row ?? null);
+  for (const button of row.querySelectorAll("button")) {
+    const { command } = button.dataset;
+    if (command) button.setAttribute("aria-label", `${button.textContent} ${status.id}`);
+    button.addEventListener("click", () => {
+      if (button.getAttribute("aria-disabled") === "true") return;
+      if (!command) toggleDetails(stream);
+      else if (command === "preview") togglePreview(stream);
+      else sendCommand(stream, command);
+    });
+  }
+  find(".details .events", row).setAttribute("aria-label", `Events of ${status.id}`);
+  streams.set(status.id, stream);
+  return stream;
+}
+
+function removeStream(id) {
+  const stream = streams.get(id);
+  if (!stream) return;
+  const focused = stream.row.contains(document.activeElement);
+  const neighbour = stream.row.nextElementSibling ?? stream.row.previousElementSibling;
+  streams.delete(id);
+  stream.row.remove();
+  if (focused) (neighbour?.querySelector(".toggle") ?? find("#streams")).focus();
+}
+
+function update(id, change) {
+  const stream = streams.get(id);
+  if (!stream) return;
+  Object.assign(stream.status, change);
+  changed.add(stream);
+}
+
+const changed = new Set();
+const handlers = {
+  "stream:status": ({ stream: status }) => {
+    const stream = streams.get(status.id) ?? addStream(status);
+    stream.status = status;
+    stream.seen = Date.now();
+    changed.add(stream);
+  },
+  "stream:report": ({ id, worker, memoryBytes, at }) => {
+    update(id, { worker, memoryBytes });
+    const history = streams.get(id)?.history;
+    history?.push({ at: Date.parse(at) / 1000, bitrate: worker.bitrate, fps: worker.fps });
+    if (history?.length > WINDOW + 10) history.shift();
+  },
+  "stream:event": ({ id, event }) => {
+    addEvent(find("#log-list"), id, event, LOG_LENGTH);
+    const stream = streams.get(id);
+    if (stream?.open) addEvent(find(".events", stream.row), null, event, STREAM_LOG_LENGTH);
+  },
+  "stream:gone": ({ id, at }) => {
+    addEvent(find("#log-list"), id, { at, kind: "gone", detail: "the stream is no longer known" }, LOG_LENGTH);
+    removeStream(id);
+  },
+};
+
+// The latest one comes first.
+function addEvent(list, id, { at, kind, detail }, most) {
+  const key = `${at} ${id} ${kind} ${detail}`;
+  for (const item of list.children) {
+    if (item.dataset.at < at) break;
+    if (item.dataset.key === key) return;
+  }
+  const item = document.createElement("li");
+  item.dataset.at = at;
+  item.dataset.key = key;
+  if (GOOD_EVENTS.includes(kind)) item.dataset.tone = "good";
+  if (BAD_EVENTS.includes(kind)) item.dataset.tone = "bad";
+  const time = document.createElement("time");
+  time.dateTime = at;
+  time.textContent = clock(at);
+  item.append(time);
+  for (const [name, text] of [["who", id], ["what", kind], ["detail", detail]]) {
+    if (text === null) continue;
+    const part = document.createElement("span");
+    part.className = name;
+    part.textContent = text;
+    item.append(part);
+  }
+  const older = [...list.children].find((known) => known.dataset.at <= at);
+  list.insertBefore(item, older ?? null);
+  while (list.children.length > most) list.lastChild.remove();
+  if (list.id === "log-list") {
+    list.hidden = false;
+    find("#log-empty").hidden = true;
+  }
+}
+
+// What the user does.
+
+async function toggleDetails(stream) {
+  stream.open = !stream.open;
+  find(".details", stream.row).hidden = !stream.open;
+  find(".toggle", stream.row).setAttribute("aria-expanded", stream.open);
+  if (!stream.open) return closePreview(stream);
+  renderFacts(stream);
+  await logEarlier(stream.id);
+}
+
+async function logEarlier(id) {
+  const { body } = await ask("GET", `v1/streams/${encodeURIComponent(id)}`);
+  const stream = streams.get(id);
+  for (const event of body?.events ?? []) {
+    addEvent(find("#log-list"), id, event, LOG_LENGTH);
+    if (stream?.open) addEvent(find(".events", stream.row), null, event, STREAM_LOG_LENGTH);
+  }
+}
+
+function togglePreview(stream) {
+  if (stream.preview) return closePreview(stream);
+  // Each plays a video: one at a time.
+  streams.forEach(closePreview);
+  if (!stream.open) toggleDetails(stream);
+  const frame = document.createElement("iframe");
+  frame.title = `Preview of ${stream.id}`;
+  frame.allow = "autoplay; fullscreen";
+  frame.referrerPolicy = "no-referrer";
+  frame.setAttribute("sandbox", "allow-scripts allow-same-origin");
+  frame.src = `${player}live/${encodeURIComponent(stream.id)}/out/`;
+  stream.preview = frame;
+  find(".preview", stream.row).append(frame);
+  find(".preview", stream.row).hidden = false;
+  find('[data-command="preview"]', stream.row).setAttribute("aria-pressed", "true");
+}
+
+function closePreview(stream) {
+  if (!stream.preview) return;
+  stream.preview.remove();
+  stream.preview = null;
+  find(".preview", stream.row).hidden = true;
+  find('[data-command="preview"]', stream.row).setAttribute("aria-pressed", "false");
+  changed.add(stream);
+}
+
+async function sendCommand(stream, command) {
+  const answer = await ask("POST", `v1/streams/${encodeURIComponent(stream.id)}/${command}`);
+  if (answer.ok) notify(`${stream.id}: ${command} is under way`);
+  else complain(`${stream.id}: ${command} failed: ${answer.problem}`);
+}
+
+async function ask(method, path) {
+  try {
+    const response = await fetch(path, { method });
+    const body = await response.json().catch(() => null);
+    const problem = body?.detail ?? `${response.status} ${response.statusText}`;
+    return { ok: response.ok, status: response.status, body, problem };
+  } catch {
+    return { ok: false, status: 0, body: null, problem: "the orchestrator does not answer" };
+  }
+}
+
+let noticeTimer;
+function notify(text) {
+  find("#problem").hidden = true;
+  setText(find("#notice"), text);
+  clearTimeout(noticeTimer);
+  noticeTimer = setTimeout(() => setText(find("#notice"), ""), 5000);
+}
+
+function complain(text) {
+  setText(find("#notice"), "");
+  find("#problem").hidden = false;
+  setText(find("#problem-text"), text);
+}
+
+// The connection.
+
+let socket;
+let attempts = 0;
+let retryTimer;
+let lastMessage = 0;
+
+function showConnection(state, text) {
+  find("#connection").dataset.state = state;
+  setText(find("#connection-text"), text);
+  document.body.toggleAttribute("data-stale", state === "lost");
+}
+
+function connect() {
+  clearTimeout(retryTimer);
+  const url = new URL("v1/events", document.baseURI);
+  url.protocol = url.protocol.replace("http", "ws");
+  socket = new WebSocket(url);
+  socket.onopen = async () => {
+    attempts = 0;
+    lastMessage = Date.now();
+    showConnection("live", "Live");
+    const asked = Date.now();
+    const { ok, body } = await ask("GET", "v1/streams");
+    if (!ok) return;
+    const known = new Set(body.streams.map(({ id }) => id));
+    for (const [id, stream] of streams) if (!known.has(id) && stream.seen < asked) removeStream(id);
+    document.body.dataset.known = "yes";
+    renderPage();
+    for (const id of [...known].slice(0, LOOKED_BACK)) await logEarlier(id);
+  };
+  socket.onmessage = ({ data }) => {
+    const message = JSON.parse(data);
+    lastMessage = Date.now();
+    clockSkew = Date.parse(message.at) - Date.now();
+    handlers[message.type]?.(message);
+    requestRender();
+  };
+  socket.onclose = () => retry();
+}
+
+async function retry() {
+  clearTimeout(retryTimer);
+  attempts += 1;
+  const wait = Math.min(LONGEST_WAIT, 500 * 2 ** attempts);
+  showConnection("lost", "Connection lost, trying again");
+  retryTimer = setTimeout(async () => {
+    const { ok, status } = await ask("GET", "v1/streams");
+    if (status === 401) {
+      return showConnection("lost", "Login needed: load this page again");
+    }
+    if (!ok) return retry();
+    // Renews the cookie that a new process does not know.
+    await ask("HEAD", "./");
+    connect();
+  }, wait);
+}
+
+let rendering = false;
+function requestRender() {
+  if (rendering) return;
+  rendering = true;
+  requestAnimationFrame(() => {
+    rendering = false;
+    changed.forEach((stream) => streams.has(stream.id) && render(stream));
+    changed.clear();
+    renderPage();
+  });
+}
+
+function tick() {
+  if (document.hidden) return;
+  if (socket?.readyState === WebSocket.OPEN && streams.size && Date.now() - lastMessage > SILENCE) socket.close();
+  streams.forEach((stream) => changed.add(stream));
+  requestRender();
+}
+
+setText(find("#publish-file"), `ffmpeg -re -stream_loop -1 -i video.mp4 -c copy -f flv ${publish}/live/my-stream/in`);
+setText(
+  find("#publish-picture"),
+  `ffmpeg -re -f lavfi -i testsrc2 -c:v libx264 -preset veryfast -tune zerolatency -g 50 -pix_fmt yuv420p -f flv ${publish}/live/test/in`,
+);
+setText(find("#publish-server"), `${publish}/live/my-stream`);
+find("#problem-close").addEventListener("click", () => (find("#problem").hidden = true));
+setInterval(tick, 1000);
+connect();
