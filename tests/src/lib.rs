@@ -12,6 +12,7 @@ pub mod fan;
 pub mod frames;
 pub mod gstreamer;
 pub mod http;
+pub mod listener;
 pub mod mediamtx;
 pub mod nginx;
 pub mod orchestrator;

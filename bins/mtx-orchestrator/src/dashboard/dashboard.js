@@ -44,14 +44,14 @@ const bits = (rate) => {
 const bytes = (count) => `${(count / 1024 / 1024).toFixed(1)} MiB`;
 const span = (milliseconds) => {
   const seconds = Math.max(0, Math.floor(milliseconds / 1000));
-  const parts = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+  const parts = [[86400, "d"], [3600, "h"], [60, "m"], [1, "s"]];
   const first = parts.findIndex(([size]) => seconds >= size);
-  if (first < 0) return "0 s";
+  if (first < 0) return "0s";
   const [size, unit] = parts[first];
-  const whole = `${Math.floor(seconds / size)} ${unit}`;
+  const whole = `${Math.floor(seconds / size)}${unit}`;
   const next = parts[first + 1];
   const rest = next ? Math.floor((seconds % size) / next[0]) : 0;
-  return rest ? `${whole} ${rest} ${next[1]}` : whole;
+  return rest ? `${whole} ${rest}${next[1]}` : whole;
 };
 const age = (timestamp) => {
   const milliseconds = now() - Date.parse(timestamp);

@@ -16,6 +16,8 @@ use super::{Batch, Subscription};
 const TICK: Duration = Duration::from_millis(100);
 /// For one batch to be taken by the client's system.
 const WRITE_TIME: Duration = Duration::from_secs(10);
+/// What the system may hold for a client that does not read; left alone, it takes some megabytes.
+const SEND_BUFFER: usize = 64 * 1024;
 /// A client that was not heard of for so long is pinged, …
 const PING_AFTER: Duration = Duration::from_secs(20);
 /// … and after this it is gone.
@@ -54,6 +56,7 @@ pub(crate) fn serve(connection: Upgraded<'_>, subscription: Subscription) {
         .write_buffer_size(16 * 1024)
         .max_message_size(Some(MAX_MESSAGE))
         .max_frame_size(Some(MAX_MESSAGE));
+    bound_send_buffer(connection.stream);
     let socket = Socket {
         stream: connection.stream,
         deadline: Instant::now(),
@@ -67,10 +70,17 @@ pub(crate) fn serve(connection: Upgraded<'_>, subscription: Subscription) {
         messages: 0,
     };
     let end = client.follow(&subscription);
-    // Its place is free before the farewell, which takes as long as the client likes.
     if let End::Told(code, reason) = end {
         client.bid_farewell(code, reason);
     }
+}
+
+/// Where that can't be done, a slow client is noticed later.
+fn bound_send_buffer(stream: &TcpStream) {
+    #[cfg(unix)]
+    let _ = nix::sys::socket::setsockopt(stream, nix::sys::socket::sockopt::SndBuf, &SEND_BUFFER);
+    #[cfg(not(unix))]
+    let _ = (stream, SEND_BUFFER);
 }
 
 struct Client<'a> {

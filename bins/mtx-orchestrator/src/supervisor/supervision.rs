@@ -179,6 +179,7 @@ impl Supervision {
             Command::Restart => ("restart", Input::Restart),
         };
         stream.note(kind, "asked for by an operator");
+        self.changed.insert(id.clone());
         log_of(
             log::Level::Info,
             id,
