@@ -1,0 +1,88 @@
+//! The commands, each with what it prints.
+
+mod policies;
+mod streams;
+
+use anyhow::anyhow;
+use mediamtx::secret;
+use mtx_lifecycle::engine::{Lifecycle, Options, PathReport, Report};
+
+use crate::cli::Command;
+
+/// Why a command failed.
+pub(crate) struct Failure {
+    pub(crate) error: anyhow::Error,
+    pub(crate) is_usage: bool,
+}
+
+impl Failure {
+    pub(crate) fn usage(error: anyhow::Error) -> Self {
+        Self {
+            error,
+            is_usage: true,
+        }
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self {
+            error: error.into(),
+            is_usage: false,
+        }
+    }
+}
+
+pub(crate) fn run(command: Command, options: Options) -> Result<(), Failure> {
+    let lifecycle = Lifecycle::new(options)?;
+    match command {
+        Command::Start { use_case, path } => streams::start(&lifecycle, &use_case, &path),
+        Command::Stop { path, reason } => streams::stop(&lifecycle, &path, &reason),
+        Command::Status { path, json } => streams::status(&lifecycle, path.as_deref(), json),
+        Command::Apply {
+            file,
+            dry_run,
+            force,
+        } => policies::apply(&lifecycle, &file, dry_run, force),
+        Command::Reconcile => policies::reconcile(&lifecycle),
+        Command::Rollback { revision, force } => policies::rollback(&lifecycle, revision, force),
+        _ => Err(anyhow!("not there yet").into()),
+    }
+}
+
+/// Says on stdout what was done and what waits. What failed is the command's failure.
+fn tell(report: &Report) -> Result<(), Failure> {
+    for path in &report.paths {
+        tell_path(path);
+    }
+    let failed = report.paths.iter().filter_map(|path| {
+        let why = path.failed.as_ref()?;
+        Some(format!("{}: {why}", path.path))
+    });
+    let failed: Vec<_> = failed.collect();
+    match failed.is_empty() {
+        true => Ok(()),
+        false => Err(anyhow!("{}", failed.join("; ")).into()),
+    }
+}
+
+fn tell_path(report: &PathReport) {
+    let path = &report.path;
+    for done in &report.done {
+        say(&format!("{path}: {done}"));
+    }
+    if let Some(dropped) = report.dropped {
+        eprintln!("mtx-lifecycle: warning: {path}: dropped {dropped}");
+    }
+    for pending in &report.pending {
+        let fields = mtx_lifecycle::describe_fields(&pending.fields);
+        say(&format!(
+            "{path}: pending: {fields} (waits for {})",
+            pending.waits_for
+        ));
+    }
+}
+
+fn say(line: &str) {
+    println!("{}", secret::scrub(line));
+}

@@ -1,0 +1,50 @@
+//! Commands about the policy.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use mtx_lifecycle::engine::Lifecycle;
+use mtx_lifecycle::policy::Policy;
+
+use super::{Failure, say, tell};
+use crate::cli::Force;
+
+pub(super) fn apply(
+    lifecycle: &Lifecycle,
+    file: &Path,
+    dry_run: bool,
+    force: Force,
+) -> Result<(), Failure> {
+    let policy = read(file).map_err(Failure::usage)?;
+    if dry_run {
+        let preview = lifecycle.preview(policy)?;
+        if preview.is_empty() {
+            say("nothing would be written");
+        }
+        preview.iter().for_each(|line| say(line));
+        return Ok(());
+    }
+    tell(&lifecycle.apply(policy, force.is_on)?)
+}
+
+fn read(file: &Path) -> Result<Policy> {
+    let name = file.display();
+    let text = fs::read_to_string(file).with_context(|| format!("{name}"))?;
+    text.parse().with_context(|| format!("{name}"))
+}
+
+pub(super) fn reconcile(lifecycle: &Lifecycle) -> Result<(), Failure> {
+    tell(&lifecycle.reconcile()?)
+}
+
+pub(super) fn rollback(
+    lifecycle: &Lifecycle,
+    revision: Option<u64>,
+    force: Force,
+) -> Result<(), Failure> {
+    let (number, report) = lifecycle.rollback(revision, force.is_on)?;
+    tell(&report)?;
+    say(&format!("as it was wanted at revision {number}"));
+    Ok(())
+}

@@ -1,0 +1,199 @@
+//! All paths, or one, as they are wanted.
+
+use std::collections::BTreeSet;
+
+use super::execute::{Executed, describe, describe_fields};
+use super::{Error, PathReport, Pending, Report, Session};
+use crate::fields::difference;
+use crate::keeper;
+use crate::plan::{Change, Step, Touched, plan};
+use crate::server::View;
+use crate::wanted::Wanted;
+
+/// Which paths, and how far to go.
+#[derive(Debug, Default)]
+pub(crate) struct Scope<'a> {
+    /// One path; otherwise all.
+    pub(crate) path: Option<&'a str>,
+    /// Whoever is in the way is dropped.
+    pub(crate) force: bool,
+    /// Paths that are not held open for the moment, because their source has to rest.
+    pub(crate) resting: Option<&'a BTreeSet<String>>,
+}
+
+impl Session<'_> {
+    /// Makes the server be as it is wanted, as far as nobody is hurt.
+    pub(crate) fn converge(&mut self, view: &View, scope: &Scope<'_>) -> Result<Report, Error> {
+        let wanted = self.journal.state().wanted();
+        let paths: Vec<String> = match scope.path {
+            Some(path) => vec![path.to_owned()],
+            None => self.concerned(&wanted, view),
+        };
+        let mut report = Report::default();
+        for path in paths {
+            let of_path = self.converge_path(&wanted, view, &path, scope)?;
+            if !of_path.is_empty() {
+                report.paths.push(of_path);
+            }
+        }
+        Ok(report)
+    }
+
+    /// The paths that something is wanted of, or was.
+    pub(crate) fn concerned(&self, wanted: &Wanted, view: &View) -> Vec<String> {
+        let state = self.journal.state();
+        let touched = state.touched.keys().map(String::as_str);
+        let touched = touched.filter(|entry| keeper::kept(entry).is_none());
+        let kept = view.entries.keys().filter_map(|entry| keeper::kept(entry));
+        let ruled = view
+            .paths()
+            .filter(|path| wanted.policy.rule(path).is_some());
+        let named = wanted.named().into_iter();
+        let all: BTreeSet<_> = named.chain(touched).chain(kept).chain(ruled).collect();
+        all.into_iter().map(str::to_owned).collect()
+    }
+
+    fn converge_path(
+        &mut self,
+        wanted: &Wanted,
+        view: &View,
+        path: &str,
+        scope: &Scope<'_>,
+    ) -> Result<PathReport, Error> {
+        let mut report = PathReport::new(path);
+        let rejected = self.journal.state().rejected.get(path).cloned();
+        if let Some(why) = rejected {
+            // One of its overrides is not to the server's liking: the path does without them, the others go on.
+            report.failed = Some(why);
+            self.steps(
+                &wanted.without_overrides(path),
+                view,
+                path,
+                scope,
+                &mut report,
+            )?;
+            return Ok(report);
+        }
+        self.steps(wanted, view, path, scope, &mut report)?;
+        if report.failed.is_some() && self.journal.state().rejected.contains_key(path) {
+            self.steps(
+                &wanted.without_overrides(path),
+                view,
+                path,
+                scope,
+                &mut report,
+            )?;
+        }
+        Ok(report)
+    }
+
+    fn steps(
+        &mut self,
+        wanted: &Wanted,
+        view: &View,
+        path: &str,
+        scope: &Scope<'_>,
+        report: &mut PathReport,
+    ) -> Result<(), Error> {
+        let touched = self.journal.state().touched.get(path).cloned();
+        let plan = match plan(wanted, view, path, touched.as_ref()) {
+            Ok(plan) => plan,
+            Err(error) => {
+                report.failed = Some(error.to_string());
+                return self.keep(view, path, false, report);
+            }
+        };
+        for step in &plan.steps {
+            if step.hurts() && !scope.force {
+                report
+                    .pending
+                    .push(pending(step, step.drops.unwrap_or_default()));
+                continue;
+            }
+            match self.execute(step, view, scope.force)? {
+                Executed::Holds => {
+                    report.done.push(describe(&step.change));
+                    report.dropped = step.drops.filter(|busy| !busy.is_idle()).or(report.dropped);
+                }
+                Executed::InTheWay(busy) => report.pending.push(pending(step, busy)),
+                Executed::Rejected(why) => {
+                    report.failed = Some(why);
+                    break;
+                }
+            }
+        }
+        let state = self.journal.state();
+        let rests = scope.resting.is_some_and(|resting| resting.contains(path));
+        let kept = plan.kept && !rests && !state.degraded.contains(path);
+        let kept = kept || state.is_warm(path);
+        self.keep(view, path, kept, report)
+    }
+
+    /// Gives a path its keeper, or takes it away.
+    fn keep(
+        &mut self,
+        view: &View,
+        path: &str,
+        kept: bool,
+        report: &mut PathReport,
+    ) -> Result<(), Error> {
+        let entry = keeper::name(path);
+        let current = view.entries.get(&entry);
+        let change = match (kept, current) {
+            (false, None) => return Ok(()),
+            (false, Some(_)) => Change::Remove,
+            (true, current) => {
+                let rtsp = self.lifecycle.rtsp()?;
+                let fields = keeper::fields(rtsp, path, &view.defaults);
+                match current {
+                    None => Change::Add(fields),
+                    Some(current) if difference(current, &managed(&fields)).is_empty() => {
+                        return Ok(());
+                    }
+                    Some(_) => Change::Patch(fields),
+                }
+            }
+        };
+        let written = match &change {
+            Change::Add(fields) | Change::Patch(fields) => fields.clone(),
+            Change::Remove => mediamtx::api::Fields::new(),
+        };
+        let step = Step {
+            entry,
+            drops: None,
+            touched: Touched {
+                added: true,
+                before: mediamtx::api::Fields::new(),
+                written,
+            },
+            change,
+        };
+        match self.execute(&step, view, false)? {
+            Executed::Rejected(why) => report.failed = Some(why),
+            _ => report.done.push(match kept {
+                true => "held open without viewers".to_owned(),
+                false => "no longer held open without viewers".to_owned(),
+            }),
+        }
+        Ok(())
+    }
+}
+
+/// Of a keeper's settings those that a look at the server shows.
+fn managed(fields: &mediamtx::api::Fields) -> mediamtx::api::Fields {
+    let known = fields
+        .iter()
+        .filter(|(name, _)| crate::fields::is_managed(name));
+    known
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+fn pending(step: &Step, waits_for: crate::server::Busy) -> Pending {
+    let fields = match &step.change {
+        Change::Add(fields) | Change::Patch(fields) => fields.clone(),
+        Change::Remove => mediamtx::api::Fields::new(),
+    };
+    log::debug!("{} waits: {}", step.entry, describe_fields(&fields));
+    Pending { fields, waits_for }
+}

@@ -1,0 +1,114 @@
+//! Why something could not be done.
+
+use std::io;
+
+use mediamtx::api::ApiError;
+
+use crate::journal::{JournalError, LockError};
+use crate::keeper::KeeperError;
+use crate::server::GoverningError;
+
+/// Each says what to do, where there is something to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The server.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// The journal.
+    #[error("the journal: {0}")]
+    Journal(#[from] JournalError),
+    /// Another process.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The server can't hold a path open.
+    #[error(transparent)]
+    Keeper(#[from] KeeperError),
+    /// A path's settings come from nowhere.
+    #[error(transparent)]
+    Governing(#[from] GoverningError),
+    /// The folder for the journal.
+    #[error("--state-dir {folder}: {error}")]
+    Folder {
+        /// Which.
+        folder: String,
+        /// What is the matter.
+        error: io::Error,
+    },
+    /// Others may read or write it.
+    #[error(
+        "--state-dir {0} is open to other users, and the journal can hold passwords: chmod 700 {0}"
+    )]
+    OpenFolder(String),
+    /// No use case.
+    #[error("there is no use case {name:?}: it is one of {known}")]
+    UseCase {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// MediaMTX would not take it for one either.
+    #[error(
+        "{0:?} is no name of a path: it can have letters, digits, _, -, . and /, not at its ends"
+    )]
+    Path(String),
+    /// Nothing to go back to.
+    #[error("there is no revision {wanted}: the journal has {known}")]
+    Revision {
+        /// What was asked for.
+        wanted: u64,
+        /// What there is.
+        known: String,
+    },
+    /// It answered 200, which comes before it does anything.
+    #[error(
+        "MediaMTX has taken the change of {entry}, but does not show it after {after:?}: see its log"
+    )]
+    NotShown {
+        /// Which entry.
+        entry: String,
+        /// How long it was waited for.
+        after: std::time::Duration,
+    },
+    /// It does not want one of the changes.
+    #[error("{path}: {why}")]
+    Rejected {
+        /// Of which path.
+        path: String,
+        /// Its reason.
+        why: String,
+    },
+    /// The stream does not come.
+    #[error(
+        "{path}: its source has not come within {after:?}. It stays wanted, and MediaMTX goes on trying; \
+         mtx-lifecycle stop {path} ends that"
+    )]
+    NoSource {
+        /// Of which path.
+        path: String,
+        /// How long it was waited for.
+        after: std::time::Duration,
+    },
+    /// The stream is there, its file is not.
+    #[error(
+        "{path}: the stream is there, but no file has been begun after {after:?}: see MediaMTX's log"
+    )]
+    NoFile {
+        /// Of which path.
+        path: String,
+        /// How long it was waited for.
+        after: std::time::Duration,
+    },
+}
+
+impl Error {
+    /// Whether the server is in trouble, as opposed to what was asked of it.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Api(error) | Self::Keeper(KeeperError::Api(error)) => !error.is_verdict(),
+            Self::NotShown { .. } => true,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! One write to the server: noted, made, awaited, noted.
+
+use mediamtx::api::{ApiError, Fields};
+use mediamtx::secret;
+use mediamtx::timestamp::Timestamp;
+
+use super::{Error, Session};
+use crate::journal::{Outcome, Record};
+use crate::plan::{Change, Step, Touched};
+use crate::server::{Busy, View};
+
+/// How a step went.
+pub(super) enum Executed {
+    /// The server shows it.
+    Holds,
+    /// Somebody has come in the last moment.
+    InTheWay(Busy),
+    /// The server does not want it so.
+    Rejected(String),
+}
+
+impl Session<'_> {
+    /// Executes a step; one that destroys the path is held back if that would hurt somebody by now, unless `force`.
+    pub(super) fn execute(
+        &mut self,
+        step: &Step,
+        view: &View,
+        force: bool,
+    ) -> Result<Executed, Error> {
+        let known = self.journal.state().touched.get(&step.entry).cloned();
+        self.note(Record::Intent {
+            at: Timestamp::now(),
+            entry: step.entry.clone(),
+            change: step.change.clone(),
+            touched: Some(step.touched.clone()),
+        })?;
+        // Last thing before the write: between this look and the write somebody can still come, but hardly does.
+        if step.drops.is_some() && !force {
+            let busy = view
+                .look_again(&self.lifecycle.options.api)?
+                .busy(&step.entry);
+            if !busy.is_idle() {
+                self.done(step, Outcome::Holds, known)?;
+                return Ok(Executed::InTheWay(busy));
+            }
+        }
+        match self.write(&step.entry, &step.change) {
+            Ok(()) => {}
+            Err(error) if error.is_verdict() => {
+                let why = error.to_string();
+                self.done(step, Outcome::Rejected(why.clone()), known)?;
+                return Ok(Executed::Rejected(why));
+            }
+            // Nobody knows whether it was written: the next look will tell.
+            Err(error) => return Err(error.into()),
+        }
+        self.await_shown(&step.entry, &step.change)?;
+        let touched = step.touched.clone().after(&step.change);
+        self.done(step, Outcome::Holds, touched)?;
+        Ok(Executed::Holds)
+    }
+
+    fn done(
+        &mut self,
+        step: &Step,
+        outcome: Outcome,
+        touched: Option<Touched>,
+    ) -> Result<(), Error> {
+        self.note(Record::Done {
+            at: Timestamp::now(),
+            entry: step.entry.clone(),
+            outcome,
+            touched,
+        })
+    }
+
+    fn write(&self, entry: &str, change: &Change) -> Result<(), ApiError> {
+        let api = &self.lifecycle.options.api;
+        match change {
+            Change::Add(fields) => api.add_path(entry, fields),
+            Change::Patch(fields) => api.patch_path(entry, fields),
+            Change::Remove => match api.delete_path(entry) {
+                Err(ApiError::NotFound { .. }) => Ok(()),
+                other => other,
+            },
+        }
+    }
+}
+
+/// A change in words, without passwords.
+pub(crate) fn describe(change: &Change) -> String {
+    match change {
+        Change::Add(fields) => format!("new entry: {}", describe_fields(fields)),
+        Change::Patch(fields) => describe_fields(fields),
+        Change::Remove => "entry removed".to_owned(),
+    }
+}
+
+/// Settings in words, without passwords.
+#[must_use]
+pub fn describe_fields(fields: &Fields) -> String {
+    let shown = fields.iter().map(|(name, value)| {
+        let text = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
+        format!("{name}={}", secret::scrub(&secret::redact_url(&text)))
+    });
+    shown.collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,60 @@
+//! What came of it.
+
+use mediamtx::api::Fields;
+use serde::Serialize;
+
+use crate::server::Busy;
+
+/// Of all paths.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Those that needed something.
+    pub paths: Vec<PathReport>,
+}
+
+/// Of one path.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PathReport {
+    /// Which.
+    pub path: String,
+    /// What was written, a line each.
+    pub done: Vec<String>,
+    /// What waits.
+    pub pending: Vec<Pending>,
+    /// Who was dropped by force.
+    pub dropped: Option<Busy>,
+    /// What the server did not want, or why nothing could be worked out.
+    pub failed: Option<String>,
+}
+
+/// What waits until nobody would be hurt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Pending {
+    /// What will be written.
+    pub fields: Fields,
+    /// Who is in the way.
+    pub waits_for: Busy,
+}
+
+impl PathReport {
+    pub(super) fn new(path: &str) -> Self {
+        Self {
+            path: path.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether there is nothing to tell.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.done.is_empty() && self.pending.is_empty() && self.failed.is_none()
+    }
+}
+
+impl Report {
+    /// Whether every path is as wanted, or will be.
+    #[must_use]
+    pub fn is_ok(&self) -> bool {
+        self.paths.iter().all(|path| path.failed.is_none())
+    }
+}

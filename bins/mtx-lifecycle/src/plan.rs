@@ -1,0 +1,247 @@
+//! What has to be written for a path to be as it is wanted, and what of it can be written without hurting anybody.
+
+use mediamtx::api::Fields;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::fields::{difference, is_hot, same, split};
+use crate::server::{Busy, GoverningError, View};
+use crate::wanted::{Target, Wanted};
+
+/// One write to one entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Change {
+    /// A new entry with these settings.
+    Add(Fields),
+    /// These settings of an entry.
+    Patch(Fields),
+    /// No entry any more.
+    Remove,
+}
+
+/// What was there before, so that it can be there again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Touched {
+    /// The entry was not there.
+    pub added: bool,
+    /// The settings as others want them.
+    pub before: Fields,
+    /// The same settings, as they were written.
+    pub written: Fields,
+}
+
+/// One write, and what it does to the path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// The entry, which is the path's name.
+    pub entry: String,
+    /// What is written.
+    pub change: Change,
+    /// Whether it destroys the path, and whom that would hurt.
+    pub drops: Option<Busy>,
+    /// What is touched from the moment on at which it is tried.
+    pub touched: Touched,
+}
+
+impl Step {
+    /// Whether it would hurt somebody at the moment.
+    #[must_use]
+    pub fn hurts(&self) -> bool {
+        self.drops.is_some_and(|busy| !busy.is_idle())
+    }
+}
+
+/// What a path needs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// In this order.
+    pub steps: Vec<Step>,
+    /// Whether the path is to have a keeper.
+    pub kept: bool,
+}
+
+/// Works out what a path needs. `touched` is what this program has done to it so far.
+///
+/// # Errors
+/// When it can't be told where its settings come from.
+pub fn plan(
+    wanted: &Wanted,
+    view: &View,
+    path: &str,
+    touched: Option<&Touched>,
+) -> Result<Plan, GoverningError> {
+    match view.entries.get(path) {
+        Some(current) => Ok(plan_entry(wanted, view, path, current, touched)),
+        None => plan_template(wanted, view, path),
+    }
+}
+
+/// The path has an entry of its own.
+fn plan_entry(
+    wanted: &Wanted,
+    view: &View,
+    path: &str,
+    current: &Fields,
+    touched: Option<&Touched>,
+) -> Plan {
+    let known = up_to_date(touched, current);
+    // What the path would be without this program decides what kind of path it is.
+    let mut others = current.clone();
+    others.extend(known.before.clone());
+    let Target { fields, kept } = wanted.target(path, &others);
+    let busy = view.busy(path);
+    if known.added && is_unwanted(wanted, view, path) {
+        let drops = (!falls_back_softly(view, path, current)).then_some(busy);
+        let step = Step {
+            entry: path.to_owned(),
+            change: Change::Remove,
+            drops,
+            touched: known,
+        };
+        return Plan {
+            steps: vec![step],
+            kept,
+        };
+    }
+    let mut aim = known.before.clone();
+    aim.extend(fields.clone());
+    let touched = touched_by(known, current, &fields);
+    let (hot, cold) = split(difference(current, &aim));
+    let step = |fields: Fields, drops| {
+        (!fields.is_empty()).then(|| Step {
+            entry: path.to_owned(),
+            change: Change::Patch(fields),
+            drops,
+            touched: touched.clone(),
+        })
+    };
+    // An idle path is recreated first, so that a recording begins under its new settings.
+    let steps = [step(cold, Some(busy)), step(hot, None)];
+    Plan {
+        steps: steps.into_iter().flatten().collect(),
+        kept,
+    }
+}
+
+/// The path gets its settings from an entry for many paths, which is not to be touched: it needs one of its own.
+fn plan_template(wanted: &Wanted, view: &View, path: &str) -> Result<Plan, GoverningError> {
+    let template = view.template(path)?;
+    let (model, others) = match &template {
+        Some(template) => {
+            let model = &view.entries[&template.entry];
+            (Some(model), template.fill(model))
+        }
+        None => (None, view.defaults.clone()),
+    };
+    let Target { fields, kept } = wanted.target(path, &others);
+    let differing = difference(&others, &fields);
+    if differing.is_empty() && (model.is_some() || fields.is_empty()) {
+        let kept = kept && model.is_some();
+        let steps = Vec::new();
+        return Ok(Plan { steps, kept });
+    }
+    if model.is_none() && !fields.contains_key("source") {
+        return Err(GoverningError::None(path.to_owned()));
+    }
+    let mut whole = difference(&view.defaults, &others);
+    whole.extend(fields.clone());
+    let mut aim = others.clone();
+    aim.extend(fields.clone());
+    let soft = model.is_some_and(|model| difference(model, &aim).keys().all(|name| is_hot(name)));
+    let before = |name: &String| {
+        (
+            name.clone(),
+            others.get(name).cloned().unwrap_or(Value::Null),
+        )
+    };
+    let step = Step {
+        entry: path.to_owned(),
+        change: Change::Add(whole),
+        drops: (!soft).then(|| view.busy(path)),
+        touched: Touched {
+            added: true,
+            before: differing.keys().map(before).collect(),
+            written: differing,
+        },
+    };
+    let steps = vec![step];
+    Ok(Plan { steps, kept })
+}
+
+/// Whether nothing is wanted of a path that this program has given an entry of its own.
+fn is_unwanted(wanted: &Wanted, view: &View, path: &str) -> bool {
+    let others = match view.template(path) {
+        Ok(Some(template)) => template.fill(&view.entries[&template.entry]),
+        Ok(None) => view.defaults.clone(),
+        Err(_) => return false,
+    };
+    difference(&others, &wanted.target(path, &others).fields).is_empty()
+}
+
+/// Whether a running stream survives that its path loses its entry.
+fn falls_back_softly(view: &View, path: &str, current: &Fields) -> bool {
+    let Ok(Some(template)) = view.template(path) else {
+        return false;
+    };
+    let model = &view.entries[&template.entry];
+    let differs = difference(model, current);
+    differs.keys().all(|name| is_hot(name)) && template.fill(model) == *model
+}
+
+/// What is known of the entry, but for settings that somebody else has changed since: a restart of the server, which
+/// reads its file again, a reload, another program. What they say is what holds without this program.
+fn up_to_date(touched: Option<&Touched>, current: &Fields) -> Touched {
+    let mut known = touched.cloned().unwrap_or_default();
+    for (name, written) in &known.written {
+        let now = current.get(name).cloned().unwrap_or(Value::Null);
+        if !same(name, &now, written) {
+            known.added = false;
+            known.before.insert(name.clone(), now);
+        }
+    }
+    known
+}
+
+/// What will be touched from the moment on at which the `fields` are written.
+fn touched_by(mut known: Touched, current: &Fields, fields: &Fields) -> Touched {
+    for (name, value) in fields {
+        let now = current.get(name).cloned().unwrap_or(Value::Null);
+        if !known.written.contains_key(name) {
+            if same(name, &now, value) {
+                continue;
+            }
+            known.before.insert(name.clone(), now);
+        }
+        known.written.insert(name.clone(), value.clone());
+    }
+    known
+}
+
+impl Touched {
+    /// What is still touched once the change has been made: what was put back is others' again.
+    #[must_use]
+    pub fn after(mut self, change: &Change) -> Option<Self> {
+        match change {
+            Change::Remove => return None,
+            Change::Add(_) => {}
+            Change::Patch(fields) => {
+                for (name, value) in fields {
+                    if self
+                        .before
+                        .get(name)
+                        .is_some_and(|before| same(name, before, value))
+                    {
+                        self.before.remove(name);
+                        self.written.remove(name);
+                    }
+                }
+            }
+        }
+        (self.added || !self.written.is_empty()).then_some(self)
+    }
+}
+
+#[cfg(test)]
+mod tests;

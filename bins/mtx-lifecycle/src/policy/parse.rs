@@ -1,0 +1,126 @@
+//! Reading a policy file, with the place of what is wrong.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+use super::{Policy, UseCaseName};
+
+/// Why a text is no policy; it names the line and the column where there is one.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct PolicyError(serde_yaml::Error);
+
+thread_local! {
+    // The YAML reader knows its place only while it reads, so names are checked then, against the user's own. There
+    // are none while the journal is read: its policies were checked when they were applied.
+    static OWN: RefCell<Option<Vec<UseCaseName>>> = const { RefCell::new(None) };
+}
+
+/// The use cases alone, whatever else there is.
+#[derive(Default, Deserialize)]
+struct Names {
+    #[serde(default, rename = "useCases")]
+    use_cases: BTreeMap<UseCaseName, serde_yaml::Value>,
+}
+
+impl FromStr for Policy {
+    type Err = PolicyError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        // Should this fail, so does the whole, with the better message.
+        let own: Names = serde_yaml::from_str(text).unwrap_or_default();
+        OWN.set(Some(own.use_cases.into_keys().collect()));
+        let policy = serde_yaml::from_str(text).map_err(PolicyError);
+        OWN.take();
+        policy
+    }
+}
+
+pub(super) fn known_use_case<'de, D>(deserializer: D) -> Result<Option<UseCaseName>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let Some(name) = Option::<UseCaseName>::deserialize(deserializer)? else {
+        return Ok(None);
+    };
+    let Some(own) = OWN.with_borrow(Clone::clone) else {
+        return Ok(Some(name));
+    };
+    let mut known = Policy::default().use_case_names();
+    known.extend(own);
+    if known.contains(&name) {
+        return Ok(Some(name));
+    }
+    Err(D::Error::custom(format!(
+        "there is no use case {name:?}: it is one of {}, or your own under useCases",
+        known.join(", ")
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn message(yaml: &str) -> String {
+        yaml.parse::<Policy>().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_line_and_column() {
+        for (yaml, parts) in [
+            (
+                "paths:\n- path: cam\n  useCase: party\n",
+                ["party", "line 2 column 3"],
+            ),
+            (
+                "paths:\n- path: cam\n  usecase: viewing\n",
+                ["unknown field `usecase`", "line 3 column 3"],
+            ),
+            (
+                "paths:\n- path: cam\n  overrides: {closeAfter: 0s}\n",
+                ["write never", "line 3"],
+            ),
+            ("paths:\n- path: ~^cam\n", ["regular expression", "line 2"]),
+            (
+                "useCases:\n  a: {closeAfter: soon}\n",
+                ["not a length of time", "line 2"],
+            ),
+            ("paths: 3\n", ["expected a sequence", "line 1"]),
+        ] {
+            let message = message(yaml);
+            for part in parts {
+                assert!(message.contains(part), "{message} lacks {part}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_policy_is_read_again_from_the_journal() {
+        let yaml = "useCases: {patrol: {closeAfter: 2m}}\npaths: [{path: cam, useCase: patrol, source: {command: x}}]";
+        let policy: Policy = yaml.parse().unwrap();
+        let json = serde_json::to_string(&policy).unwrap();
+        assert_eq!(serde_json::from_str::<Policy>(&json).unwrap(), policy);
+        let yaml = serde_yaml::to_string(&policy).unwrap();
+        assert_eq!(yaml.parse::<Policy>().unwrap(), policy);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in any::<String>()) {
+            let _ = text.parse::<Policy>();
+        }
+
+        #[test]
+        fn no_yaml_panics(key in "[a-zA-Z]{1,9}", value in "[!-~]{0,9}") {
+            let _ = format!("paths:\n- path: a\n  {key}: {value}\n").parse::<Policy>();
+        }
+    }
+}
