@@ -6,6 +6,7 @@ pub mod census;
 pub mod certificates;
 pub mod clips;
 pub mod compare;
+pub mod declared;
 pub mod environment;
 pub mod events;
 pub mod fan;

@@ -10,6 +10,7 @@ use suite_tests::raw_http::{Answer, call};
 use suite_tests::stack::{SOON, Stack};
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
+const DECLARATION: &str = r#"{"id":"declared","source":"rtsp://127.0.0.1:1/x","enabled":false}"#;
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
 /// A server with a running stream called `test`, and its document.
@@ -17,15 +18,18 @@ struct Service {
     address: SocketAddr,
     document: Value,
     orchestrator: Orchestrator,
+    _folder: tempfile::TempDir,
     _stack: Stack,
 }
 
 impl Service {
     fn start() -> Self {
         let stack = Stack::start();
+        let folder = tempfile::tempdir().expect("a temp folder");
         let port = ports::tcp();
         let orchestrator = Orchestrator::start_on(port, &stack.server, |command| {
             command.env_remove("ORCHESTRATOR_TOKEN");
+            command.arg("--store").arg(folder.path().join("streams.db"));
         });
         orchestrator.wait_running("test", 2 * SOON);
         let address = SocketAddr::from(([127, 0, 0, 1], port));
@@ -33,6 +37,7 @@ impl Service {
             document: call(address, "GET", "/v1/openapi.json", &[], "").json(),
             address,
             orchestrator,
+            _folder: folder,
             _stack: stack,
         }
     }
@@ -85,6 +90,11 @@ impl Service {
     /// An answer has exactly the documented shape.
     #[track_caller]
     fn check(&self, operation: &Value, answer: &Answer) {
+        if answer.status == 204 {
+            assert!(operation["responses"]["204"].is_object(), "{operation}");
+            assert_eq!(answer.body, "");
+            return;
+        }
         let schema = self.schema(operation, answer);
         if schema["type"] != "string" {
             let at = operation["operationId"].as_str().unwrap_or_default();
@@ -147,6 +157,7 @@ fn is(value: &Value, kind: &Value) -> bool {
         Some("string") => value.is_string(),
         Some("integer") => value.is_i64() || value.is_u64(),
         Some("number") => value.is_number(),
+        Some("boolean") => value.is_boolean(),
         Some("null") => value.is_null(),
         other => panic!("a type nobody expected: {other:?}"),
     }
@@ -171,10 +182,20 @@ fn the_document_and_the_server_agree_on_paths_and_methods() {
         assert!(!documented.is_empty(), "{template}");
         for method in METHODS {
             let upper = method.to_uppercase();
-            let answer = call(service.address, &upper, &path, &[JSON], &event());
+            let body = match (path.as_str(), method) {
+                ("/v1/streams", "post") => DECLARATION.to_owned(),
+                (_, "patch") => r#"{"name":"Gate"}"#.to_owned(),
+                _ => event(),
+            };
+            // Only what was declared can be changed.
+            let path = match method {
+                "patch" | "delete" => path.replace("/test", "/declared"),
+                _ => path.clone(),
+            };
+            let answer = call(service.address, &upper, &path, &[JSON], &body);
             if documented.contains(&method) {
                 assert!(
-                    matches!(answer.status, 200 | 202),
+                    matches!(answer.status, 200 | 201 | 202 | 204),
                     "{upper} {path}: {answer:?}"
                 );
                 service.check(&operations[method], &answer);
@@ -241,6 +262,7 @@ fn every_answer_has_the_documented_fields() {
 fn every_problem_is_documented_where_it_happens() {
     let service = Service::start();
     let big = "x".repeat(70_000);
+    let taken = DECLARATION.replace("declared", "test");
     let event = event();
     let path = "/v1/mediamtx/events/{event}";
     let read = "/v1/mediamtx/events/read";
@@ -261,6 +283,74 @@ fn every_problem_is_documented_where_it_happens() {
         (path, "POST", read, &plain, event.as_str(), 415),
         ("/v1/streams/{id}", "GET", "/v1/streams/a%20b", &[], "", 400),
         ("/v1/streams/{id}", "GET", "/v1/streams/x", &[], "", 404),
+        ("/v1/streams", "POST", "/v1/streams", &[JSON], "{}", 400),
+        (
+            "/v1/streams",
+            "POST",
+            "/v1/streams",
+            &foreign,
+            DECLARATION,
+            403,
+        ),
+        ("/v1/streams", "POST", "/v1/streams", &[JSON], &taken, 409),
+        ("/v1/streams", "POST", "/v1/streams", &[JSON], &big, 413),
+        (
+            "/v1/streams",
+            "POST",
+            "/v1/streams",
+            &plain,
+            DECLARATION,
+            415,
+        ),
+        (
+            "/v1/streams/{id}",
+            "PATCH",
+            "/v1/streams/x",
+            &[JSON],
+            "[]",
+            400,
+        ),
+        (
+            "/v1/streams/{id}",
+            "PATCH",
+            "/v1/streams/x",
+            &[JSON],
+            "{}",
+            404,
+        ),
+        (
+            "/v1/streams/{id}",
+            "PATCH",
+            "/v1/streams/test",
+            &[JSON],
+            "{}",
+            409,
+        ),
+        (
+            "/v1/streams/{id}",
+            "PATCH",
+            "/v1/streams/test",
+            &plain,
+            "{}",
+            415,
+        ),
+        ("/v1/streams/{id}", "DELETE", "/v1/streams/x", &[], "", 404),
+        (
+            "/v1/streams/{id}",
+            "DELETE",
+            "/v1/streams/test",
+            &[],
+            "",
+            409,
+        ),
+        (
+            "/v1/streams/{id}",
+            "DELETE",
+            "/v1/streams/test",
+            &foreign[1..],
+            "",
+            403,
+        ),
         (
             "/v1/streams/{id}/stop",
             "POST",

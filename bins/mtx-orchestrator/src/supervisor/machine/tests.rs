@@ -84,8 +84,8 @@ fn reported(streaming: bool) -> Input {
 /// What each input does in each phase: the action, and the state it ends in.
 #[test]
 fn the_table_of_transitions() {
-    use Action::{Kill, Spawn, Terminate};
-    use Input::{Absent, MayStart, Present, Restart, Start, Stop, Time};
+    use Action::{Forget, Kill, Spawn, Terminate};
+    use Input::{Absent, MayStart, Present, Removed, Restart, Start, Stop, Time};
     use StreamState::{Backoff, Grace, Running, Starting, Stopped};
     type Row = (
         &'static str,
@@ -103,6 +103,55 @@ fn the_table_of_transitions() {
         ("doubled", &[|| Present, || Present], None, Starting),
         ("and gets it", &[|| MayStart], Some(Spawn), Starting),
         ("once", &[|| MayStart, || MayStart], None, Starting),
+        ("unwanted before", &[|| Removed], Some(Forget), Starting),
+        (
+            "unwanted with a worker",
+            &[|| MayStart, || Removed],
+            Some(Terminate),
+            Grace,
+        ),
+        (
+            "unwanted until the worker ends",
+            &[|| MayStart, || Removed, ended],
+            Some(Forget),
+            Grace,
+        ),
+        (
+            "unwanted in grace, with its worker",
+            &[|| MayStart, || Absent, || Removed],
+            Some(Terminate),
+            Grace,
+        ),
+        (
+            "unwanted in grace, without",
+            &[|| Absent, || Removed],
+            Some(Forget),
+            Grace,
+        ),
+        (
+            "unwanted when stopped",
+            &[|| Stop, || Removed],
+            Some(Forget),
+            Stopped,
+        ),
+        (
+            "unwanted while its worker is replaced",
+            &[|| MayStart, || Restart, || Removed, ended],
+            Some(Forget),
+            Grace,
+        ),
+        (
+            "unwanted while a hung worker is killed",
+            &[|| MayStart, hung, || Removed, ended],
+            Some(Forget),
+            Grace,
+        ),
+        (
+            "wanted again before its worker has ended",
+            &[|| MayStart, || Removed, || Present, ended, || MayStart],
+            Some(Spawn),
+            Starting,
+        ),
         ("gone before", &[|| Absent], None, Grace),
         (
             "and back",
@@ -376,7 +425,7 @@ fn failures_while_the_server_is_away_are_not_the_streams() {
 proptest::proptest! {
     #[test]
     fn whatever_comes_there_is_at_most_one_worker_and_none_is_lost(
-        inputs in proptest::collection::vec((0_u8..12, 0_u64..40), 0..200),
+        inputs in proptest::collection::vec((0_u8..13, 0_u64..40), 0..200),
     ) {
         let mut bench = Bench::new();
         let mut worker = false;
@@ -395,6 +444,7 @@ proptest::proptest! {
                 8 => Input::Start,
                 9 => Input::Stop,
                 10 => Input::Restart,
+                11 => Input::Removed,
                 _ => Input::Time,
             };
             match bench.feed(input) {

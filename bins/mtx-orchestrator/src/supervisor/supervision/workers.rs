@@ -113,6 +113,7 @@ impl Supervision {
             return;
         };
         stream.lost_worker();
+        self.changed.insert(id.clone());
         let reason = stream.machine.knows_why().map_or(reason, str::to_owned);
         stream.note("ended", reason.clone());
         let asked = stream.machine.was_asked_to_end();

@@ -1,0 +1,115 @@
+//! The store of declared streams: what was answered stays, and what is no store stays as it is.
+
+use std::fs;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use serde_json::json;
+use suite_tests::binaries::suite_binary;
+use suite_tests::declared::Kept;
+use suite_tests::orchestrator::Orchestrator;
+use suite_tests::{http, ports};
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// An orchestrator with this store, which is to end at once; if it does not, it is ended.
+fn refused(kept: &Kept) -> Output {
+    let mut command = Command::new("timeout");
+    command.arg("20").arg(suite_binary("mtx-orchestrator"));
+    command.args([
+        "--listen",
+        &format!("127.0.0.1:{}", ports::tcp()),
+        "--store",
+    ]);
+    command
+        .arg(kept.file())
+        .env("MTX_WORKER", suite_binary("mtx-worker"));
+    command.output().expect("it can be started")
+}
+
+/// The one line it wrote.
+#[track_caller]
+fn last_line(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    text
+}
+
+/// Never answers; that nobody listens there is all the same here.
+fn source() -> String {
+    format!("rtsp://127.0.0.1:{}/x", ports::tcp())
+}
+
+#[test]
+fn whatever_was_answered_survives_kill_9_right_after() {
+    let kept = Kept::new();
+    let mut orchestrator = kept.orchestrator();
+    for round in 0..5 {
+        let (id, gone) = (format!("s{round}"), format!("gone{round}"));
+        kept.declare(&json!({ "id": gone, "source": source() }));
+        kept.declare(&json!({ "id": id, "source": source(), "name": "before", "enabled": false }));
+        orchestrator.process_mut().kill();
+        orchestrator = kept.orchestrator();
+        orchestrator.wait_state(&id, "stopped", SOON);
+        kept.change(&id, &json!({ "name": "after" }));
+        orchestrator.process_mut().kill();
+        orchestrator = kept.orchestrator();
+        let stream = orchestrator.wait_state(&id, "stopped", SOON);
+        assert_eq!(stream["declared"]["name"], "after");
+        kept.delete(&gone);
+        orchestrator.process_mut().kill();
+        orchestrator = kept.orchestrator();
+        orchestrator.wait_state(&id, "stopped", SOON);
+        assert_eq!(kept.look(&format!("/v1/streams/{gone}")).status, 404);
+    }
+    let list = kept.look("/v1/streams").json();
+    assert_eq!(list["streams"].as_array().map(Vec::len), Some(5), "{list}");
+}
+
+#[test]
+fn a_second_orchestrator_on_the_same_store_is_refused() {
+    let kept = Kept::new();
+    let orchestrator = kept.orchestrator();
+    kept.declare(&json!({ "id": "x", "source": source(), "enabled": false }));
+    let line = last_line(&refused(&kept));
+    assert!(
+        line.contains("in use") && line.contains("--store"),
+        "{line}"
+    );
+    // The first one does not notice.
+    kept.change("x", &json!({ "name": "still" }));
+    drop(orchestrator);
+    let orchestrator = kept.orchestrator();
+    let stream = orchestrator.wait_state("x", "stopped", SOON);
+    assert_eq!(stream["declared"]["name"], "still");
+}
+
+#[test]
+fn a_file_that_is_no_store_is_refused_and_left_as_it_is() {
+    let kept = Kept::new();
+    let foreign = "something else entirely, with a s3cret\n".repeat(200);
+    fs::write(kept.file(), &foreign).expect("a temp folder is writable");
+    let line = last_line(&refused(&kept));
+    assert!(
+        line.contains("left as it is") && !line.contains("s3cret"),
+        "{line}"
+    );
+    let after = fs::read_to_string(kept.file()).expect("it is still there");
+    assert_eq!(after, foreign);
+}
+
+#[test]
+fn without_a_store_nothing_can_be_declared_and_the_rest_works() {
+    let kept = Kept::new();
+    let orchestrator = Orchestrator::start(&kept.server, &[]);
+    let url = format!("{}/v1/streams", orchestrator.url());
+    let body = json!({ "id": "x", "source": source() }).to_string();
+    let refused = http::post_json(&url, &body).expect_err("there is no store");
+    assert!(refused.contains("503"), "{refused}");
+    assert_eq!(
+        orchestrator.get("/v1/streams"),
+        Ok(json!({ "streams": [] }))
+    );
+    assert!(!kept.file().exists());
+}
