@@ -128,6 +128,24 @@ fn a_token_guards_the_stack_which_goes_on_working() {
     assert!(!logs.contains(TOKEN), "{logs}");
 }
 
+#[test]
+fn declared_streams_are_there_again_after_down_and_dev() {
+    let environment = Environment::choose();
+    environment.make_well("dev");
+    let url = format!(
+        "http://localhost:{}/v1/streams",
+        environment.port("ORCHESTRATOR")
+    );
+    let source = format!("rtsp://localhost:{}/camera", environment.port("RTSP"));
+    let stream = format!(r#"{{"id":"camera-1","name":"\"{{Hall\"","source":"{source}"}}"#);
+    http::post_json(&url, &stream).unwrap();
+    environment.make_well("down");
+    environment.make_well("dev");
+    wait_until("the stream in make ps", HEALTHY, || {
+        !row(&environment, "camera-1").is_empty()
+    });
+}
+
 fn pid_file(environment: &Environment, service: &str) -> String {
     fs::read_to_string(environment.folder().join(format!("{service}.pid"))).unwrap()
 }
