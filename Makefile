@@ -13,7 +13,7 @@ demo: ## Like dev, and send a test stream through it
 logs: ## Show what the services log; on a terminal, go on showing it
 	@scripts/stack logs
 
-ps: ## List the services, and whether they are healthy
+ps: ## List the services and the streams, and how they fare
 	@scripts/stack ps
 
 down: ## Stop everything that dev and demo started
