@@ -44,6 +44,11 @@ impl Kept {
         self.folder.path().join("streams.db")
     }
 
+    /// Where the orchestrators listen.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Starts an orchestrator with the store.
     #[track_caller]
     pub fn orchestrator(&self) -> Orchestrator {

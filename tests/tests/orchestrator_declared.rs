@@ -10,6 +10,7 @@ use suite_tests::declared::Kept;
 use suite_tests::mediamtx::{Config, MediaMtx};
 use suite_tests::packets::{Kind, Reader};
 use suite_tests::processes::Spawned;
+use suite_tests::readme::{command, start, with_ports};
 use suite_tests::streams::{ingest, output, publish, send};
 use suite_tests::waiting::{poll, wait_until};
 use suite_tests::{ports, procfs};
@@ -126,6 +127,19 @@ fn a_declared_camera_comes_out_of_mediamtx_and_its_password_nowhere() {
     for text in told {
         assert!(!text.contains("s3cret"), "{text}");
     }
+}
+
+#[test]
+fn the_readmes_declaration_works_as_it_is_printed() {
+    let kept = Kept::new();
+    let orchestrator = kept.orchestrator();
+    let _publisher = publish(&kept.server, "test");
+    let ports = [(8080, kept.port()), (8554, kept.server.ports.rtsp)];
+    let declare = with_ports(&command("declare"), &ports);
+    let mut curl = start("declare", &declare);
+    curl.wait_code(SOON);
+    orchestrator.wait_running("gate", SOON);
+    kept.server.wait_ready(&output("gate"), SOON);
 }
 
 #[test]

@@ -25,6 +25,12 @@ pub(crate) struct Task {
 }
 
 impl Task {
+    /// The path of MediaMTX's that it reads, if it reads one.
+    pub(crate) fn path(&self) -> Option<StreamPath> {
+        let path = self.input.path().trim_start_matches('/');
+        path.parse().ok().filter(|_| self.reads_mediamtx)
+    }
+
     /// What a text of the worker's is to be scrubbed of.
     pub(crate) fn secrets(&self) -> Vec<String> {
         let urls = self.outputs.iter().chain([&self.input]);

@@ -192,6 +192,13 @@ pub(super) fn secrets(url: &Url) -> Vec<String> {
     };
     let mut secrets: Vec<String> = url.query_pairs().map(|(_, value)| value.into()).collect();
     secrets.extend(url.password().map(decode));
+    // A login in the path, as it is hidden where the source is shown.
+    secrets.extend(
+        url.path()
+            .split('/')
+            .filter(|part| part.contains('='))
+            .map(decode),
+    );
     if url.scheme() != "rtsp" && !is_mediamtx_path(url) {
         secrets.push(decode(app_and_key(url).1));
     }

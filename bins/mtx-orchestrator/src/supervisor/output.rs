@@ -6,11 +6,12 @@ use std::sync::mpsc::Sender;
 
 use log::Level;
 use log::kv::Value as Field;
-use mediamtx::path::{Leg, StreamId, StreamPath};
+use mediamtx::path::{StreamId, StreamPath};
 use mediamtx::secret::scrub_of;
 use serde_json::{Map, Value};
 
 use super::supervision::Message;
+use crate::declaration::Task;
 
 /// A longer line is cut in two.
 const LONGEST_LINE: u64 = 16 * 1024;
@@ -62,15 +63,12 @@ pub(super) fn follow(
     stderr: ChildStderr,
     pid: u32,
     worker: WorkerId,
-    secrets: &[String],
+    task: &Task,
     messages: &Sender<Message>,
 ) {
     let mut reader = BufReader::new(stderr);
     let mut line = Vec::new();
-    let path = StreamPath {
-        id: worker.stream.clone(),
-        leg: Leg::In,
-    };
+    let (path, secrets) = (task.path(), task.secrets());
     let tell = |said| {
         let worker = worker.clone();
         // Fails when nobody is left to be told.
@@ -88,12 +86,12 @@ pub(super) fn follow(
         let text = String::from_utf8_lossy(&line);
         let text = text.trim_end();
         let (said, log_line) = understand(text);
-        let said = said.map(|said| said.scrubbed(secrets));
+        let said = said.map(|said| said.scrubbed(&secrets));
         if let Some(said) = said {
             tell(said);
         }
         if let Some(log_line) = log_line {
-            log_line.pass_on(&path, pid, secrets);
+            log_line.pass_on(&worker.stream, path.as_ref(), pid, &secrets);
         }
     }
 }
@@ -171,7 +169,7 @@ struct LogLine {
 
 impl LogLine {
     /// `secrets` are those of its task; the log knows those of this process.
-    fn pass_on(&self, path: &StreamPath, pid: u32, secrets: &[String]) {
+    fn pass_on(&self, id: &StreamId, path: Option<&StreamPath>, pid: u32, secrets: &[String]) {
         let texts: Vec<(&str, String)> = self
             .fields
             .iter()
@@ -181,10 +179,10 @@ impl LogLine {
             })
             .collect();
         let mut fields = vec![
-            ("path", Field::from_display(path)),
-            ("streamId", Field::from_display(&path.id)),
+            ("streamId", Field::from_display(id)),
             ("pid", Field::from(pid)),
         ];
+        fields.extend(path.map(|path| ("path", Field::from_display(path))));
         fields.extend(
             texts
                 .iter()

@@ -1,6 +1,7 @@
 //! Everything about one stream, and the copy of it that others see.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::time::Instant;
 
 use mediamtx::api::Client;
@@ -69,6 +70,15 @@ impl Stream {
             memory: None,
             events: VecDeque::new(),
             events_ever: 0,
+        }
+    }
+
+    /// Writes something about it into the log.
+    pub(super) fn log(&self, level: log::Level, message: fmt::Arguments<'_>) {
+        let id = &self.id;
+        match self.task.path() {
+            Some(path) => log::log!(level, path:% = path, streamId:% = id; "{message}"),
+            None => log::log!(level, streamId:% = id; "{message}"),
         }
     }
 

@@ -10,8 +10,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use log::Level;
 use mediamtx::api::{ApiError, PathInfo};
-use mediamtx::path::{Leg, StreamId, StreamPath};
+use mediamtx::path::StreamId;
 use mediamtx::timestamp::Timestamp;
 
 use super::hints::Hints;
@@ -180,11 +181,7 @@ impl Supervision {
         };
         stream.note(kind, "asked for by an operator");
         self.changed.insert(id.clone());
-        log_of(
-            log::Level::Info,
-            id,
-            format_args!("{kind} asked for by an operator"),
-        );
+        stream.log(Level::Info, format_args!("{kind} asked for by an operator"));
         self.feed(id, input);
     }
 
@@ -206,11 +203,11 @@ impl Supervision {
             };
             self.totals.breakers_opened += u64::from(after.state == BreakerState::Open);
             stream.note(kind, reason.clone());
-            log_of(log::Level::Warn, id, format_args!("{kind}: {reason}"));
+            stream.log(Level::Warn, format_args!("{kind}: {reason}"));
             self.changed.insert(id.clone());
         }
         if let Some(state) = stream.new_state() {
-            log_of(log::Level::Info, id, format_args!("stream is {state}"));
+            stream.log(Level::Info, format_args!("stream is {state}"));
             self.changed.insert(id.clone());
         }
         match action {
@@ -219,7 +216,7 @@ impl Supervision {
             Some(Action::Terminate) => self.with_worker(id, Worker::terminate),
             Some(Action::Kill) => self.with_worker(id, Worker::kill),
             Some(Action::Forget) => {
-                log_of(log::Level::Info, id, format_args!("stream is gone"));
+                stream.log(Level::Info, format_args!("stream is gone"));
                 self.streams.remove(id);
                 self.changed.insert(id.clone());
             }
@@ -260,12 +257,4 @@ impl Supervision {
             thread::sleep(Duration::from_millis(10));
         }
     }
-}
-
-fn log_of(level: log::Level, id: &StreamId, message: std::fmt::Arguments<'_>) {
-    let path = StreamPath {
-        id: id.clone(),
-        leg: Leg::In,
-    };
-    log::log!(level, path:% = path, streamId:% = id; "{message}");
 }

@@ -94,10 +94,10 @@ impl Worker {
             .with_context(|| format!("can't start {}", template.program.display()))?;
         let (stderr, pid) = (child.stderr.take(), child.id());
         let (id, number, messages) = (id.clone(), id.number, messages.clone());
-        let secrets = task.secrets();
+        let task = task.clone();
         let reader = thread::Builder::new().stack_size(STACK).spawn(move || {
             if let Some(stderr) = stderr {
-                output::follow(stderr, pid, id, &secrets, &messages);
+                output::follow(stderr, pid, id, &task, &messages);
             }
         });
         if let Err(error) = reader {

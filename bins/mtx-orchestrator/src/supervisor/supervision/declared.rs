@@ -2,12 +2,13 @@
 
 use std::time::Instant;
 
+use log::Level;
 use mediamtx::path::StreamId;
 
 use super::super::machine::Input;
 use super::super::status::{DeclaredStatus, StreamState};
 use super::super::stream::Stream;
-use super::{Supervision, log_of};
+use super::Supervision;
 use crate::declaration::Declaration;
 
 impl Supervision {
@@ -28,7 +29,7 @@ impl Supervision {
             None => "declared",
         };
         stream.note(kind, "asked for by an operator");
-        log_of(log::Level::Info, id, format_args!("stream is {kind}"));
+        stream.log(Level::Info, format_args!("stream is {kind}"));
         self.streams.insert(id.clone(), stream);
         self.changed.insert(id.clone());
         self.feed(id, Input::Present);
@@ -50,11 +51,7 @@ impl Supervision {
         }
         stream.task = self.config.worker.servers.task_of(id);
         stream.note("removed", "asked for by an operator");
-        log_of(
-            log::Level::Info,
-            id,
-            format_args!("stream is no longer declared"),
-        );
+        stream.log(Level::Info, format_args!("stream is no longer declared"));
         self.changed.insert(id.clone());
         if stream.clients.published {
             self.feed(id, Input::Restart);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use log::Level;
 use mediamtx::api::{ApiError, PathInfo};
 use mediamtx::path::{Leg, StreamId, StreamPath};
 use mediamtx::timestamp::Timestamp;
@@ -11,7 +12,7 @@ use super::super::hints::Hint;
 use super::super::locked;
 use super::super::machine::Input;
 use super::super::stream::{Clients, Stream};
-use super::{Server, Supervision, log_of};
+use super::{Server, Supervision};
 
 impl Supervision {
     /// A hook is believed only where MediaMTX can't be asked.
@@ -90,7 +91,7 @@ impl Supervision {
             let task = self.config.worker.servers.task_of(id);
             let mut stream = Stream::new(id.clone(), task, now);
             stream.note("found", "the stream is there");
-            log_of(log::Level::Info, id, format_args!("stream is there"));
+            stream.log(Level::Info, format_args!("stream is there"));
             self.streams.insert(id.clone(), stream);
         }
         self.changed.insert(id.clone());

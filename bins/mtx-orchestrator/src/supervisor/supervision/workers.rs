@@ -2,12 +2,13 @@
 
 use std::time::Instant;
 
+use log::Level;
 use mediamtx::path::StreamId;
 
 use super::super::machine::{Cause, Ended, Input};
 use super::super::output::{Said, WorkerId};
 use super::super::worker::{HUNG_AFTER, Worker};
-use super::{STALLED, Server, Supervision, log_of};
+use super::{STALLED, Server, Supervision};
 
 impl Supervision {
     pub(super) fn said(&mut self, worker: &WorkerId, said: Said) {
@@ -96,12 +97,8 @@ impl Supervision {
     }
 
     fn condemn(&mut self, id: &StreamId, reason: String) {
-        log_of(
-            log::Level::Warn,
-            id,
-            format_args!("worker {reason}: killed"),
-        );
         if let Some(stream) = self.streams.get_mut(id) {
+            stream.log(Level::Warn, format_args!("worker {reason}: killed"));
             stream.note("condemned", reason.clone());
         }
         self.feed(id, Input::Condemned { reason });
@@ -119,13 +116,13 @@ impl Supervision {
         let asked = stream.machine.was_asked_to_end();
         let needs_mediamtx = stream.task.needs_mediamtx;
         let level = if asked {
-            log::Level::Info
+            Level::Info
         } else {
             self.totals.worker_failures += 1;
             stream.last_failure = Some(reason.clone());
-            log::Level::Warn
+            Level::Warn
         };
-        log_of(level, id, format_args!("worker ended: {reason}"));
+        stream.log(level, format_args!("worker ended: {reason}"));
         // It may have seen before us that the stream is gone.
         self.poller.request();
         let blame = self.server != Server::Lost || !needs_mediamtx;
@@ -189,8 +186,8 @@ impl Supervision {
         ) {
             Ok(worker) => {
                 let pid = worker.pid();
-                log_of(log::Level::Info, id, format_args!("worker {pid} started"));
                 if let Some(stream) = self.streams.get_mut(id) {
+                    stream.log(Level::Info, format_args!("worker {pid} started"));
                     stream.note("started", format!("worker {pid}"));
                     stream.started(worker);
                 }
