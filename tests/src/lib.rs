@@ -2,6 +2,7 @@
 //! leaves nothing behind. Everything here fails its test by panicking with what was expected and what was seen.
 
 pub mod binaries;
+pub mod browser;
 pub mod census;
 pub mod certificates;
 pub mod clips;

@@ -26,6 +26,7 @@ pub struct Config {
     environment: Vec<(String, String)>,
     certificate: Option<Certificate>,
     rtmp_port_for_hooks: bool,
+    hls: bool,
 }
 
 impl Config {
@@ -89,18 +90,26 @@ impl Config {
         self
     }
 
+    /// Serves HLS, too, and the page that plays it.
+    #[must_use]
+    pub fn hls(mut self) -> Self {
+        self.hls = true;
+        self
+    }
+
     fn render(&self, ports: &Ports, folder: &Path) -> String {
         let Ports {
             rtsp,
             rtp,
             rtmp,
             rtmps,
+            hls,
             api,
             metrics,
         } = ports;
         let rtcp = rtp + 1;
         let mut yaml = format!(
-            "hls: no\nwebrtc: no\nsrt: no\nmoq: no\n\
+            "webrtc: no\nsrt: no\nmoq: no\n\
              rtspAddress: 127.0.0.1:{rtsp}\n\
              rtpAddress: 127.0.0.1:{rtp}\n\
              rtcpAddress: 127.0.0.1:{rtcp}\n\
@@ -108,6 +117,11 @@ impl Config {
              api: yes\napiAddress: 127.0.0.1:{api}\n\
              metrics: yes\nmetricsAddress: 127.0.0.1:{metrics}\n"
         );
+        if self.hls {
+            let _ = writeln!(yaml, "hlsAddress: 127.0.0.1:{hls}");
+        } else {
+            yaml += "hls: no\n";
+        }
         if !self.globals.contains("rtspTransports") {
             yaml += "rtspTransports: [udp, tcp]\n";
         }
@@ -143,6 +157,7 @@ pub struct Ports {
     pub rtp: u16,
     pub rtmp: u16,
     pub rtmps: u16,
+    pub hls: u16,
     pub api: u16,
     pub metrics: u16,
 }
@@ -155,6 +170,7 @@ impl Ports {
             rtp: ports::udp_pair(),
             rtmp: ports::tcp(),
             rtmps: ports::tcp(),
+            hls: ports::tcp(),
             api: ports::tcp(),
             metrics: ports::tcp(),
         }

@@ -27,6 +27,8 @@ const COMMANDS = {
 
 const find = (selector, within = document) => within.querySelector(selector);
 const { player, publish } = document.documentElement.dataset;
+// Where this page is, without the login that its address may have: fetch refuses those.
+const base = location.origin + location.pathname;
 const streams = new Map();
 let clockSkew = 0; // Ages are told by the server's clock.
 
@@ -331,7 +333,7 @@ async function sendCommand(stream, command) {
 
 async function ask(method, path) {
   try {
-    const response = await fetch(path, { method });
+    const response = await fetch(new URL(path, base), { method });
     const body = await response.json().catch(() => null);
     const problem = body?.detail ?? `${response.status} ${response.statusText}`;
     return { ok: response.ok, status: response.status, body, problem };
@@ -369,7 +371,7 @@ function showConnection(state, text) {
 
 function connect() {
   clearTimeout(retryTimer);
-  const url = new URL("v1/events", document.baseURI);
+  const url = new URL("v1/events", base);
   url.protocol = url.protocol.replace("http", "ws");
   socket = new WebSocket(url);
   socket.onopen = async () => {
