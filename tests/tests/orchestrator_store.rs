@@ -100,6 +100,62 @@ fn a_file_that_is_no_store_is_refused_and_left_as_it_is() {
 }
 
 #[test]
+fn a_damaged_store_is_refused_and_left_as_it_is() {
+    let kept = Kept::new();
+    let orchestrator = kept.orchestrator();
+    for number in 0..50 {
+        let id = format!("s{number}");
+        kept.declare(&json!({ "id": id, "source": source(), "enabled": false }));
+    }
+    drop(orchestrator);
+    sql(&kept, "PRAGMA wal_checkpoint(TRUNCATE)");
+    let mut bytes = fs::read(kept.file()).expect("it is there");
+    bytes[4096..].fill(0x5A);
+    fs::write(kept.file(), &bytes).expect("it may be written");
+    let line = last_line(&refused(&kept));
+    assert!(
+        line.contains("damaged") && line.contains("backup"),
+        "{line}"
+    );
+    assert!(fs::read(kept.file()).expect("it is still there") == bytes);
+}
+
+#[test]
+fn a_store_of_a_newer_version_is_refused_and_left_as_it_is() {
+    let kept = Kept::new();
+    drop(kept.orchestrator());
+    sql(
+        &kept,
+        "INSERT INTO store_migrations VALUES (99, 'later', '')",
+    );
+    let before = fs::read(kept.file()).expect("it is there");
+    let line = last_line(&refused(&kept));
+    assert!(
+        line.contains("version 99") && line.contains("newer"),
+        "{line}"
+    );
+    assert!(fs::read(kept.file()).expect("it is still there") == before);
+    sql(&kept, "DELETE FROM store_migrations WHERE version = 99");
+    kept.orchestrator();
+}
+
+/// Changes the store as somebody else would.
+#[track_caller]
+fn sql(kept: &Kept, statement: &str) {
+    let script = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute(sys.argv[2]); db.commit(); db.close()";
+    let mut python = Command::new("python3");
+    let done = python
+        .args(["-c", script])
+        .arg(kept.file())
+        .arg(statement)
+        .status();
+    assert!(
+        done.expect("python3 can be started").success(),
+        "{statement}"
+    );
+}
+
+#[test]
 fn without_a_store_nothing_can_be_declared_and_the_rest_works() {
     let kept = Kept::new();
     let orchestrator = Orchestrator::start(&kept.server, &[]);
