@@ -14,6 +14,7 @@ pub mod fan;
 pub mod frames;
 pub mod gstreamer;
 pub mod http;
+pub mod lifecycle;
 pub mod listener;
 pub mod mediamtx;
 pub mod nginx;

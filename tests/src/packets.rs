@@ -120,6 +120,17 @@ impl Reader {
     }
 }
 
+/// All packets of a file.
+///
+/// # Panics
+/// When it can't be read to its end.
+#[track_caller]
+pub fn read_file(file: &std::path::Path) -> Vec<Packet> {
+    let mut reader = Reader::start(&file.display().to_string());
+    reader.process.wait(Duration::from_secs(30));
+    reader.packets()
+}
+
 /// `codec_type=video|pts_time=1.000|dts_time=0.960|size=123|flags=K__|data_hash=MD5:…`
 fn parse(line: &Line) -> Option<Packet> {
     let mut packet = Packet {

@@ -9,7 +9,12 @@ use suite_tests::environment::text;
 use suite_tests::web::Web;
 use tempfile::TempDir;
 
-const BINARIES: [&str; 3] = ["mtx-hook", "mtx-worker", "mtx-orchestrator"];
+const BINARIES: [&str; 4] = [
+    "mtx-hook",
+    "mtx-lifecycle",
+    "mtx-worker",
+    "mtx-orchestrator",
+];
 
 /// An empty root with one binary, and the file that name lookup reads.
 struct Root {

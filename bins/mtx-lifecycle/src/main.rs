@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 mod config;
+mod signals;
 mod table;
 
 use std::process::ExitCode;
@@ -13,11 +14,17 @@ use mediamtx::logging::{self, Output};
 use mediamtx::secret;
 
 use cli::{Cli, Command};
+use signals::StopSignals;
 
 const WRONG_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // Whatever a command was doing, the journal knows it; only what watches has a reason to end in an orderly way.
+    let signals = match cli.command {
+        Command::Watch { .. } => Some(StopSignals::hold_back()),
+        _ => None,
+    };
     let output = match cli.command {
         Command::Watch { .. } => Output::Stdout,
         _ => Output::Stderr,
@@ -25,7 +32,7 @@ fn main() -> ExitCode {
     logging::init(cli.common.log_format, output, LevelFilter::Info, Vec::new());
     let done = config::options(&cli.common)
         .map_err(commands::Failure::usage)
-        .and_then(|options| commands::run(cli.command, options));
+        .and_then(|options| commands::run(cli.command, options, signals));
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -30,6 +30,9 @@ pub struct Touched {
     pub before: Fields,
     /// The same settings, as they were written.
     pub written: Fields,
+    /// What an added entry has besides, from the entry for many paths.
+    #[serde(default, skip_serializing_if = "Fields::is_empty")]
+    pub base: Fields,
 }
 
 /// One write, and what it does to the path.
@@ -145,7 +148,8 @@ fn plan_template(wanted: &Wanted, view: &View, path: &str) -> Result<Plan, Gover
     if model.is_none() && !fields.contains_key("source") {
         return Err(GoverningError::None(path.to_owned()));
     }
-    let mut whole = difference(&view.defaults, &others);
+    let base = difference(&view.defaults, &others);
+    let mut whole = base.clone();
     whole.extend(fields.clone());
     let mut aim = others.clone();
     aim.extend(fields.clone());
@@ -164,6 +168,7 @@ fn plan_template(wanted: &Wanted, view: &View, path: &str) -> Result<Plan, Gover
             added: true,
             before: differing.keys().map(before).collect(),
             written: differing,
+            base,
         },
     };
     let steps = vec![step];

@@ -1,13 +1,16 @@
 //! The commands, each with what it prints.
 
+mod picture;
 mod policies;
 mod streams;
+mod watch;
 
 use anyhow::anyhow;
 use mediamtx::secret;
 use mtx_lifecycle::engine::{Lifecycle, Options, PathReport, Report};
 
 use crate::cli::Command;
+use crate::signals::StopSignals;
 
 /// Why a command failed.
 pub(crate) struct Failure {
@@ -33,7 +36,15 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     }
 }
 
-pub(crate) fn run(command: Command, options: Options) -> Result<(), Failure> {
+pub(crate) fn run(
+    command: Command,
+    options: Options,
+    signals: Option<StopSignals>,
+) -> Result<(), Failure> {
+    // It needs neither a server nor a journal.
+    if let Command::Migrate { file } = command {
+        return policies::migrate(&file);
+    }
     let lifecycle = Lifecycle::new(options)?;
     match command {
         Command::Start { use_case, path } => streams::start(&lifecycle, &use_case, &path),
@@ -46,7 +57,10 @@ pub(crate) fn run(command: Command, options: Options) -> Result<(), Failure> {
         } => policies::apply(&lifecycle, &file, dry_run, force),
         Command::Reconcile => policies::reconcile(&lifecycle),
         Command::Rollback { revision, force } => policies::rollback(&lifecycle, revision, force),
-        _ => Err(anyhow!("not there yet").into()),
+        Command::Watch { metrics } => watch::watch(lifecycle, metrics, signals),
+        Command::Snapshot { path, output } => picture::take(&lifecycle, &path, &output),
+        Command::Export => policies::export(&lifecycle),
+        Command::Migrate { .. } => Ok(()),
     }
 }
 

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use mtx_lifecycle::engine::Lifecycle;
+use mtx_lifecycle::journal::Journal;
+use mtx_lifecycle::migrate;
 use mtx_lifecycle::policy::Policy;
 
 use super::{Failure, say, tell};
@@ -46,5 +48,26 @@ pub(super) fn rollback(
     let (number, report) = lifecycle.rollback(revision, force.is_on)?;
     tell(&report)?;
     say(&format!("as it was wanted at revision {number}"));
+    Ok(())
+}
+
+pub(super) fn export(lifecycle: &Lifecycle) -> Result<(), Failure> {
+    let state = Journal::peek(&lifecycle.options().folder)?;
+    // With its passwords: it is for a configuration file.
+    print!("{}", lifecycle.export(&state));
+    Ok(())
+}
+
+pub(super) fn migrate(file: &Path) -> Result<(), Failure> {
+    let name = file.display();
+    let text = fs::read_to_string(file).with_context(|| format!("{name}"));
+    let migration =
+        text.and_then(|text| migrate::migrate(&text).with_context(|| format!("{name}")));
+    let migration = migration.map_err(Failure::usage)?;
+    for note in &migration.notes {
+        say(&format!("# {note}"));
+    }
+    let yaml = serde_yaml::to_string(&migration.policy).context("the policy")?;
+    print!("{yaml}");
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use mediamtx::timestamp::Timestamp;
 
+use super::wait::wait_until;
 use super::{Error, Lifecycle, Report, Scope, Session};
 use crate::journal::{Record, State};
 use crate::policy::{Policy, is_path_name};
@@ -179,12 +180,15 @@ impl Lifecycle {
         session.converge(&view, &scope)
     }
 
-    /// Makes the server be as it is wanted, once more.
+    /// Makes the server be as it is wanted, once more. As its own runOnInit this begins before its API is there.
     ///
     /// # Errors
     /// When the server can't be told.
     pub fn reconcile(&self) -> Result<Report, Error> {
         let mut session = Session::begin(self, self.options.timeout)?;
+        wait_until(self.options.timeout, || {
+            self.options.api.info().map(|_| true)
+        })?;
         let view = View::look(&self.options.api)?;
         session.converge(&view, &Scope::default())
     }

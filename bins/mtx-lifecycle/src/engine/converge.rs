@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use mediamtx::api::Fields;
+
 use super::execute::{Executed, describe, describe_fields};
 use super::{Error, PathReport, Pending, Report, Session};
 use crate::fields::difference;
@@ -123,9 +125,12 @@ impl Session<'_> {
             }
         }
         let state = self.journal.state();
-        let rests = scope.resting.is_some_and(|resting| resting.contains(path));
-        let kept = plan.kept && !rests && !state.degraded.contains(path);
-        let kept = kept || state.is_warm(path);
+        // Who watches knows better than the journal when the source of a degraded path is tried once more.
+        let rests = match scope.resting {
+            Some(resting) => resting.contains(path),
+            None => state.degraded.contains(path),
+        };
+        let kept = plan.kept && !rests || state.is_warm(path);
         self.keep(view, path, kept, report)
     }
 
@@ -156,15 +161,16 @@ impl Session<'_> {
         };
         let written = match &change {
             Change::Add(fields) | Change::Patch(fields) => fields.clone(),
-            Change::Remove => mediamtx::api::Fields::new(),
+            Change::Remove => Fields::new(),
         };
         let step = Step {
             entry,
             drops: None,
             touched: Touched {
                 added: true,
-                before: mediamtx::api::Fields::new(),
+                before: Fields::new(),
                 written,
+                base: Fields::new(),
             },
             change,
         };
@@ -180,7 +186,7 @@ impl Session<'_> {
 }
 
 /// Of a keeper's settings those that a look at the server shows.
-fn managed(fields: &mediamtx::api::Fields) -> mediamtx::api::Fields {
+fn managed(fields: &Fields) -> Fields {
     let known = fields
         .iter()
         .filter(|(name, _)| crate::fields::is_managed(name));
@@ -192,7 +198,7 @@ fn managed(fields: &mediamtx::api::Fields) -> mediamtx::api::Fields {
 fn pending(step: &Step, waits_for: crate::server::Busy) -> Pending {
     let fields = match &step.change {
         Change::Add(fields) | Change::Patch(fields) => fields.clone(),
-        Change::Remove => mediamtx::api::Fields::new(),
+        Change::Remove => Fields::new(),
     };
     log::debug!("{} waits: {}", step.entry, describe_fields(&fields));
     Pending { fields, waits_for }

@@ -66,6 +66,15 @@ impl Lifecycle {
         &self.options
     }
 
+    /// Where a stream is read.
+    ///
+    /// # Errors
+    /// When the server does not say where it speaks RTSP.
+    pub fn stream_url(&self, path: &str) -> Result<String, Error> {
+        let url = self.rtsp()?.as_str();
+        Ok(format!("{}/{path}", url.trim_end_matches('/')))
+    }
+
     /// Where the server reaches its own paths over RTSP.
     fn rtsp(&self) -> Result<&Url, KeeperError> {
         if let Some(url) = self.options.rtsp.as_ref().or(self.rtsp.get()) {

@@ -75,6 +75,7 @@ fn what_is_no_longer_wanted_becomes_what_it_was() {
         added: false,
         before: fields(json!({"record": false})),
         written: fields(json!({"record": true})),
+        base: Fields::new(),
     };
     let plan = plan(&wanted("", &[]), &view, "cam", Some(&touched)).unwrap();
     let change = Change::Patch(fields(json!({"record": false})));
@@ -89,6 +90,7 @@ fn what_somebody_else_has_changed_is_what_it_becomes_again() {
         added: false,
         before: fields(json!({"runOnDemandCloseAfter": "10s"})),
         written: fields(json!({"runOnDemandCloseAfter": "5m"})),
+        base: Fields::new(),
     };
     let again = plan(&wanted("", &["viewing"]), &view, "cam", Some(&touched)).unwrap();
     let touched = again.steps[0].touched.clone();
@@ -144,6 +146,7 @@ fn an_entry_of_our_own_goes_when_nothing_is_wanted_of_it() {
         added: true,
         before: fields(json!({"record": false})),
         written: fields(json!({"record": true})),
+        base: Fields::new(),
     };
     let entry = json!({"source": "publisher", "record": true, "runOnDemand": ""});
     let model = json!({"source": "publisher", "record": false, "runOnDemand": ""});

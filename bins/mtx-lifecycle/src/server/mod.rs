@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::fields::{is_managed, is_on, text};
 use crate::keeper;
+use crate::wanted::Demand;
 
 pub use governing::{GoverningError, Template};
 
@@ -148,12 +149,11 @@ impl View {
         };
         let own = usize::from(self.is_kept(path)).min(live.readers.len());
         let over_hls = self.hls.iter().filter(|watched| *watched == path).count();
-        // A path of a regular expression exists only as long as somebody is on it, or waits for its source.
-        let waits = is_template(&live.conf_name) && !live.is_available();
-        let records = self
-            .entries
-            .get(&live.conf_name)
-            .is_some_and(|fields| is_on(fields, "record"));
+        // An on-demand path of a regular expression exists only while somebody is on it, or waits for its source.
+        let settings = self.entries.get(&live.conf_name);
+        let on_demand = settings.is_some_and(|fields| Demand::of(fields) != Demand::None);
+        let waits = is_template(&live.conf_name) && on_demand && !live.is_available();
+        let records = settings.is_some_and(|fields| is_on(fields, "record"));
         Busy {
             viewers: (live.readers.len() - own + over_hls).max(usize::from(waits)),
             publishers: usize::from(live.is_available()),
@@ -229,7 +229,7 @@ mod tests {
     fn the_server_that_holds_a_path_is_no_viewer_of_it() {
         let reader = json!({"type": "rtspSession", "id": "1"});
         let view = View::fake(
-            &json!({"cam": {"record": true}}),
+            &json!({"cam": {"record": true}, "~^x$": {"runOnDemand": "y"}}),
             &json!([
                 {"name": "cam", "confName": "cam", "available": true, "readers": [reader, reader]},
                 {"name": "lifecycle/keep/cam", "confName": "lifecycle/keep/cam", "available": true},

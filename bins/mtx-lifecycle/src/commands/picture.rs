@@ -1,0 +1,75 @@
+//! A picture of a stream. A one-shot mtx-worker takes it: media code is at home there.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, anyhow, bail};
+use mtx_lifecycle::engine::Lifecycle;
+
+use super::{Failure, say};
+
+const WORKER: &str = "mtx-worker";
+
+pub(super) fn take(lifecycle: &Lifecycle, path: &str, output: &Path) -> Result<(), Failure> {
+    let worker = worker()?;
+    let url = lifecycle.stream_url(path)?;
+    lifecycle.start("snapshot", path)?;
+    let taken = run(&worker, &url, output);
+    // The use case ends whether there is a picture or not; its source stays for a minute.
+    lifecycle.end("snapshot", path)?;
+    taken?;
+    say(&format!("{path}: {}", output.display()));
+    Ok(())
+}
+
+fn run(worker: &Path, url: &str, output: &Path) -> Result<()> {
+    let name = output.file_name().and_then(|name| name.to_str());
+    // To mtx-worker a space ends the name of an output.
+    let Some(name) = name.filter(|name| !name.contains(' ')) else {
+        bail!(
+            "{} is no name for a picture: it has a space",
+            output.display()
+        );
+    };
+    let mut command = Command::new(worker);
+    command.args(["--output", name]).stdin(Stdio::null());
+    match output.parent() {
+        Some(folder) if folder != Path::new("") => command.current_dir(folder),
+        _ => &mut command,
+    };
+    // In the environment, where a password is not seen by everybody.
+    let done = command.env("MTX_WORKER_INPUT", url).output();
+    let done = done.with_context(|| format!("can't run {}", worker.display()))?;
+    if done.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&done.stderr);
+    let last = said.lines().rfind(|line| !line.trim().is_empty());
+    bail!(
+        "no picture: {}",
+        last.unwrap_or("mtx-worker failed without a word")
+    )
+}
+
+/// As given, or beside this program, or in `PATH`.
+fn worker() -> Result<PathBuf> {
+    if let Some(file) = env::var_os("MTX_WORKER").map(PathBuf::from) {
+        return match file.is_file() {
+            true => Ok(file),
+            false => Err(anyhow!("MTX_WORKER: no file {}", file.display())),
+        };
+    }
+    let own = env::current_exe().context("can't find out where this program is")?;
+    let beside = own.parent().map(Path::to_owned);
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = beside.into_iter().chain(env::split_paths(&path));
+    let mut candidates = folders.map(|folder| folder.join(WORKER));
+    let found = candidates.find(|file| file.is_file());
+    found.with_context(|| {
+        format!(
+            "no {WORKER} beside {} or in PATH: name it with MTX_WORKER",
+            own.display()
+        )
+    })
+}

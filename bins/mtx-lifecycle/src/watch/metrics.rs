@@ -1,0 +1,131 @@
+//! What `watch` has seen, in Prometheus' text format.
+
+use std::sync::atomic::AtomicI64;
+use std::sync::{Mutex, PoisonError};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// Seconds within which sources come and go.
+const SHORT: [f64; 8] = [0.1, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0];
+/// Seconds that streams last, and outages.
+const LONG: [f64; 7] = [10.0, 60.0, 300.0, 1800.0, 3600.0, 21_600.0, 86_400.0];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct State {
+    pub(super) state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Result {
+    pub(super) result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Kind {
+    pub(super) kind: &'static str,
+}
+
+/// All of it.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Mutex<Registry>,
+    pub(super) activation: Histogram,
+    pub(super) deactivation: Histogram,
+    pub(super) session: Histogram,
+    pub(super) recovery: Histogram,
+    pub(super) segments: Family<Result, Counter>,
+    pub(super) errors: Family<Kind, Counter>,
+    pub(super) changes: Counter,
+    pub(super) pending: Gauge<i64, AtomicI64>,
+    pub(super) api_up: Gauge<i64, AtomicI64>,
+    pub(super) paths: Family<State, Gauge>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut all = Registry::with_prefix("mtx_lifecycle");
+        let histogram = |buckets: &[f64]| Histogram::new(buckets.iter().copied());
+        let metrics = Self {
+            registry: Mutex::default(),
+            activation: histogram(&SHORT),
+            deactivation: histogram(&SHORT),
+            session: histogram(&LONG),
+            recovery: histogram(&LONG),
+            segments: Family::default(),
+            errors: Family::default(),
+            changes: Counter::default(),
+            pending: Gauge::default(),
+            api_up: Gauge::default(),
+            paths: Family::default(),
+        };
+        metrics.register(&mut all);
+        *metrics.lock() = all;
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register(&self, all: &mut Registry) {
+        all.register(
+            "activation_seconds",
+            "From when a stream is wanted to when it is there",
+            self.activation.clone(),
+        );
+        all.register(
+            "deactivation_seconds",
+            "From when a stream is stopped to when it has gone",
+            self.deactivation.clone(),
+        );
+        all.register(
+            "session_seconds",
+            "From when a stream is there to when it has gone",
+            self.session.clone(),
+        );
+        all.register(
+            "recovery_seconds",
+            "From when a wanted stream has gone by itself to when it is there again",
+            self.recovery.clone(),
+        );
+        all.register(
+            "segments",
+            "Recorded files: begun, or overdue",
+            self.segments.clone(),
+        );
+        all.register("errors", "What went wrong, by kind", self.errors.clone());
+        all.register("changes", "Writes to the server", self.changes.clone());
+        all.register(
+            "pending_changes",
+            "Paths with a change that waits until nobody would be hurt",
+            self.pending.clone(),
+        );
+        all.register(
+            "api_up",
+            "Whether MediaMTX's API answered when it was last asked",
+            self.api_up.clone(),
+        );
+        all.register("paths", "Paths by state", self.paths.clone());
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As Prometheus reads it.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing into a text does not fail.
+        let _ = encode(&mut text, &self.lock());
+        text
+    }
+
+    pub(super) fn failed(&self, kind: &'static str) {
+        self.errors.get_or_create(&Kind { kind }).inc();
+    }
+}

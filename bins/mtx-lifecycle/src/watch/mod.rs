@@ -1,0 +1,214 @@
+//! Keeps it true: puts right what others have changed, writes what has waited, and has an eye on the streams.
+
+mod breaker;
+mod health;
+mod metrics;
+mod observe;
+mod segments;
+mod server;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use mediamtx::http;
+
+use crate::engine::{Error, Lifecycle, Report, Scope, Session, describe_fields};
+use crate::journal::{Journal, Lock};
+use crate::server::View;
+use breaker::{Breaker, Event};
+use observe::Observed;
+
+pub use metrics::Metrics;
+
+const INTERVAL: Duration = Duration::from_secs(2);
+/// A command is done within moments, or waits for its source without the lock.
+const PATIENCE: Duration = Duration::from_millis(500);
+const LOCK: &str = "watch.lock";
+/// Where the configuration goes that a server without an API can be started with.
+const FALLBACK: &str = "fallback.yml";
+
+/// Watches one server.
+pub struct Watch {
+    lifecycle: Lifecycle,
+    metrics: Arc<Metrics>,
+    breaker: Breaker,
+    observed: Observed,
+    /// What was said last about each path, so that it is said once.
+    said: std::collections::BTreeMap<String, String>,
+    down_since: Option<Instant>,
+    _lock: Lock,
+}
+
+impl Watch {
+    /// Takes the place of the one that watches.
+    ///
+    /// # Errors
+    /// When another one does.
+    pub fn new(lifecycle: Lifecycle) -> Result<Self, Error> {
+        let lock = Lock::take(&lifecycle.options().folder, LOCK, Duration::ZERO)?;
+        Ok(Self {
+            lifecycle,
+            metrics: Arc::default(),
+            breaker: Breaker::new(),
+            observed: Observed::default(),
+            said: std::collections::BTreeMap::new(),
+            down_since: None,
+            _lock: lock,
+        })
+    }
+
+    /// Answers `GET /metrics` from now on.
+    ///
+    /// # Errors
+    /// When the address can't be had.
+    pub fn serve_metrics(&self, address: SocketAddr) -> Result<(), http::ServerError> {
+        let page = Arc::new(server::Page(Arc::clone(&self.metrics)));
+        http::serve(http::bind(address)?, page)
+    }
+
+    /// What it has seen so far.
+    #[must_use]
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
+    }
+
+    /// Watches until something comes over `stop`, or its sender has gone.
+    pub fn run(mut self, stop: &Receiver<()>) {
+        log::info!("watching {}", self.lifecycle.options().api.url());
+        loop {
+            self.tick();
+            match stop.recv_timeout(INTERVAL) {
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = Instant::now();
+        self.breaker = self.breaker.on(Event::Tick, now);
+        if !self.breaker.may_ask() {
+            return;
+        }
+        match self.look() {
+            Ok(()) => self.succeeded(now),
+            // A command is at work; it leaves things as they should be.
+            Err(Error::Lock(_)) => {}
+            Err(error) if error.is_outage() => self.failed(&error, now),
+            Err(error) => {
+                self.metrics.failed("internal");
+                self.say_once("", &format!("{error}"));
+            }
+        }
+    }
+
+    fn look(&mut self) -> Result<(), Error> {
+        let mut session = Session::begin(&self.lifecycle, PATIENCE)?;
+        let view = View::look(&self.lifecycle.options().api)?;
+        let state = session.journal.state().clone();
+        let resting: BTreeSet<String> = self.observed.resting(&state);
+        let scope = Scope {
+            resting: Some(&resting),
+            ..Scope::default()
+        };
+        let report = session.converge(&view, &scope)?;
+        let view = match report.paths.iter().any(|path| !path.done.is_empty()) {
+            true => View::look(&self.lifecycle.options().api)?,
+            false => view,
+        };
+        let notes = self.observed.look(&view, &state, &self.metrics);
+        for note in notes {
+            session.note(note)?;
+        }
+        drop(session);
+        let api = &self.lifecycle.options().api;
+        self.observed.look_at_files(api, &view, &self.metrics);
+        self.tell(&report);
+        Ok(())
+    }
+
+    fn tell(&mut self, report: &Report) {
+        let pending = report
+            .paths
+            .iter()
+            .filter(|path| !path.pending.is_empty())
+            .count();
+        self.metrics
+            .pending
+            .set(i64::try_from(pending).unwrap_or(i64::MAX));
+        for path in &report.paths {
+            for done in &path.done {
+                self.metrics.changes.inc();
+                log::info!(path = path.path.as_str(); "{done}");
+            }
+            for pending in &path.pending {
+                let fields = describe_fields(&pending.fields);
+                self.say_once(
+                    &path.path,
+                    &format!("pending: {fields} (waits for {})", pending.waits_for),
+                );
+            }
+            if let Some(why) = &path.failed {
+                self.metrics.failed("rejected");
+                self.say_once(&path.path, why);
+            }
+        }
+    }
+
+    fn say_once(&mut self, path: &str, what: &str) {
+        if self.said.get(path).map(String::as_str) == Some(what) {
+            return;
+        }
+        self.said.insert(path.to_owned(), what.to_owned());
+        match path {
+            "" => log::error!("{what}"),
+            path => log::warn!(path = path; "{what}"),
+        }
+    }
+
+    fn succeeded(&mut self, now: Instant) {
+        self.breaker = self.breaker.on(Event::Success, now);
+        self.metrics.api_up.set(1);
+        if let Some(since) = self.down_since.take() {
+            let seconds = now.duration_since(since).as_secs();
+            log::info!(seconds = seconds; "MediaMTX's API answers again, and the server is as it is wanted");
+        }
+    }
+
+    fn failed(&mut self, error: &Error, now: Instant) {
+        let was_closed = self.breaker.is_closed();
+        self.breaker = self.breaker.on(Event::Failure, now);
+        self.metrics.failed("api");
+        self.metrics.api_up.set(0);
+        self.down_since.get_or_insert(now);
+        if !was_closed || self.breaker.is_closed() {
+            return;
+        }
+        match self.write_fallback() {
+            Ok(file) => log::error!(
+                "{error}. It is asked again now and then; what is wanted of it is in {}, for its mediamtx.yml",
+                file.display()
+            ),
+            Err(why) => log::error!("{error}. It is asked again now and then ({why})"),
+        }
+    }
+
+    /// What is wanted, as a file the server can be started with if its API stays away.
+    fn write_fallback(&self) -> Result<PathBuf, Error> {
+        let folder = &self.lifecycle.options().folder;
+        let file = folder.join(FALLBACK);
+        let text = self.lifecycle.export(&Journal::peek(folder)?);
+        let draft = file.with_extension("new");
+        let written = fs::write(&draft, text).and_then(|()| fs::rename(&draft, &file));
+        written.map_err(|error| Error::Folder {
+            folder: file.display().to_string(),
+            error,
+        })?;
+        Ok(file)
+    }
+}

@@ -1,0 +1,185 @@
+//! mtx-lifecycle: recordings that nobody watches, over file rotation, to a proper end.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use suite_tests::clips::{Clip, Video};
+use suite_tests::lifecycle::{Lifecycle, publishing_hook, segments};
+use suite_tests::mediamtx::{Config, MediaMtx};
+use suite_tests::packets::{Kind, Packet, read_file};
+use suite_tests::waiting::wait_until;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn clip() -> Clip {
+    Clip::new(Video::H264, None)
+}
+
+fn recorded_into(folder: &Path) -> String {
+    format!(
+        "recordPath: {}/%path/%Y-%m-%d_%H-%M-%S-%f\nrecordSegmentDuration: 2s\nrecordPartDuration: 200ms",
+        folder.display()
+    )
+}
+
+/// A server with one on-demand camera that closes 1 s after its last viewer, and records into the folder.
+fn server(folder: &Path) -> MediaMtx {
+    let settings = format!(
+        "{}\n{}\nrunOnDemandCloseAfter: 1s",
+        publishing_hook(&clip()),
+        recorded_into(folder)
+    );
+    MediaMtx::start(Config::default().path("cam", &settings))
+}
+
+fn decodes(file: &Path) -> String {
+    let mut ffmpeg = Command::new("ffmpeg");
+    ffmpeg.args(["-hide_banner", "-nostdin", "-loglevel", "error", "-i"]);
+    let output = ffmpeg.arg(file).args(["-f", "null", "-"]).output().unwrap();
+    assert!(output.status.success(), "{} is broken", file.display());
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The source's frames that are no key frames (those get parameter sets on their way), as they were recorded.
+fn places_in(source: &[Packet], recorded: &[Packet]) -> Vec<usize> {
+    let plain: Vec<_> = source.iter().filter(|packet| !packet.key).collect();
+    let place = |packet: &Packet| plain.iter().position(|other| other.hash == packet.hash);
+    let plain = recorded.iter().filter(|packet| !packet.key);
+    plain
+        .map(|packet| place(packet).expect("it is one of the source's"))
+        .collect()
+}
+
+#[track_caller]
+fn assert_complete(files: &[PathBuf]) -> usize {
+    let source = read_file(&clip().file());
+    let plain = source.iter().filter(|packet| !packet.key).count();
+    let mut recorded = vec![];
+    for file in files {
+        assert_eq!(decodes(file), "", "{}", file.display());
+        let packets = read_file(file);
+        assert!(packets[0].key, "{} begins with a key frame", file.display());
+        recorded.extend(packets);
+    }
+    let recorded: Vec<_> = recorded
+        .into_iter()
+        .filter(|it| it.kind == Kind::Video)
+        .collect();
+    let places = places_in(&source, &recorded);
+    for pair in places.windows(2) {
+        assert_eq!(
+            pair[1],
+            (pair[0] + 1) % plain,
+            "frames are missing between two"
+        );
+    }
+    let keys = recorded.iter().filter(|packet| packet.key).count();
+    // Every 25th frame of the clip is a key frame.
+    let expected = places.len() / 24;
+    assert!(
+        keys.abs_diff(expected) <= 1,
+        "{keys} key frames, not {expected}"
+    );
+    recorded.len()
+}
+
+#[test]
+fn recording_lives_without_viewers_over_rotations_and_misses_no_frame() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = server(folder.path());
+    let lifecycle = Lifecycle::of(&server);
+    let start = Instant::now();
+    let said = lifecycle.ok(&["start", "recording", "cam"]);
+    assert!(
+        start.elapsed() < Duration::from_secs(3),
+        "it took {:?}",
+        start.elapsed()
+    );
+    assert!(said.contains("recording runs"), "{said}");
+    assert!(
+        !segments(folder.path(), "cam").is_empty(),
+        "a file is there"
+    );
+
+    // Eight times closeAfter, and five files.
+    wait_until("five files", PATIENCE, || {
+        segments(folder.path(), "cam").len() >= 6
+    });
+    let status = lifecycle.status("cam");
+    assert_eq!(status["viewers"], 0, "{status}");
+    assert_eq!(
+        (&status["state"], &status["recording"]),
+        (&"live".into(), &true.into())
+    );
+
+    lifecycle.ok(&["stop", "cam", "--reason", "the test is over"]);
+    wait_until("the end of the source", PATIENCE, || {
+        server.hooks().is_empty()
+    });
+    let files = segments(folder.path(), "cam");
+    let frames = assert_complete(&files);
+    assert!(frames > 250, "{frames} frames");
+    assert_eq!(lifecycle.status("cam")["state"], "idle");
+    // The server is as it was.
+    let names = server.get("/v3/config/paths/list").unwrap().to_string();
+    assert!(!names.contains("lifecycle/keep"), "{names}");
+    assert_eq!(
+        server.get("/v3/config/paths/get/cam").unwrap()["record"],
+        false
+    );
+}
+
+#[test]
+fn recording_of_whatever_is_published_begins_and_ends_hot() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config::default().path_default(&recorded_into(folder.path()));
+    let server = MediaMtx::start(config);
+    let publisher = clip().publish(&server.rtsp("push"));
+    server.wait_ready("push", PATIENCE);
+    let before = server.path("push").unwrap().source();
+    let lifecycle = Lifecycle::of(&server);
+    lifecycle.ok(&["start", "recording", "push"]);
+    wait_until("three files", PATIENCE, || {
+        segments(folder.path(), "push").len() >= 3
+    });
+    lifecycle.ok(&["stop", "push"]);
+    assert_eq!(
+        server.path("push").unwrap().source(),
+        before,
+        "the same publisher all the time"
+    );
+    assert!(
+        server.get("/v3/config/paths/list").unwrap()["items"]
+            .as_array()
+            .unwrap()
+            .len()
+            == 1
+    );
+    // Its last file is closed a moment after the server has been told.
+    wait_until("the last file", PATIENCE, || {
+        server.process().output().contains("recording stopped")
+    });
+    assert_complete(&segments(folder.path(), "push"));
+    drop(publisher);
+}
+
+#[test]
+fn recording_goes_on_after_its_source_has_crashed() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = server(folder.path());
+    let lifecycle = Lifecycle::of(&server);
+    lifecycle.ok(&["start", "recording", "cam"]);
+    let hook = suite_tests::procfs::descendants(server.process().pid());
+    for pid in hook {
+        let pid = nix::unistd::Pid::from_raw(pid.cast_signed());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+    }
+    server.wait_gone("cam", PATIENCE);
+    let files = segments(folder.path(), "cam").len();
+    // No process of the suite runs: the server does that alone.
+    wait_until("the next file", PATIENCE, || {
+        segments(folder.path(), "cam").len() > files
+    });
+    lifecycle.ok(&["stop", "cam"]);
+}
