@@ -152,6 +152,15 @@ impl Browser {
         self.demand(&format!("/element/{id}/click"), &json!({}));
     }
 
+    /// Writes into a field, which may hold something already.
+    #[track_caller]
+    pub fn fill(&self, selector: &str, text: &str) {
+        let element = self.element(selector);
+        let id = element[ELEMENT].as_str().expect("an element has an id");
+        self.demand(&format!("/element/{id}/clear"), &json!({}));
+        self.demand(&format!("/element/{id}/value"), &json!({ "text": text }));
+    }
+
     /// Presses and lets go of a key, of which WebDriver has a list: a character, or for instance `\u{e004}`, Tab.
     #[track_caller]
     pub fn press(&self, key: &str) {

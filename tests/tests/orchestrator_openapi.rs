@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use suite_tests::listener::Listener;
 use suite_tests::orchestrator::Orchestrator;
 use suite_tests::ports;
 use suite_tests::raw_http::{Answer, call};
@@ -194,8 +195,10 @@ fn the_document_and_the_server_agree_on_paths_and_methods() {
             };
             let answer = call(service.address, &upper, &path, &[JSON], &body);
             if documented.contains(&method) {
+                let is_socket = operations[method]["responses"].get("101").is_some();
                 assert!(
-                    matches!(answer.status, 200 | 201 | 202 | 204),
+                    matches!(answer.status, 200 | 201 | 202 | 204)
+                        || is_socket && answer.status == 426,
                     "{upper} {path}: {answer:?}"
                 );
                 service.check(&operations[method], &answer);
@@ -210,6 +213,30 @@ fn the_document_and_the_server_agree_on_paths_and_methods() {
                 service.check(&operations[documented[0]], &answer);
             }
         }
+    }
+}
+
+#[test]
+fn every_message_of_the_websocket_has_the_documented_fields() {
+    let service = Service::start();
+    let documented = &service.document["paths"]["/v1/events"]["get"]["x-websocket-messages"];
+    let mut listener = Listener::connect(service.address);
+    for kind in ["status", "report", "heartbeat", "event", "gone"] {
+        if kind == "event" {
+            service.orchestrator.command("test", "stop");
+        }
+        if kind == "gone" {
+            let path = "/v1/streams/fleeting";
+            let body = r#"{"id": "fleeting", "source": "rtsp://127.0.0.1:1/x", "enabled": false}"#;
+            call(service.address, "POST", "/v1/streams", &[JSON], body);
+            listener.wait("declared stream", SOON, |message| {
+                message["stream"]["id"] == "fleeting"
+            });
+            call(service.address, "DELETE", path, &[], "");
+        }
+        let name = format!("stream:{kind}");
+        let message = listener.wait(&name, 2 * SOON, |message| message["type"] == name);
+        service.check_value(&documented[&name], &message, &name);
     }
 }
 

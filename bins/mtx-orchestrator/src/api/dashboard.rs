@@ -20,8 +20,10 @@ pub(crate) struct Dashboard {
 impl Dashboard {
     /// The page, for one who calls this server `host`.
     pub(super) fn page(&self, host: Option<&[u8]>) -> Answer {
-        let player = for_reader(host, &self.player);
-        let publish = server(&for_reader(host, &self.publish));
+        let player = for_reader(host, &self.player, is_loopback);
+        // Containers call each other by names that lead nowhere outside.
+        let inside = |url: &Url| is_loopback(url) || !server(url).contains('.');
+        let publish = server(&for_reader(host, &self.publish, inside));
         let page = PAGE
             .replace("{{player}}", &attribute(player.as_str()))
             .replace("{{publish}}", &attribute(&publish));
@@ -48,14 +50,14 @@ pub(super) fn script() -> Answer {
     Answer::new(200, "text/javascript; charset=utf-8", SCRIPT)
 }
 
-/// A server on loopback is on the machine that the page itself comes from, whatever that is called where the browser
-/// runs.
-fn for_reader(host: Option<&[u8]>, server: &Url) -> Url {
+/// A server that can't be reached from elsewhere under its name is on the machine that the page itself comes from,
+/// whatever that is called where the browser runs.
+fn for_reader(host: Option<&[u8]>, server: &Url, is_inside: impl Fn(&Url) -> bool) -> Url {
     let host = host.and_then(|host| std::str::from_utf8(host).ok());
     let own = host.and_then(|host| Url::parse(&format!("http://{host}/")).ok());
     let mut found = server.clone();
     // A policy can't name an IPv6 address (CSP 3, 2.3.1).
-    if is_loopback(server)
+    if is_inside(server)
         && let Some(host @ (Host::Domain(_) | Host::Ipv4(_))) = own.as_ref().and_then(Url::host)
     {
         // Only a URL without a host refuses one.
@@ -132,8 +134,29 @@ mod tests {
                 "http://127.0.0.1:8888/",
             ),
         ] {
-            let found = for_reader(Some(host.as_bytes()), &server.parse().unwrap());
+            let found = for_reader(Some(host.as_bytes()), &server.parse().unwrap(), is_loopback);
             assert_eq!(found.as_str(), expected, "{host}");
+        }
+    }
+
+    #[test]
+    fn publishers_are_told_a_name_that_leads_somewhere() {
+        for (publish, expected) in [
+            ("rtmp://127.0.0.1:1935", "rtmp://box.local:1935"),
+            ("rtmp://mediamtx:1935", "rtmp://box.local:1935"),
+            ("rtmps://media.example", "rtmps://media.example"),
+            ("rtmp://10.0.0.7:1935", "rtmp://10.0.0.7:1935"),
+        ] {
+            let dashboard = Dashboard {
+                player: "http://127.0.0.1:8888/".parse().unwrap(),
+                publish: publish.parse().unwrap(),
+            };
+            let page = dashboard.page(Some(b"box.local:8080")).body;
+            let page = String::from_utf8(page).unwrap();
+            assert!(
+                page.contains(&format!("data-publish=\"{expected}\"")),
+                "{publish}"
+            );
         }
     }
 
@@ -156,10 +179,6 @@ mod tests {
         for foreign in ["{{", "hunter2", "style=", "onclick=", "https://"] {
             assert!(!text.contains(foreign), "{foreign}");
         }
-        assert_eq!(
-            text.matches("://").count(),
-            2,
-            "the player's and the publishers'"
-        );
+        assert_eq!(text.matches("http://").count(), 1, "the player's");
     }
 }

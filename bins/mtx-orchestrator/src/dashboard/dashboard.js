@@ -104,6 +104,7 @@ function render(stream) {
   setText(find(".title", row), name || status.id);
   setText(find(".id", row), name ? status.id : "");
   find(".declared", row).hidden = !status.declared;
+  find('[data-command="delete"]', row).hidden = !status.declared;
   const pill = find(".pill", row);
   setText(pill, status.state);
   pill.title = STATES[status.state] ?? "";
@@ -111,7 +112,8 @@ function render(stream) {
   for (const button of row.querySelectorAll("[data-command]")) {
     const { command } = button.dataset;
     const open = command === "preview" && stream.preview;
-    button.setAttribute("aria-disabled", !open && !COMMANDS[command].includes(status.state));
+    const sensible = open || (COMMANDS[command]?.includes(status.state) ?? true);
+    button.setAttribute("aria-disabled", !sensible);
   }
   const why = trouble(status);
   find(".trouble", row).hidden = !why;
@@ -197,6 +199,7 @@ function addStream(status) {
       if (button.getAttribute("aria-disabled") === "true") return;
       if (!command) toggleDetails(stream);
       else if (command === "preview") togglePreview(stream);
+      else if (command === "delete") deleteStream(stream);
       else sendCommand(stream, command);
     });
   }
@@ -331,9 +334,27 @@ async function sendCommand(stream, command) {
   else complain(`${stream.id}: ${command} failed: ${answer.problem}`);
 }
 
-async function ask(method, path) {
+async function deleteStream(stream) {
+  if (!confirm(`Delete the declaration of ${stream.id}? Its worker is ended.`)) return;
+  const answer = await ask("DELETE", `v1/streams/${encodeURIComponent(stream.id)}`);
+  if (answer.ok) notify(`${stream.id}: deleted`);
+  else complain(`${stream.id}: not deleted: ${answer.problem}`);
+}
+
+async function declareStream(event) {
+  event.preventDefault();
+  const form = event.target;
+  const filled = [...new FormData(form)].map(([name, value]) => [name, value.trim()]).filter(([, value]) => value);
+  const answer = await ask("POST", "v1/streams", Object.fromEntries(filled));
+  if (!answer.ok) return complain(`Not declared: ${answer.problem}`);
+  form.reset();
+  notify(`${answer.body.id}: declared`);
+}
+
+async function ask(method, path, content) {
+  const headers = content ? { "Content-Type": "application/json" } : {};
   try {
-    const response = await fetch(new URL(path, base), { method });
+    const response = await fetch(new URL(path, base), { method, headers, body: content && JSON.stringify(content) });
     const body = await response.json().catch(() => null);
     const problem = body?.detail ?? `${response.status} ${response.statusText}`;
     return { ok: response.ok, status: response.status, body, problem };
@@ -439,6 +460,7 @@ setText(
   `ffmpeg -re -f lavfi -i testsrc2 -c:v libx264 -preset veryfast -tune zerolatency -g 50 -pix_fmt yuv420p -f flv ${publish}/live/test/in`,
 );
 setText(find("#publish-server"), `${publish}/live/my-stream`);
+find("#declare form").addEventListener("submit", declareStream);
 find("#problem-close").addEventListener("click", () => (find("#problem").hidden = true));
 setInterval(tick, 1000);
 connect();
