@@ -143,7 +143,7 @@ fn a_store_of_a_newer_version_is_refused_and_left_as_it_is() {
 #[track_caller]
 fn sql(kept: &Kept, statement: &str) {
     let script = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute(sys.argv[2]); db.commit(); db.close()";
-    let mut python = Command::new("python3");
+    let mut python = Command::new("/usr/bin/python3");
     let done = python
         .args(["-c", script])
         .arg(kept.file())
