@@ -65,7 +65,8 @@ const CONTENDERS: [Contender; 2] = [
 pub(crate) fn measure() -> Table {
     let note = format!(
         "From MediaMTX's line «stream is available» for /in until the event has been received («event»), until the \
-        same line for /out («ready»), and until 10 kB have come there («media», API asked every 5 ms): medians and \
+        same line for /out («ready»), and until 10 kB have come there («media», which includes the wait for the \
+        next key frame: there is one a second): medians and \
         95th percentiles of {STARTS} streams, one after the other. Memory (what processes share counts once) and CPU \
         time of all that runs besides MediaMTX for {STREAMS} streams of 720p at once; CPU: seconds a minute of one \
         stream. In brackets, how many times what the suite takes."

@@ -74,5 +74,6 @@ pub(crate) fn with_ratio(value: f64, reference: f64, unit: &str) -> String {
     } else {
         2
     };
-    format!("{value:.digits$} {unit} ({:.1}×)", value / reference)
+    let space = if unit.is_empty() { "" } else { " " };
+    format!("{value:.digits$}{space}{unit} ({:.1}×)", value / reference)
 }
