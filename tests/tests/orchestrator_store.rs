@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::{Command, Output};
+use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
@@ -65,6 +66,38 @@ fn whatever_was_answered_survives_kill_9_right_after() {
     }
     let list = kept.look("/v1/streams").json();
     assert_eq!(list["streams"].as_array().map(Vec::len), Some(5), "{list}");
+}
+
+#[test]
+fn of_many_who_want_an_id_at_once_one_gets_it() {
+    let kept = Kept::new();
+    let _orchestrator = kept.orchestrator();
+    let ask = |id: &str| {
+        let body = json!({ "id": id, "source": source(), "enabled": false });
+        kept.ask("POST", "", &body.to_string()).status
+    };
+    let statuses: Vec<u16> = thread::scope(|scope| {
+        let same = (0..8).map(|_| scope.spawn(|| ask("same")));
+        let same: Vec<_> = same.collect();
+        let others = (0..8).map(|number| scope.spawn(move || ask(&format!("other{number}"))));
+        let others: Vec<_> = others.collect();
+        let all = same.into_iter().chain(others);
+        all.map(|one| one.join().expect("it is answered")).collect()
+    });
+    let (same, others) = statuses.split_at(8);
+    assert_eq!(
+        same.iter().filter(|status| **status == 201).count(),
+        1,
+        "{same:?}"
+    );
+    assert_eq!(
+        same.iter().filter(|status| **status == 409).count(),
+        7,
+        "{same:?}"
+    );
+    assert!(others.iter().all(|status| *status == 201), "{others:?}");
+    let list = kept.look("/v1/streams").json();
+    assert_eq!(list["streams"].as_array().map(Vec::len), Some(9), "{list}");
 }
 
 #[test]

@@ -235,11 +235,14 @@ mod tests {
             "rtmp://h/app/stream-key-1",
             "rtmp://h/app/x?sig=signature-1",
         ];
-        let task = servers().task(&declared("rtsp://u:p%40ssword@cam/1", &outputs));
-        let said = "stream-key-1 p@ssword p%40ssword signature-1 remains";
+        let task = servers().task(&declared(
+            "rtsp://u:p%40ssword@cam/1?type=stream&token=token-1",
+            &outputs,
+        ));
+        let said = "stream-key-1 p@ssword p%40ssword signature-1 token-1: the stream remains";
         assert_eq!(
             secret::scrub_of(said, &task.secrets()),
-            "*** *** *** *** remains"
+            "*** *** *** *** ***: the stream remains"
         );
     }
 

@@ -190,7 +190,11 @@ pub(super) fn secrets(url: &Url) -> Vec<String> {
             .decode_utf8_lossy()
             .into_owned()
     };
-    let mut secrets: Vec<String> = url.query_pairs().map(|(_, value)| value.into()).collect();
+    let is_output = url.scheme() != "rtsp";
+    // Of an output, the whole query may be part of the key.
+    let hides = |key: &str| is_output || secret::redact_query(&format!("{key}=")).contains(HIDDEN);
+    let pairs = url.query_pairs().filter(|(key, _)| hides(key));
+    let mut secrets: Vec<String> = pairs.map(|(_, value)| value.into()).collect();
     secrets.extend(url.password().map(decode));
     // A login in the path, as it is hidden where the source is shown.
     secrets.extend(
@@ -199,7 +203,7 @@ pub(super) fn secrets(url: &Url) -> Vec<String> {
             .filter(|part| part.contains('='))
             .map(decode),
     );
-    if url.scheme() != "rtsp" && !is_mediamtx_path(url) {
+    if is_output && !is_mediamtx_path(url) {
         secrets.push(decode(app_and_key(url).1));
     }
     secrets
