@@ -115,6 +115,7 @@ fn is_unregistrable(host: &[u8]) -> bool {
 mod tests {
     use super::super::head::parse;
     use super::*;
+    use proptest::prelude::*;
 
     fn post(headers: &str) -> Head {
         let text = format!("POST /x HTTP/1.1\r\n{headers}\r\n");
@@ -215,6 +216,21 @@ mod tests {
             assert_eq!(check_origin(&plain, true).is_ok(), allowed, "{request}");
             let upgrade = parse(format!("{text}Upgrade: websocket\r\n\r\n").as_bytes()).unwrap();
             assert!(check_origin(&upgrade, true).is_err(), "{request}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_panics(scheme in "(Bearer|Basic|basic|)", rest in any::<Vec<u8>>()) {
+            let _ = given(&rest);
+            let _ = given(&[scheme.as_bytes(), b" ", &rest].concat());
+        }
+
+        #[test]
+        fn a_login_s_password_is_what_comes_after_the_first_colon(name in "[^:]{0,9}", password in ".{0,20}") {
+            let login = BASE64_STANDARD.encode(format!("{name}:{password}"));
+            let found = given(format!("Basic {login}").as_bytes());
+            prop_assert_eq!(found, Some(password.into_bytes()));
         }
     }
 }

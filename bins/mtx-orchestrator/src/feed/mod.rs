@@ -84,7 +84,8 @@ impl Feed {
             let changed = self.supervisor.changed(patience);
             let due = Instant::now() >= heartbeat;
             if due {
-                heartbeat += HEARTBEAT;
+                // After a time without running there is one, and not all that were missed.
+                heartbeat = (heartbeat + HEARTBEAT).max(Instant::now());
             }
             let mut state = self.lock();
             if !state.queues.is_empty() {

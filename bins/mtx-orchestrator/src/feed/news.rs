@@ -118,3 +118,104 @@ fn message(kind: &str, mut body: Value) -> Utf8Bytes {
     body["at"] = Timestamp::now().to_string().into();
     body.to_string().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervisor::{BreakerState, BreakerStatus, StreamEvent, StreamState, WorkerReport};
+
+    fn at(second: u64) -> Timestamp {
+        let text = format!("2026-11-21T04:18:{second:02}.000Z");
+        text.parse().unwrap()
+    }
+
+    /// A stream after so many events, with the frames that its worker has reported.
+    fn stream(events: u64, frames: Option<u64>) -> StreamStatus {
+        let event = |number| StreamEvent {
+            at: at(0),
+            kind: "found",
+            detail: format!("{number}"),
+        };
+        let report = |frames| WorkerReport {
+            state: "streaming".to_owned(),
+            frames,
+            video_frames: frames,
+            bytes: frames,
+            bitrate: frames,
+            fps: 25.0,
+            dropped: 0,
+            reconnects: 0,
+            latency_ms: 0.0,
+            last_frame: None,
+            last_report: at(frames),
+        };
+        StreamStatus {
+            id: "a".parse().unwrap(),
+            state: StreamState::Running,
+            since: at(0),
+            pid: Some(1),
+            started: Some(at(0)),
+            worker: frames.map(report),
+            restarts: 0,
+            last_failure: None,
+            breaker: BreakerStatus {
+                state: BreakerState::Closed,
+                reason: None,
+            },
+            declared: None,
+            published: true,
+            memory_bytes: frames,
+            source: None,
+            input_readers: Vec::new(),
+            output_readers: Vec::new(),
+            events: (events.saturating_sub(50)..events).map(event).collect(),
+            events_ever: events,
+        }
+    }
+
+    fn kinds(news: &mut News, status: Option<&StreamStatus>) -> Vec<String> {
+        let mut messages = Vec::new();
+        news.of(&"a".parse().unwrap(), status, &mut messages);
+        let kind = |message: &Utf8Bytes| {
+            let message: Value = serde_json::from_str(message).unwrap();
+            message["type"].as_str().unwrap()["stream:".len()..].to_owned()
+        };
+        messages.iter().map(kind).collect()
+    }
+
+    #[test]
+    fn only_what_is_new_is_told() {
+        let mut stopped = stream(2, None);
+        stopped.state = StreamState::Stopped;
+        let mut news = News::default();
+        for (what, status, told) in [
+            (
+                "one that is new",
+                Some(stream(1, None)),
+                &["status", "event"][..],
+            ),
+            ("the same", Some(stream(1, None)), &[]),
+            (
+                "its first report",
+                Some(stream(1, Some(1))),
+                &["status", "report"],
+            ),
+            ("more frames", Some(stream(1, Some(2))), &["report"]),
+            ("the same report", Some(stream(1, Some(2))), &[]),
+            ("another state", Some(stopped), &["status", "event"]),
+            ("no such stream", None, &["gone"]),
+            ("still none", None, &[]),
+        ] {
+            assert_eq!(kinds(&mut news, status.as_ref()), told, "{what}");
+        }
+    }
+
+    #[test]
+    fn each_event_is_told_once_also_when_some_were_missed_or_counting_began_anew() {
+        let mut news = News::after(&[stream(3, None)]);
+        for (ever, told) in [(3, 0), (5, 2), (200, 50), (201, 1), (2, 2)] {
+            let found = kinds(&mut news, Some(&stream(ever, None)));
+            assert_eq!(found.len(), told, "{ever} events");
+        }
+    }
+}

@@ -29,6 +29,8 @@ pub(crate) use status::{
     BreakerState, Command, CommandError, EventOutcome, StreamState, StreamStatus, Totals,
     WorkerReport,
 };
+#[cfg(test)]
+pub(crate) use status::{BreakerStatus, StreamEvent};
 pub(crate) use worker::{Limits, Template};
 
 use crate::declaration::Declaration;
