@@ -110,6 +110,7 @@ impl Kept {
     pub fn delete(&self, id: &str) {
         let answer = self.ask("DELETE", &format!("/{id}"), "");
         assert_eq!(answer.status, 204, "{answer:?}");
+        assert_eq!(answer.header("content-length"), None, "{answer:?}");
     }
 }
 

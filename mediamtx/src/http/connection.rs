@@ -125,9 +125,9 @@ fn render(
     let headers = headers
         .into_iter()
         .filter_map(|(name, value)| Header::from_bytes(name, value).ok());
-    let length = answer.body.len();
+    let (status, length) = (answer.status, answer.body.len());
     let response = Response::new(
-        answer.status.into(),
+        status.into(),
         headers.collect(),
         Cursor::new(answer.body),
         Some(length),
@@ -140,7 +140,19 @@ fn render(
     if let Some(offered) = offered {
         offer(&mut bytes, &offered);
     }
+    if status == 204 {
+        leave_length_out(&mut bytes);
+    }
     Ok(bytes)
+}
+
+/// tiny_http always gives a length, and 204 must not have one (RFC 9110, section 8.6).
+fn leave_length_out(bytes: &mut Vec<u8>) {
+    const LENGTH: &[u8] = b"Content-Length: 0\r\n";
+    let found = bytes.windows(LENGTH.len()).position(|some| some == LENGTH);
+    if let Some(at) = found {
+        bytes.drain(at..at + LENGTH.len());
+    }
 }
 
 /// tiny_http takes the header Upgrade away from all but what it upgrades itself, and 426 has to have it.
