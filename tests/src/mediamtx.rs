@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -348,6 +348,16 @@ impl MediaMtx {
                 )
             }
         }
+    }
+
+    /// Waits until the log says that a stream is available on a path, and returns when it first did.
+    ///
+    /// # Panics
+    /// When it does not within `timeout`.
+    #[track_caller]
+    pub fn wait_available(&self, name: &str, timeout: Duration) -> Instant {
+        let prefix = format!("[path {name}] stream is available");
+        self.process.wait_for_line(&prefix, timeout).at
     }
 
     /// Waits until no stream is available on a path any more.

@@ -105,6 +105,14 @@ impl Five {
         self.assert_undisturbed(&readers);
     }
 
+    /// How much later a stream came out than in, since its server started.
+    #[track_caller]
+    fn late(&self, stream: &str) -> Duration {
+        let came = self.server.wait_available(&ingest(stream), SOON);
+        let out = self.server.wait_available(&output(stream), SOON);
+        out.saturating_duration_since(came)
+    }
+
     fn pids(&self) -> Vec<u32> {
         let pid = |stream: &&str| self.orchestrator.wait_running(stream, SOON);
         STREAMS.iter().map(pid).collect()
@@ -279,13 +287,7 @@ fn after_a_kill_of_mediamtx_all_five_come_out_again_in_time() {
     for stream in STREAMS {
         five.publish(stream);
     }
-    let mut late = vec![];
-    for stream in STREAMS {
-        five.server.wait_ready(&ingest(stream), SOON);
-        let there = Instant::now();
-        five.server.wait_ready(&output(stream), SOON);
-        late.push(there.elapsed());
-    }
+    let late = STREAMS.map(|stream| five.late(stream));
     assert!(late.iter().all(|late| *late < IN_TIME), "{late:?}");
     five.wait_out(&STREAMS);
     let readers = five.read(&STREAMS);

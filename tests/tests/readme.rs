@@ -1,7 +1,6 @@
 //! The README's commands work as they are printed.
 
 use std::process::Command;
-use std::time::Duration;
 
 use serde_json::Value;
 use suite_tests::binaries::suite_binary;

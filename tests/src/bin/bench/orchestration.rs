@@ -149,16 +149,6 @@ impl Setup {
         clip.publish(&self.server.rtsp(&ingest(stream)))
     }
 
-    /// When MediaMTX wrote that a path has a stream.
-    fn available(&self, path: &str) -> Instant {
-        let prefix = format!("[path {path}] stream is available");
-        let is_it = |line: &Line| line.text.contains(&prefix);
-        self.server
-            .process()
-            .find_line(0, &prefix, PATIENCE, is_it)
-            .at
-    }
-
     fn received(&self, stream: &str) -> Instant {
         match &self.service {
             Service::Orchestrator(orchestrator) => {
@@ -195,10 +185,12 @@ impl Setup {
 
     fn start_once(&self, stream: &str, measured: &mut Measured) {
         let publisher = self.publish(stream);
-        let there = self.available(&ingest(stream));
+        let there = self.server.wait_available(&ingest(stream), PATIENCE);
         let late = |at: Instant| milliseconds(at.saturating_duration_since(there));
         measured.media.push(late(self.wait_media(stream)));
-        measured.ready.push(late(self.available(&output(stream))));
+        measured
+            .ready
+            .push(late(self.server.wait_available(&output(stream), PATIENCE)));
         measured.event.push(late(self.received(stream)));
         drop(publisher);
         self.server.wait_gone(&ingest(stream), PATIENCE);
