@@ -185,3 +185,37 @@ pub fn delay_quantile(pairs: &[Pair], share: f64) -> Duration {
     let index = ((delays.len() - 1) as f64 * share).round();
     delays[index as usize]
 }
+
+/// Asserts that of a clip that is published again and again no frame is missing from the first to the last that was
+/// seen, and returns how many those are. Key frames count by number only: servers put parameter sets before them.
+///
+/// # Panics
+/// When frames are missing, doubled or not the clip's; `every` is the distance of its key frames.
+#[track_caller]
+pub fn assert_uninterrupted(clip: &[Packet], seen: &[Packet], every: usize) -> usize {
+    let plain = |packets: &[Packet]| -> Vec<Packet> {
+        let video = packets.iter().filter(|packet| packet.kind == Kind::Video);
+        video.filter(|packet| !packet.key).cloned().collect()
+    };
+    let (clip, frames) = (plain(clip), plain(seen));
+    let places: HashMap<_, _> = clip
+        .iter()
+        .enumerate()
+        .map(|(at, it)| (&it.hash, at))
+        .collect();
+    let place = |packet: &Packet| *places.get(&packet.hash).expect("it is one of the clip's");
+    for pair in frames.windows(2) {
+        let (one, next) = (place(&pair[0]), place(&pair[1]));
+        assert_eq!(next, (one + 1) % clip.len(), "frames are missing: {pair:?}");
+    }
+    let video = seen
+        .iter()
+        .filter(|packet| packet.kind == Kind::Video)
+        .count();
+    let (keys, expected) = (video - frames.len(), frames.len() / (every - 1));
+    assert!(
+        keys.abs_diff(expected) <= 1,
+        "{keys} key frames, not {expected}"
+    );
+    video
+}

@@ -46,10 +46,13 @@ impl Lifecycle {
     pub fn with_api(api: &str) -> Self {
         // Built now, so that no test measures how long that takes.
         suite_binary("mtx-lifecycle");
-        Self {
-            folder: tempfile::tempdir().expect("a temp folder"),
-            api: api.to_owned(),
-        }
+        Self::with_state(api, tempfile::tempdir().expect("a temp folder"))
+    }
+
+    /// With the journal in `state` below this folder, for the API at this address.
+    pub fn with_state(api: &str, folder: TempDir) -> Self {
+        let api = api.to_owned();
+        Self { folder, api }
     }
 
     /// The same journal, for the API at another address.

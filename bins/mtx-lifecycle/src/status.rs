@@ -4,7 +4,7 @@ use mediamtx::api::ApiError;
 use mediamtx::timestamp::Timestamp;
 use serde::Serialize;
 
-use crate::engine::{Error, Lifecycle, Pending};
+use crate::engine::{Error, Lifecycle, Pending, without_passwords};
 use crate::journal::{Journal, State};
 use crate::plan::{Change, plan};
 use crate::server::View;
@@ -145,7 +145,7 @@ fn of_path(state: &State, wanted: &Wanted, view: Option<&View>, path: &str) -> P
                 .map(|step| Pending {
                     waits_for: step.drops.unwrap_or_default(),
                     fields: match step.change {
-                        Change::Add(fields) | Change::Patch(fields) => fields,
+                        Change::Add(fields) | Change::Patch(fields) => without_passwords(&fields),
                         Change::Remove => mediamtx::api::Fields::new(),
                     },
                 })

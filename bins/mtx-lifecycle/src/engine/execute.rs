@@ -3,6 +3,7 @@
 use mediamtx::api::{ApiError, Fields};
 use mediamtx::secret;
 use mediamtx::timestamp::Timestamp;
+use serde_json::Value;
 
 use super::{Error, Session};
 use crate::journal::{Outcome, Record};
@@ -99,11 +100,25 @@ pub(crate) fn describe(change: &Change) -> String {
 /// Settings in words, without passwords.
 #[must_use]
 pub fn describe_fields(fields: &Fields) -> String {
-    let shown = fields.iter().map(|(name, value)| {
+    let shown = without_passwords(fields);
+    let shown = shown.iter().map(|(name, value)| {
         let text = value
             .as_str()
             .map_or_else(|| value.to_string(), str::to_owned);
-        format!("{name}={}", secret::scrub(&secret::redact_url(&text)))
+        format!("{name}={text}")
     });
     shown.collect::<Vec<_>>().join(" ")
+}
+
+/// Settings as they may be shown.
+#[must_use]
+pub fn without_passwords(fields: &Fields) -> Fields {
+    let hide = |value: &Value| match value.as_str() {
+        Some(text) => Value::from(secret::scrub(&secret::redact_url(text)).into_owned()),
+        None => value.clone(),
+    };
+    fields
+        .iter()
+        .map(|(name, value)| (name.clone(), hide(value)))
+        .collect()
 }

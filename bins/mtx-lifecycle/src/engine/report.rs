@@ -29,6 +29,7 @@ pub struct PathReport {
 
 /// What waits until nobody would be hurt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Pending {
     /// What will be written.
     pub fields: Fields,

@@ -32,7 +32,8 @@ impl<'a> Session<'a> {
     pub(crate) fn revise(&mut self, what: String, wanted: Wanted) -> Result<(), Error> {
         let state = self.journal.state();
         let known = state.wanted();
-        if known == wanted {
+        // Somebody may have put right what the server did not want.
+        if known == wanted && state.rejected.is_empty() {
             return Ok(());
         }
         let policy = (known.policy != wanted.policy).then(|| (*wanted.policy).clone());

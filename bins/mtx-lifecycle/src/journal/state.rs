@@ -111,10 +111,10 @@ impl State {
     }
 
     fn done(&mut self, entry: String, outcome: Outcome, touched: Option<Touched>) {
-        match outcome {
-            Outcome::Holds => self.rejected.remove(&entry),
-            Outcome::Rejected(why) => self.rejected.insert(entry.clone(), why),
-        };
+        // It is not offered to the server again before something else is wanted.
+        if let Outcome::Rejected(why) = outcome {
+            self.rejected.insert(entry.clone(), why);
+        }
         match touched {
             Some(touched) => self.touched.insert(entry, touched),
             None => self.touched.remove(&entry),

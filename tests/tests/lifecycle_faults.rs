@@ -1,0 +1,253 @@
+//! mtx-lifecycle: a server in trouble, a process that is killed, two of them at once.
+
+use std::os::unix::process::ExitStatusExt;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use suite_tests::lifecycle::Lifecycle;
+use suite_tests::mediamtx::{Config, MediaMtx};
+use suite_tests::proxy::{FaultProxy, Mode};
+use suite_tests::web::Web;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn entries(server: &MediaMtx) -> Value {
+    server.get("/v3/config/paths/list").unwrap()["items"].take()
+}
+
+#[test]
+fn server_that_is_down_slow_or_answers_nonsense_is_named_in_one_line() {
+    let server = MediaMtx::start(Config::default());
+    let proxy = FaultProxy::start(server.ports.api);
+    let lifecycle =
+        Lifecycle::of(&server).through(&format!("http://u:hunter2@127.0.0.1:{}", proxy.port()));
+    let complaint = |lifecycle: &Lifecycle, part: &str| {
+        let start = Instant::now();
+        let said = lifecycle.fails(1, &["start", "recording", "cam", "--timeout", "2s"]);
+        assert!(
+            start.elapsed() < Duration::from_secs(8),
+            "{:?}",
+            start.elapsed()
+        );
+        assert!(said.contains(part), "{said} lacks {part}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    };
+    proxy.set(Mode::Freeze);
+    complaint(&lifecycle, "timeout");
+    proxy.set(Mode::Pass);
+    proxy.refuse(true);
+    complaint(&lifecycle, "MediaMTX's API at http://127.0.0.1");
+    for (status, body, part) in [
+        (500, "boom", "answers 500: boom"),
+        (200, "<html>", "answers something else"),
+        (200, "{\"started\": 7}", "answers something else"),
+        (401, "", "no permission"),
+    ] {
+        let web = Web::start(move |_| (status, body.as_bytes().to_vec()));
+        complaint(&Lifecycle::with_api(&web.url()), part);
+    }
+}
+
+#[test]
+fn bad_override_of_one_path_leaves_it_with_the_defaults_and_the_others_as_wanted() {
+    let server = MediaMtx::start(Config::default());
+    let lifecycle = Lifecycle::of(&server);
+    let policy = "paths:\n\
+        - {path: bad, useCase: viewing, source: {command: sleep 9}, overrides: {recordPath: nowhere}}\n\
+        - {path: good, useCase: viewing, source: {command: sleep 9}}\n";
+    let policy = lifecycle.file("policy.yml", policy);
+    let said = lifecycle.fails(1, &["apply", policy.to_str().unwrap()]);
+    assert!(
+        said.contains("bad: ") && said.contains("'recordPath' must contain %path"),
+        "{said}"
+    );
+    let entry = |name: &str| server.get(&format!("/v3/config/paths/get/{name}")).unwrap();
+    assert_eq!(entry("good")["runOnDemandCloseAfter"], "5m0s");
+    assert_eq!(entry("bad")["runOnDemandCloseAfter"], "5m0s");
+    let status = lifecycle.status("bad");
+    assert!(
+        status["problem"].as_str().unwrap().contains("recordPath"),
+        "{status}"
+    );
+    let said = lifecycle.fails(
+        2,
+        &[
+            "apply",
+            lifecycle
+                .file("x.yml", "paths:\n- path: a\n  use: b\n")
+                .to_str()
+                .unwrap(),
+        ],
+    );
+    assert!(
+        said.contains("line 3 column 3") && said.contains("unknown field `use`"),
+        "{said}"
+    );
+}
+
+/// Passes calls on to the server, and kills the command at its n-th write, before the server gets it or after.
+struct Killer {
+    web: Web,
+    victim: Arc<AtomicU32>,
+    writes: Arc<AtomicUsize>,
+}
+
+impl Killer {
+    fn at(server: &MediaMtx, nth: usize, before: bool) -> Self {
+        let victim = Arc::new(AtomicU32::new(0));
+        let writes = Arc::new(AtomicUsize::new(0));
+        let base = server.api("");
+        let (shared, counted) = (Arc::clone(&victim), Arc::clone(&writes));
+        let one_at_a_time = Mutex::new(());
+        let web = Web::start(move |request| {
+            let _turn = one_at_a_time.lock();
+            let is_write = !request.target.starts_with("GET ");
+            let number = if is_write {
+                counted.fetch_add(1, Ordering::SeqCst)
+            } else {
+                usize::MAX
+            };
+            let shoot = || {
+                let pid = Pid::from_raw(shared.load(Ordering::SeqCst).cast_signed());
+                kill(pid, Signal::SIGKILL).expect("it runs");
+            };
+            if number == nth && before {
+                shoot();
+                return (500, vec![]);
+            }
+            let answer = suite_tests::http::forward(&base, &request.target, &request.body);
+            if number == nth {
+                shoot();
+            }
+            answer
+        });
+        Self {
+            web,
+            victim,
+            writes,
+        }
+    }
+
+    /// Whether the command was killed.
+    fn run(&self, lifecycle: &Lifecycle, arguments: &[&str]) -> bool {
+        let mut command = lifecycle.command(arguments);
+        command.env("MEDIAMTX_API_URL", self.web.url());
+        command.stdout(std::process::Stdio::null());
+        let mut child = command.spawn().unwrap();
+        self.victim.store(child.id(), Ordering::SeqCst);
+        child.wait().unwrap().signal() == Some(9)
+    }
+}
+
+#[test]
+fn killed_at_any_of_its_writes_the_next_command_makes_it_whole() {
+    let config =
+        || Config::default().path("cam", "runOnDemand: sleep 100\nrunOnDemandStartTimeout: 3s");
+    let policy = "paths:\n\
+        - {path: cam, useCase: viewing}\n\
+        - {path: hall, useCase: recording, source: {command: sleep 9}}\n";
+    let server = MediaMtx::start(config());
+    let untouched = entries(&server);
+    let expected = {
+        let lifecycle = Lifecycle::of(&server);
+        let policy = lifecycle.file("policy.yml", policy);
+        lifecycle.ok(&["apply", policy.to_str().unwrap()]);
+        let expected = entries(&server);
+        lifecycle.ok(&["rollback", "0"]);
+        expected
+    };
+    assert_eq!(entries(&server), untouched);
+    let mut killed = 0;
+    for nth in 0..10 {
+        for before in [true, false] {
+            let lifecycle = Lifecycle::of(&server);
+            let file = lifecycle.file("policy.yml", policy);
+            let killer = Killer::at(&server, nth, before);
+            killed += usize::from(killer.run(&lifecycle, &["apply", file.to_str().unwrap()]));
+            lifecycle.ok(&["reconcile"]);
+            assert_eq!(
+                entries(&server),
+                expected,
+                "write {nth}, before it: {before}"
+            );
+            let killer = Killer::at(&server, nth, before);
+            killed += usize::from(killer.run(&lifecycle, &["rollback", "0"]));
+            lifecycle.ok(&["rollback", "0"]);
+            assert_eq!(
+                entries(&server),
+                untouched,
+                "write {nth} back, before it: {before}"
+            );
+            assert!(
+                killer.writes.load(Ordering::SeqCst) <= 10,
+                "all writes have had their turn"
+            );
+        }
+    }
+    assert!(killed >= 10, "killed {killed} times");
+}
+
+#[test]
+fn only_one_of_two_watches_and_both_of_two_commands_work() {
+    let server = MediaMtx::start(Config::default());
+    let lifecycle = Lifecycle::of(&server);
+    let first = lifecycle.watch(&[]);
+    first.wait_for_line("watching", PATIENCE);
+    let said = lifecycle.fails(1, &["watch"]);
+    assert!(said.contains(&format!("pid {}", first.pid())), "{said}");
+    let started: Vec<_> = (0..6)
+        .map(|number| {
+            let mut command = lifecycle.command(&["start", "recording", &format!("cam{number}")]);
+            command.stdout(std::process::Stdio::null()).spawn().unwrap()
+        })
+        .collect();
+    for mut child in started {
+        assert!(child.wait().unwrap().success());
+    }
+    for number in 0..6 {
+        let status = lifecycle.status(&format!("cam{number}"));
+        assert_eq!(status["useCases"][0], "recording", "{status}");
+    }
+}
+
+#[test]
+fn two_hundred_paths_are_written_once_and_then_left_alone() {
+    let mut config = Config::default();
+    let mut policy = "paths:\n".to_owned();
+    for number in 0..200 {
+        config = config.path(&format!("cam{number}"), "runOnDemand: sleep 100");
+        policy += &format!("- {{path: cam{number}, useCase: viewing}}\n");
+    }
+    let server = MediaMtx::start(config);
+    let lifecycle = Lifecycle::of(&server);
+    let policy = lifecycle.file("policy.yml", &policy);
+    lifecycle.ok(&["apply", policy.to_str().unwrap()]);
+    let entries = server
+        .get("/v3/config/paths/list?itemsPerPage=1000")
+        .unwrap();
+    let entries = entries["items"].as_array().unwrap();
+    let done = entries
+        .iter()
+        .filter(|entry| entry["runOnDemandCloseAfter"] == "5m0s")
+        .count();
+    assert_eq!(done, 200);
+    let start = Instant::now();
+    assert_eq!(lifecycle.ok(&["reconcile"]), "");
+    assert!(
+        start.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        start.elapsed()
+    );
+
+    let watch = lifecycle.watch(&[]);
+    watch.wait_for_line("watching", PATIENCE);
+    // Three looks at all of them.
+    std::thread::sleep(Duration::from_secs(7));
+    let most = suite_tests::procfs::peak_memory_kib(watch.pid()).expect("it runs");
+    assert!(most < 10 * 1024, "{most} KiB");
+}
