@@ -37,12 +37,15 @@ pub fn redact_url(text: &str) -> String {
 #[must_use]
 pub fn redact_query(text: &str) -> String {
     text.split_inclusive(['?', '&', ';', '#', ' '])
-        .map(|part| match part.split_once('=') {
-            Some((key, value)) if names_a_secret(key) => {
-                let separator = value.find(['?', '&', ';', '#', ' ']).unwrap_or(value.len());
-                Cow::Owned(format!("{key}={HIDDEN}{}", &value[separator..]))
-            }
-            _ => Cow::Borrowed(part),
+        .map(|part| {
+            // Some cameras have it in the path: /user=admin_password=…
+            let splits = part.match_indices('=').map(|(at, _)| part.split_at(at + 1));
+            let found = splits.into_iter().find(|(key, _)| names_a_secret(key));
+            let Some((key, value)) = found else {
+                return Cow::Borrowed(part);
+            };
+            let separator = value.find(['?', '&', ';', '#', ' ']).unwrap_or(value.len());
+            Cow::Owned(format!("{key}{HIDDEN}{}", &value[separator..]))
         })
         .collect()
 }
@@ -172,6 +175,10 @@ mod tests {
             ("rtmp://host/app/@name", "rtmp://host/app/@name"),
             ("http://[::1]:8080/", "http://[::1]:8080/"),
             ("rtsp://user:pw@host/?mail=a@b", "rtsp://user:***@b"),
+            (
+                "rtsp://host/user=admin_password=tlJw_channel=1.sdp",
+                "rtsp://host/user=admin_password=***",
+            ),
             ("", ""),
         ] {
             assert_eq!(redact_url(url), expected);
