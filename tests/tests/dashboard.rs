@@ -276,9 +276,10 @@ fn the_page_fits_a_phone_and_follows_dark_and_light() {
 
 #[test]
 fn with_a_token_the_page_needs_a_login_and_then_works() {
-    let service = Service::start(|command| {
+    let guard = |command: &mut Command| {
         command.env("ORCHESTRATOR_TOKEN", "s3cret-token");
-    });
+    };
+    let mut service = Service::start(guard);
     let browser = &service.browser;
     let url = service.orchestrator.url();
     let address = SocketAddr::from(([127, 0, 0, 1], service.port));
@@ -295,6 +296,18 @@ fn with_a_token_the_page_needs_a_login_and_then_works() {
     browser.click("[data-command=stop]");
     service.wait_state("stopped");
     service.assert_clean();
+
+    // The next process does not know the cookie of this one, but the browser still knows the login.
+    service.orchestrator.process_mut().kill();
+    service.wait_connection("Connection lost");
+    service.orchestrator = orchestrator(service.port, &service.server, guard);
+    service.wait_connection("Live");
+    service.orchestrator.process_mut().kill();
+    service.wait_connection("Connection lost");
+    service.orchestrator = orchestrator(service.port, &service.server, |command| {
+        command.env("ORCHESTRATOR_TOKEN", "an0ther-token");
+    });
+    service.wait_connection("Login needed");
 }
 
 #[test]

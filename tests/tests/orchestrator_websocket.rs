@@ -319,6 +319,10 @@ fn with_a_token_a_listener_needs_it_or_a_login_or_the_page_s_cookie() {
         "",
     );
     assert_eq!(stop.status, 403);
+    for method in ["PATCH", "DELETE"] {
+        let answer = call(service.address, method, "/v1/streams/none", &cross_site, "");
+        assert_eq!(answer.status, 403, "{method}");
+    }
     let stop = call(
         service.address,
         "POST",
