@@ -20,6 +20,7 @@ pub(super) enum Framing {
 pub struct Head {
     method: Method,
     path: Vec<String>,
+    query: String,
     headers: Vec<(String, Vec<u8>)>,
     pub(super) framing: Framing,
     pub(super) keep_alive: bool,
@@ -35,6 +36,11 @@ impl Head {
     /// The path's segments, decoded.
     pub fn path(&self) -> Vec<&str> {
         self.path.iter().map(String::as_str).collect()
+    }
+
+    /// What follows the path's `?`, as it was written; nothing if there is none.
+    pub fn query(&self) -> &str {
+        &self.query
     }
 
     /// Each value of a header; its name is given in lower case.
@@ -86,9 +92,14 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Head, Problem> {
     }
     let http_1_1 = request.version == Some(1);
     let method = request.method.unwrap_or_default().parse();
+    let target = request.path.unwrap_or_default();
     let mut head = Head {
         method: method.map_err(|()| bad("the method is malformed"))?,
-        path: path(request.path.unwrap_or_default())?,
+        path: path(target)?,
+        query: target
+            .split_once('?')
+            .map_or("", |(_, query)| query)
+            .to_owned(),
         headers: request.headers.iter().map(owned).collect(),
         framing: Framing::None,
         keep_alive: http_1_1,
@@ -197,6 +208,7 @@ mod tests {
         .unwrap();
         assert_eq!(head.method(), &Method::Post);
         assert_eq!(head.path(), ["v1", "a-b", "c"]);
+        assert_eq!(head.query(), "q=/%zz");
         assert_eq!(head.framing, Framing::Length(12));
         assert!(head.keep_alive && head.expects_continue);
     }

@@ -12,6 +12,7 @@ pub struct Problem {
     pub status: u16,
     detail: String,
     field: Option<String>,
+    place: Option<(usize, usize)>,
     headers: Vec<(&'static str, String)>,
 }
 
@@ -23,6 +24,10 @@ struct Body<'a> {
     detail: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<usize>,
 }
 
 impl Problem {
@@ -32,6 +37,7 @@ impl Problem {
             status,
             detail: detail.into(),
             field: None,
+            place: None,
             headers: Vec::new(),
         }
     }
@@ -40,6 +46,13 @@ impl Problem {
     #[must_use]
     pub fn field(mut self, name: impl Into<String>) -> Self {
         self.field = Some(name.into());
+        self
+    }
+
+    /// Says where in the body it is; both count from 1.
+    #[must_use]
+    pub fn at(mut self, line: usize, column: usize) -> Self {
+        self.place = Some((line, column));
         self
     }
 
@@ -65,6 +78,8 @@ impl From<Problem> for Answer {
             status: problem.status,
             detail: &problem.detail,
             field: problem.field.as_deref(),
+            line: problem.place.map(|(line, _)| line),
+            column: problem.place.map(|(_, column)| column),
         };
         let mut answer = Self::json(problem.status, &body);
         answer.content_type = "application/problem+json";

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use mediamtx::api::Fields;
 
-use super::execute::{Executed, describe, describe_fields};
+use super::execute::{Executed, describe, describe_fields, without_passwords};
 use super::{Error, PathReport, Pending, Report, Session};
 use crate::fields::difference;
 use crate::keeper;
@@ -197,7 +197,7 @@ fn managed(fields: &Fields) -> Fields {
 
 fn pending(step: &Step, waits_for: crate::server::Busy) -> Pending {
     let fields = match &step.change {
-        Change::Add(fields) | Change::Patch(fields) => fields.clone(),
+        Change::Add(fields) | Change::Patch(fields) => without_passwords(fields),
         Change::Remove => Fields::new(),
     };
     log::debug!("{} waits: {}", step.entry, describe_fields(&fields));

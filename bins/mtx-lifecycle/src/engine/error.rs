@@ -27,7 +27,7 @@ pub enum Error {
     #[error(transparent)]
     Governing(#[from] GoverningError),
     /// The folder for the journal.
-    #[error("--state-dir {folder}: {error}")]
+    #[error("the journal's folder {folder}: {error}")]
     Folder {
         /// Which.
         folder: String,
@@ -35,9 +35,7 @@ pub enum Error {
         error: io::Error,
     },
     /// Others may read or write it.
-    #[error(
-        "--state-dir {0} is open to other users, and the journal can hold passwords: chmod 700 {0}"
-    )]
+    #[error("{0} is open to other users, and the journal there can hold passwords: chmod 700 {0}")]
     OpenFolder(String),
     /// No use case.
     #[error("there is no use case {name:?}: it is one of {known}")]

@@ -6,14 +6,14 @@ use serde::Serialize;
 use crate::server::Busy;
 
 /// Of all paths.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// Those that needed something.
     pub paths: Vec<PathReport>,
 }
 
 /// Of one path.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct PathReport {
     /// Which.
     pub path: String,
@@ -22,8 +22,10 @@ pub struct PathReport {
     /// What waits.
     pub pending: Vec<Pending>,
     /// Who was dropped by force.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub dropped: Option<Busy>,
     /// What the server did not want, or why nothing could be worked out.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
 }
 

@@ -1,5 +1,6 @@
 //! One at a time.
 
+use std::env;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -67,13 +68,23 @@ impl Lock {
                 }
             }
         }
-        let note = format!("mtx-lifecycle with pid {}\n", std::process::id());
+        let note = format!("{} with pid {}\n", own_name(), std::process::id());
         let noted = file
             .set_len(0)
             .and_then(|()| file.write_all(note.as_bytes()));
         noted.map_err(io)?;
         Ok(Self(file))
     }
+}
+
+/// Others hold it, too, through the library.
+fn own_name() -> String {
+    let program = env::current_exe().ok();
+    let name = program.as_deref().and_then(Path::file_name);
+    name.map_or_else(
+        || "mtx-lifecycle".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    )
 }
 
 fn holder(path: PathBuf) -> String {

@@ -4,15 +4,25 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use serde::de::Error as _;
+use mediamtx::secret;
+use serde::de::{Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 
 use super::{Policy, UseCaseName};
 
 /// Why a text is no policy; it names the line and the column where there is one.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
+#[error("{}", secret::redact_url(&.0.to_string()))]
 pub struct PolicyError(serde_yaml::Error);
+
+impl PolicyError {
+    /// Its line and column, which count from 1.
+    #[must_use]
+    pub fn place(&self) -> Option<(usize, usize)> {
+        let place = self.0.location()?;
+        Some((place.line(), place.column()))
+    }
+}
 
 thread_local! {
     // The YAML reader knows its place only while it reads, so names are checked then, against the user's own. There
@@ -24,7 +34,7 @@ thread_local! {
 #[derive(Default, Deserialize)]
 struct Names {
     #[serde(default, rename = "useCases")]
-    use_cases: BTreeMap<UseCaseName, serde_yaml::Value>,
+    use_cases: BTreeMap<UseCaseName, IgnoredAny>,
 }
 
 impl FromStr for Policy {
@@ -100,6 +110,31 @@ mod tests {
                 assert!(message.contains(part), "{message} lacks {part}");
             }
         }
+    }
+
+    #[test]
+    fn passwords_where_none_belong_are_in_no_message() {
+        for yaml in [
+            "paths:\n- path: cam\n  source: rtsp://u:hunter2@h/1\n",
+            "paths:\n- path: rtsp://u:hunter2@h/1\n",
+            "useCases: rtsp://u:hunter2@h/1\n",
+        ] {
+            let error = yaml.parse::<Policy>().unwrap_err();
+            assert!(!error.to_string().contains("hunter2"), "{error}");
+            assert!(error.place().is_some(), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_refers_to_itself_again_and_again_is_refused_at_once() {
+        let mut yaml = "useCases:\n  a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
+        for level in 1..10 {
+            let below = format!("*a{}", level - 1);
+            let items = vec![below.as_str(); 10].join(",");
+            yaml += &format!("  a{level}: &a{level} [{items}]\n");
+        }
+        assert!(yaml.parse::<Policy>().is_err());
+        assert!("[".repeat(60_000).parse::<Policy>().is_err());
     }
 
     #[test]

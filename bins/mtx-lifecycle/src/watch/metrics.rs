@@ -1,5 +1,6 @@
 //! What `watch` has seen, in Prometheus' text format.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicI64;
 use std::sync::{Mutex, PoisonError};
 
@@ -125,7 +126,53 @@ impl Metrics {
         text
     }
 
+    /// The same in version 0.0.4 of the format, to stand among others: there a counter's family is called like its
+    /// lines.
+    #[must_use]
+    pub fn plain_text(&self) -> String {
+        let text = self.text();
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        let counters: BTreeSet<&str> = types
+            .filter_map(|line| line.strip_suffix(" counter"))
+            .collect();
+        let lines = text.lines().filter(|line| *line != "# EOF");
+        lines
+            .map(|line| plain_line(line, &counters) + "\n")
+            .collect()
+    }
+
     pub(super) fn failed(&self, kind: &'static str) {
         self.errors.get_or_create(&Kind { kind }).inc();
+    }
+}
+
+fn plain_line(line: &str, counters: &BTreeSet<&str>) -> String {
+    let described = ["# HELP ", "# TYPE "].iter().find_map(|head| {
+        let (name, rest) = line.strip_prefix(head)?.split_once(' ')?;
+        counters
+            .contains(name)
+            .then(|| format!("{head}{name}_total {rest}"))
+    });
+    described.unwrap_or_else(|| line.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_called_like_their_lines_where_others_expect_it() {
+        let metrics = Metrics::default();
+        metrics.failed("api");
+        let text = metrics.plain_text();
+        for line in [
+            "# HELP mtx_lifecycle_errors_total What went wrong, by kind.",
+            "# TYPE mtx_lifecycle_errors_total counter",
+            "mtx_lifecycle_errors_total{kind=\"api\"} 1",
+            "# TYPE mtx_lifecycle_api_up gauge",
+        ] {
+            assert!(text.contains(&format!("{line}\n")), "{line}{text}");
+        }
+        assert!(!text.contains("EOF"), "{text}");
     }
 }
