@@ -261,7 +261,8 @@ function addEvent(list, id, { at, kind, detail }, most) {
   item.dataset.at = at;
   item.dataset.key = key;
   if (GOOD_EVENTS.includes(kind)) item.dataset.tone = "good";
-  if (BAD_EVENTS.includes(kind)) item.dataset.tone = "bad";
+  // A worker that was told to end does so with success.
+  if (BAD_EVENTS.includes(kind) && !detail.startsWith("exit code 0")) item.dataset.tone = "bad";
   const time = document.createElement("time");
   time.dateTime = at;
   time.textContent = clock(at);
