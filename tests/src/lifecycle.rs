@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::binaries::suite_binary;
+use crate::binaries::{delivered_binary, suite_binary};
 use crate::clips::Clip;
 use crate::mediamtx::MediaMtx;
 use crate::processes::Spawned;
@@ -17,6 +17,7 @@ use crate::waiting::poll;
 pub struct Lifecycle {
     folder: TempDir,
     api: String,
+    binary: PathBuf,
 }
 
 /// What a command has written, and how it has ended.
@@ -44,15 +45,24 @@ impl Lifecycle {
     /// # Panics
     /// When there is no temp folder.
     pub fn with_api(api: &str) -> Self {
-        // Built now, so that no test measures how long that takes.
-        suite_binary("mtx-lifecycle");
         Self::with_state(api, tempfile::tempdir().expect("a temp folder"))
     }
 
     /// With the journal in `state` below this folder, for the API at this address.
     pub fn with_state(api: &str, folder: TempDir) -> Self {
-        let api = api.to_owned();
-        Self { folder, api }
+        Self {
+            folder,
+            api: api.to_owned(),
+            // Built now, so that no test measures how long that takes.
+            binary: suite_binary("mtx-lifecycle"),
+        }
+    }
+
+    /// The binary as it is handed out, for what depends on that.
+    #[must_use]
+    pub fn delivered(mut self) -> Self {
+        self.binary = delivered_binary("mtx-lifecycle");
+        self
     }
 
     /// The same journal, for the API at another address.
@@ -79,7 +89,7 @@ impl Lifecycle {
 
     /// A command that has not been started yet.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(suite_binary("mtx-lifecycle"));
+        let mut command = Command::new(&self.binary);
         command
             .args(arguments)
             .env("MEDIAMTX_API_URL", &self.api)

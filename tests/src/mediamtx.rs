@@ -243,7 +243,10 @@ impl MediaMtx {
     fn wait_until_up(&mut self) {
         let up = poll(START, || {
             let ended = self.process.try_wait().is_some();
-            (ended || self.get("/v3/paths/list").is_ok()).then_some(!ended)
+            let answer = self.get("/v3/paths/list");
+            // A server that asks who we are is up, too.
+            let up = answer.map_or_else(|error| error.contains("401"), |_| true);
+            (ended || up).then_some(!ended)
         });
         assert!(
             up.is_ok_and(|up| up),

@@ -98,7 +98,7 @@ fn outage_of_the_server_is_told_with_a_way_out_and_mended_when_it_is_over() {
         .filter(|line| line.text.contains("fallback.yml"))
         .count();
     assert_eq!(told, 1);
-    assert_eq!(http::get(&format!("http://{address}/other")).is_ok(), false);
+    assert!(http::get(&format!("http://{address}/other")).is_err());
 }
 
 #[test]

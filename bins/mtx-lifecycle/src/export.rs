@@ -1,18 +1,22 @@
 //! What is wanted, as a part of mediamtx.yml: for a server that can't be told.
 
+use std::fs;
+use std::path::PathBuf;
+
 use mediamtx::api::Fields;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use url::Url;
 
-use crate::engine::Lifecycle;
-use crate::journal::State;
+use crate::engine::{Error, Lifecycle};
+use crate::journal::{Journal, State};
 use crate::keeper;
 
 const HEAD: &str = "\
 # What mtx-lifecycle wants of these paths. Written out for a mediamtx.yml: an entry that is there already gets
 # the settings that are named here.
 ";
+const FALLBACK: &str = "fallback.yml";
 const DEFAULT_RTSP: &str = "rtsp://127.0.0.1:8554";
 
 #[derive(Serialize)]
@@ -27,6 +31,23 @@ impl Lifecycle {
         let rtsp = self.options().rtsp.clone();
         let rtsp = rtsp.or_else(|| DEFAULT_RTSP.parse().ok());
         export(state, rtsp.as_ref())
+    }
+
+    /// The same as a file beside the journal, for as long as the server can't be told.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn write_fallback(&self) -> Result<PathBuf, Error> {
+        let folder = &self.options().folder;
+        let file = folder.join(FALLBACK);
+        let text = self.export(&Journal::peek(folder)?);
+        let draft = file.with_extension("new");
+        let written = fs::write(&draft, text).and_then(|()| fs::rename(&draft, &file));
+        written.map_err(|error| Error::Folder {
+            folder: file.display().to_string(),
+            error,
+        })?;
+        Ok(file)
     }
 }
 

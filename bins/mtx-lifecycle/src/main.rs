@@ -6,6 +6,7 @@ mod config;
 mod signals;
 mod table;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -37,7 +38,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             let text = format!("{:#}", failure.error);
-            eprintln!("mtx-lifecycle: {}", secret::scrub(&text));
+            // One line; and nobody is left to be told when the other end of a pipe has gone.
+            let text = text.replace('\n', " ");
+            let _ = writeln!(io::stderr(), "mtx-lifecycle: {}", secret::scrub(&text));
             ExitCode::from(if failure.is_usage { WRONG_USAGE } else { 1 })
         }
     }

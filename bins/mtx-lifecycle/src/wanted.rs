@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::fields::{is_on, text};
 use crate::policy::{CloseAfter, Policy, Settings, UseCaseName};
+use crate::span::Span;
 
 /// All of it. Each change of it is a revision.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -145,6 +146,9 @@ impl Wanted {
         let demand = self.demand(path, current);
         fields.extend(on_demand(&settings, demand));
         fields.extend(recording(&settings));
+        if is_on(&fields, "record") && !fields.contains_key(LENGTH) && has_server_default(current) {
+            fields.insert(LENGTH.to_owned(), Value::from(HALF_AN_HOUR.to_string()));
+        }
         if let Some(after) = self.finite_close_after(path, &settings) {
             let name = match demand {
                 Demand::Command => "runOnDemandCloseAfter",
@@ -180,6 +184,14 @@ impl Wanted {
     }
 }
 
+const LENGTH: &str = "recordSegmentDuration";
+const HALF_AN_HOUR: Span = Span::seconds(30 * 60);
+
+/// Whether nobody has said how long the files of a recording are: MediaMTX's own default is an hour.
+fn has_server_default(current: &Fields) -> bool {
+    text(current, LENGTH).parse() == Ok(Span::seconds(60 * 60))
+}
+
 fn on_demand(settings: &Settings, demand: Demand) -> Fields {
     let mut fields = Fields::new();
     let timeout = settings
@@ -202,7 +214,7 @@ fn on_demand(settings: &Settings, demand: Demand) -> Fields {
 }
 
 fn recording(settings: &Settings) -> Fields {
-    let span = |span: crate::span::Span| Value::from(span.to_string());
+    let span = |span: Span| Value::from(span.to_string());
     let all = [
         (
             "record",
@@ -298,6 +310,18 @@ mod tests {
         ] {
             let seen = target(&wanted("", &[use_case]), current);
             assert_eq!(seen, (fields, kept), "{use_case}");
+        }
+    }
+
+    #[test]
+    fn files_are_half_an_hour_long_unless_somebody_has_said_otherwise() {
+        let recording = wanted("", &["recording"]);
+        for (length, expected) in [("1h0m0s", json!("30m")), ("2s", Value::Null)] {
+            let current = json!({"runOnDemand": "x", "recordSegmentDuration": length});
+            assert_eq!(
+                target(&recording, current).0["recordSegmentDuration"],
+                expected
+            );
         }
     }
 

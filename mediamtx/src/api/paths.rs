@@ -54,9 +54,9 @@ pub struct Client {
     pub id: String,
 }
 
-/// What is being packed for viewers over HLS, who are in no list of readers.
+/// A viewer over HLS, who is in no path's list of readers.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct HlsMuxer {
+pub struct HlsSession {
     /// The path.
     pub path: String,
 }
@@ -90,9 +90,9 @@ impl Api {
         self.list("/v3/paths/list", PER_PAGE)
     }
 
-    /// Paths somebody watches over HLS; none if the server does not speak it.
-    pub fn hls_muxers(&self) -> Result<Vec<HlsMuxer>, ApiError> {
-        match self.list("/v3/hlsmuxers/list", PER_PAGE) {
+    /// Who watches over HLS; nobody if the server does not speak it.
+    pub fn hls_sessions(&self) -> Result<Vec<HlsSession>, ApiError> {
+        match self.list("/v3/hlssessions/list", PER_PAGE) {
             Err(ApiError::NotFound { .. }) => Ok(Vec::new()),
             other => other,
         }

@@ -5,9 +5,11 @@ mod policies;
 mod streams;
 mod watch;
 
+use std::io::{self, Write};
+
 use anyhow::anyhow;
 use mediamtx::secret;
-use mtx_lifecycle::engine::{Lifecycle, Options, PathReport, Report};
+use mtx_lifecycle::engine::{Error, Lifecycle, Options, PathReport, Report};
 
 use crate::cli::Command;
 use crate::signals::StopSignals;
@@ -86,7 +88,10 @@ fn tell_path(report: &PathReport) {
         say(&format!("{path}: {done}"));
     }
     if let Some(dropped) = report.dropped {
-        eprintln!("mtx-lifecycle: warning: {path}: dropped {dropped}");
+        let _ = writeln!(
+            io::stderr(),
+            "mtx-lifecycle: warning: {path}: dropped {dropped}"
+        );
     }
     for pending in &report.pending {
         let fields = mtx_lifecycle::describe_fields(&pending.fields);
@@ -97,6 +102,26 @@ fn tell_path(report: &PathReport) {
     }
 }
 
+/// A line for people. Nobody is left to be told when the other end of a pipe has gone.
 fn say(line: &str) {
-    println!("{}", secret::scrub(line));
+    let _ = writeln!(io::stdout(), "{}", secret::scrub(line));
+}
+
+/// A text for a file, which may hold passwords.
+fn put(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
+}
+
+/// The server could not be told, but what is wanted is in the journal: says what becomes of it.
+fn noted<T>(lifecycle: &Lifecycle, result: Result<T, Error>) -> Result<T, Failure> {
+    let error = match result {
+        Err(error) if error.is_outage() => error,
+        other => return Ok(other?),
+    };
+    let file = lifecycle.write_fallback()?;
+    Err(anyhow!(
+        "{error}. It stays wanted: the next reconcile or watch does it. Without an API, {} has it for a mediamtx.yml",
+        file.display()
+    )
+    .into())
 }

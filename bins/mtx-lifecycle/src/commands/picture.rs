@@ -14,8 +14,10 @@ const WORKER: &str = "mtx-worker";
 pub(super) fn take(lifecycle: &Lifecycle, path: &str, output: &Path) -> Result<(), Failure> {
     let worker = worker()?;
     let url = lifecycle.stream_url(path)?;
-    lifecycle.start("snapshot", path)?;
-    let taken = run(&worker, &url, output);
+    let taken = match lifecycle.start("snapshot", path) {
+        Ok(_) => run(&worker, &url, output),
+        Err(error) => Err(error.into()),
+    };
     // The use case ends whether there is a picture or not; its source stays for a minute.
     lifecycle.end("snapshot", path)?;
     taken?;

@@ -9,7 +9,7 @@ use mtx_lifecycle::journal::Journal;
 use mtx_lifecycle::migrate;
 use mtx_lifecycle::policy::Policy;
 
-use super::{Failure, say, tell};
+use super::{Failure, noted, put, say, tell};
 use crate::cli::Force;
 
 pub(super) fn apply(
@@ -27,7 +27,7 @@ pub(super) fn apply(
         preview.iter().for_each(|line| say(line));
         return Ok(());
     }
-    tell(&lifecycle.apply(policy, force.is_on)?)
+    tell(&noted(lifecycle, lifecycle.apply(policy, force.is_on))?)
 }
 
 fn read(file: &Path) -> Result<Policy> {
@@ -45,7 +45,7 @@ pub(super) fn rollback(
     revision: Option<u64>,
     force: Force,
 ) -> Result<(), Failure> {
-    let (number, report) = lifecycle.rollback(revision, force.is_on)?;
+    let (number, report) = noted(lifecycle, lifecycle.rollback(revision, force.is_on))?;
     tell(&report)?;
     say(&format!("as it was wanted at revision {number}"));
     Ok(())
@@ -54,7 +54,7 @@ pub(super) fn rollback(
 pub(super) fn export(lifecycle: &Lifecycle) -> Result<(), Failure> {
     let state = Journal::peek(&lifecycle.options().folder)?;
     // With its passwords: it is for a configuration file.
-    print!("{}", lifecycle.export(&state));
+    put(&lifecycle.export(&state));
     Ok(())
 }
 
@@ -68,6 +68,6 @@ pub(super) fn migrate(file: &Path) -> Result<(), Failure> {
         say(&format!("# {note}"));
     }
     let yaml = serde_yaml::to_string(&migration.policy).context("the policy")?;
-    print!("{yaml}");
+    put(&yaml);
     Ok(())
 }

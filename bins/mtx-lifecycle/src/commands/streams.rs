@@ -3,17 +3,17 @@
 use anyhow::{Context, anyhow};
 use mtx_lifecycle::engine::{Lifecycle, Started};
 
-use super::{Failure, say, tell};
+use super::{Failure, noted, say, tell};
 use crate::table;
 
 pub(super) fn start(lifecycle: &Lifecycle, use_case: &str, path: &str) -> Result<(), Failure> {
     match lifecycle.start(use_case, path)? {
         Started::Running { after, report } => {
-            tell(&report)?;
             say(&format!(
                 "{path}: {use_case} runs, after {:.1} s",
                 after.as_secs_f64()
             ));
+            tell(&report)?;
         }
         Started::Armed(report) => {
             tell(&report)?;
@@ -26,7 +26,7 @@ pub(super) fn start(lifecycle: &Lifecycle, use_case: &str, path: &str) -> Result
 }
 
 pub(super) fn stop(lifecycle: &Lifecycle, path: &str, reason: &str) -> Result<(), Failure> {
-    let report = lifecycle.stop(path, reason)?;
+    let report = noted(lifecycle, lifecycle.stop(path, reason))?;
     tell(&report)?;
     say(&format!("{path}: stopped: {reason}"));
     Ok(())

@@ -58,8 +58,12 @@ impl Lifecycle {
         }
         let on_demand = demand(&wanted, &view, path)? != Demand::None;
         let warm = on_demand && !view.is_available(path);
-        let report = self.start_path(&mut session, &view, path, warm)?;
+        let report = self.start_path(&mut session, &view, path, warm);
         drop(session);
+        if warm && report.is_err() {
+            self.cool(path)?;
+        }
+        let report = report?;
         if !on_demand && !view.is_available(path) {
             return Ok(Started::Armed(report));
         }
@@ -99,7 +103,8 @@ impl Lifecycle {
             ..Scope::default()
         };
         let report = session.converge(view, &scope)?;
-        match report.paths.iter().find_map(|path| path.failed.clone()) {
+        let nothing = report.paths.iter().find(|path| path.done.is_empty());
+        match nothing.and_then(|path| path.failed.clone()) {
             Some(why) => Err(Error::Rejected {
                 path: path.to_owned(),
                 why,

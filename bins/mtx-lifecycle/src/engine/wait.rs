@@ -9,7 +9,9 @@ use super::{Error, Lifecycle, Session};
 use crate::fields::difference;
 use crate::plan::Change;
 
-const INTERVAL: Duration = Duration::from_millis(30);
+/// Most changes show within milliseconds, sources take seconds.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// Asks until it is so; `false` if it is not within the time. An outage of a moment is no answer.
 pub(super) fn wait_until(
@@ -17,6 +19,7 @@ pub(super) fn wait_until(
     mut is_so: impl FnMut() -> Result<bool, ApiError>,
 ) -> Result<bool, ApiError> {
     let start = Instant::now();
+    let mut pause = FIRST_PAUSE;
     loop {
         let answer = is_so();
         if matches!(answer, Ok(true)) {
@@ -25,7 +28,8 @@ pub(super) fn wait_until(
         if start.elapsed() >= timeout {
             return answer;
         }
-        thread::sleep(INTERVAL);
+        thread::sleep(pause);
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the user wants of which path: the policy file.
 
+#[cfg(test)]
+mod examples;
 mod parse;
 mod pattern;
 mod settings;

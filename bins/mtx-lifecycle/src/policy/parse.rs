@@ -130,7 +130,7 @@ mod tests {
         let mut yaml = "useCases:\n  a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
         for level in 1..10 {
             let below = format!("*a{}", level - 1);
-            let items = vec![below.as_str(); 10].join(",");
+            let items = [below.as_str(); 10].join(",");
             yaml += &format!("  a{level}: &a{level} [{items}]\n");
         }
         assert!(yaml.parse::<Policy>().is_err());

@@ -22,8 +22,6 @@ pub struct View {
     pub defaults: Fields,
     live: BTreeMap<String, PathInfo>,
     hls: Vec<String>,
-    /// When the server started.
-    pub started: String,
 }
 
 /// Who would be hurt if a path were destroyed now.
@@ -87,7 +85,6 @@ impl View {
     /// # Errors
     /// When it does not answer as it should.
     pub fn look(api: &Api) -> Result<Self, ApiError> {
-        let started = api.info()?.started;
         let entries: Vec<Entry> = api.path_configs()?;
         let defaults = api.path_defaults()?;
         Ok(Self {
@@ -98,7 +95,6 @@ impl View {
             defaults,
             live: live(api)?,
             hls: hls(api)?,
-            started,
         })
     }
 
@@ -182,9 +178,9 @@ fn live(api: &Api) -> Result<BTreeMap<String, PathInfo>, ApiError> {
 
 fn hls(api: &Api) -> Result<Vec<String>, ApiError> {
     Ok(api
-        .hls_muxers()?
+        .hls_sessions()?
         .into_iter()
-        .map(|muxer| muxer.path)
+        .map(|session| session.path)
         .collect())
 }
 
@@ -215,7 +211,6 @@ impl View {
                 .map(|path| (path.name.clone(), path))
                 .collect(),
             hls: Vec::new(),
-            started: String::new(),
         }
     }
 }

@@ -8,9 +8,7 @@ mod segments;
 mod server;
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -18,7 +16,7 @@ use std::time::{Duration, Instant};
 use mediamtx::http;
 
 use crate::engine::{Error, Lifecycle, Report, Scope, Session, describe_fields};
-use crate::journal::{Journal, Lock};
+use crate::journal::Lock;
 use crate::server::View;
 use breaker::{Breaker, Event};
 use observe::Observed;
@@ -29,8 +27,6 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// A command is done within moments, or waits for its source without the lock.
 const PATIENCE: Duration = Duration::from_millis(500);
 const LOCK: &str = "watch.lock";
-/// Where the configuration goes that a server without an API can be started with.
-const FALLBACK: &str = "fallback.yml";
 
 /// Watches one server.
 pub struct Watch {
@@ -153,22 +149,25 @@ impl Watch {
                     &format!("pending: {fields} (waits for {})", pending.waits_for),
                 );
             }
-            if let Some(why) = &path.failed {
+            if let Some(why) = &path.failed
+                && self.say_once(&path.path, why)
+            {
                 self.metrics.failed("rejected");
-                self.say_once(&path.path, why);
             }
         }
     }
 
-    fn say_once(&mut self, path: &str, what: &str) {
+    /// Whether it is news.
+    fn say_once(&mut self, path: &str, what: &str) -> bool {
         if self.said.get(path).map(String::as_str) == Some(what) {
-            return;
+            return false;
         }
         self.said.insert(path.to_owned(), what.to_owned());
         match path {
             "" => log::error!("{what}"),
             path => log::warn!(path = path; "{what}"),
         }
+        true
     }
 
     fn succeeded(&mut self, now: Instant) {
@@ -189,26 +188,12 @@ impl Watch {
         if !was_closed || self.breaker.is_closed() {
             return;
         }
-        match self.write_fallback() {
+        match self.lifecycle.write_fallback() {
             Ok(file) => log::error!(
                 "{error}. It is asked again now and then; what is wanted of it is in {}, for its mediamtx.yml",
                 file.display()
             ),
             Err(why) => log::error!("{error}. It is asked again now and then ({why})"),
         }
-    }
-
-    /// What is wanted, as a file the server can be started with if its API stays away.
-    fn write_fallback(&self) -> Result<PathBuf, Error> {
-        let folder = &self.lifecycle.options().folder;
-        let file = folder.join(FALLBACK);
-        let text = self.lifecycle.export(&Journal::peek(folder)?);
-        let draft = file.with_extension("new");
-        let written = fs::write(&draft, text).and_then(|()| fs::rename(&draft, &file));
-        written.map_err(|error| Error::Folder {
-            folder: file.display().to_string(),
-            error,
-        })?;
-        Ok(file)
     }
 }
