@@ -91,6 +91,10 @@ const facts = (status) => [
     : []),
 ];
 
+// Whether it comes out where the player looks for it.
+const isPlayable = ({ id, declared }) =>
+  !declared || declared.outputs.some((output) => output.endsWith(`/live/${id}/out`));
+
 const trouble = ({ state, breaker, lastFailure }) => {
   if (breaker.state !== "closed") return `Breaker ${breaker.state}: ${breaker.reason ?? "no reason given"}`;
   if (state === "backoff") return `Worker failed: ${lastFailure ?? "no reason given"}`;
@@ -112,7 +116,8 @@ function render(stream) {
   for (const button of row.querySelectorAll("[data-command]")) {
     const { command } = button.dataset;
     const open = command === "preview" && stream.preview;
-    const sensible = open || (COMMANDS[command]?.includes(status.state) ?? true);
+    const possible = command !== "preview" || isPlayable(status);
+    const sensible = open || (possible && (COMMANDS[command]?.includes(status.state) ?? true));
     button.setAttribute("aria-disabled", !sensible);
   }
   const why = trouble(status);
