@@ -115,7 +115,7 @@ pub fn call(
     for (name, value) in headers {
         request += &format!("{name}: {value}\r\n");
     }
-    if matches!(method, "POST" | "PATCH") {
+    if matches!(method, "POST" | "PUT" | "PATCH") {
         request += &format!("Content-Length: {}\r\n", body.len());
     }
     request += &format!("\r\n{body}");

@@ -31,6 +31,9 @@ impl Service {
         let orchestrator = Orchestrator::start_on(port, &stack.server, |command| {
             command.env_remove("ORCHESTRATOR_TOKEN");
             command.arg("--store").arg(folder.path().join("streams.db"));
+            command
+                .arg("--lifecycle-state")
+                .arg(folder.path().join("lifecycle"));
         });
         orchestrator.wait_running("test", 2 * SOON);
         let address = SocketAddr::from(([127, 0, 0, 1], port));
@@ -46,7 +49,10 @@ impl Service {
     /// Each path of the document with an example of it, and its operations.
     fn paths(&self) -> Vec<(String, String, Value)> {
         let paths = self.document["paths"].as_object().expect("paths");
-        let example = |template: &str| template.replace("{event}", "read").replace("{id}", "test");
+        let example = |template: &str| {
+            let template = template.replace("{path}", "live%2Ftest%2Fin");
+            template.replace("{event}", "read").replace("{id}", "test")
+        };
         paths
             .iter()
             .map(|(template, operations)| (template.clone(), example(template), operations.clone()))
@@ -185,6 +191,10 @@ fn the_document_and_the_server_agree_on_paths_and_methods() {
             let upper = method.to_uppercase();
             let body = match (path.as_str(), method) {
                 ("/v1/streams", "post") => DECLARATION.to_owned(),
+                ("/v1/lifecycle/paths/live%2Ftest%2Fin/start", _) => {
+                    r#"{"useCase":"viewing"}"#.to_owned()
+                }
+                (path, _) if path.starts_with("/v1/lifecycle/") => "{}".to_owned(),
                 (_, "patch") => r#"{"name":"Gate"}"#.to_owned(),
                 _ => event(),
             };

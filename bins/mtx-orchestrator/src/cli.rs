@@ -10,10 +10,13 @@ use mediamtx::logging::LogFormat;
 
 use crate::supervisor::{BreakerPolicy, Recovery};
 
+pub(crate) const DEFAULT_RTSP: &str = "rtsp://127.0.0.1:8554";
+
 const AFTER_HELP: &str = "\
 Environment, besides what the options name:
   ORCHESTRATOR_TOKEN            bearer token that requests have to bring; without one, only
                                 loopback is listened on unless --listen says otherwise
+  MEDIAMTX_API_TOKEN            bearer token for MediaMTX's API, instead of a login in its URL
   RTSP_USERNAME, RTSP_PASSWORD  the workers' login at MediaMTX
   MTX_WORKER_RETRY, MTX_WORKER_TRANSPORT, …
                                 passed on to the workers: see mtx-worker --help
@@ -51,7 +54,7 @@ pub(crate) struct Cli {
         hide_env_values = true,
         value_name = "URL"
     )]
-    #[arg(default_value = "rtsp://127.0.0.1:8554")]
+    #[arg(default_value = DEFAULT_RTSP)]
     pub(crate) mediamtx_rtsp: String,
 
     /// Where workers publish: rtmp(s)://host[:port][?user=…&pass=…]
@@ -74,6 +77,11 @@ pub(crate) struct Cli {
     /// declared
     #[arg(long, env = "ORCHESTRATOR_STORE", value_name = "FILE")]
     pub(crate) store: Option<PathBuf>,
+
+    /// Where mtx-lifecycle's journal is: with it, the server's paths are watched as mtx-lifecycle watch does, and
+    /// /v1/lifecycle answers
+    #[arg(long, env = "ORCHESTRATOR_LIFECYCLE_STATE", value_name = "FOLDER")]
+    pub(crate) lifecycle_state: Option<PathBuf>,
 
     /// The worker's executable; by default the mtx-worker beside this one, else the one in PATH
     #[arg(long, env = "MTX_WORKER", value_name = "FILE")]

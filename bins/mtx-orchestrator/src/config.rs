@@ -8,14 +8,20 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use mediamtx::api::Api;
 use mediamtx::secret;
+use mtx_lifecycle::engine;
 use url::Url;
 
-use crate::cli::Cli;
+use crate::cli::{Cli, DEFAULT_RTSP};
 use crate::declaration::Servers;
 use crate::supervisor::{Limits, Policy, SupervisorConfig, Template};
 
 /// For one look at MediaMTX's path list, which it gives within milliseconds.
 const API_DEADLINE: Duration = Duration::from_secs(1);
+
+/// For one call about policies, which can concern hundreds of paths.
+const LIFECYCLE_DEADLINE: Duration = Duration::from_secs(5);
+/// For a source to come, for the server to show a change, and for another mtx-lifecycle to be done.
+const LIFECYCLE_PATIENCE: Duration = Duration::from_secs(15);
 
 /// Everything, checked.
 pub(crate) struct Config {
@@ -23,6 +29,7 @@ pub(crate) struct Config {
     pub(crate) token: Option<String>,
     pub(crate) player: Url,
     pub(crate) store: Option<PathBuf>,
+    pub(crate) lifecycle: Option<engine::Options>,
     pub(crate) supervisor: SupervisorConfig,
 }
 
@@ -33,10 +40,14 @@ impl Config {
             Some(_) => SocketAddr::from(([0, 0, 0, 0], 8080)),
             None => SocketAddr::from(([127, 0, 0, 1], 8080)),
         });
+        let rtsp = server(&cli.mediamtx_rtsp, &["rtsp"]).context("--mediamtx-rtsp")?;
+        let folder = cli.lifecycle_state.as_ref();
+        let lifecycle = folder.map(|folder| lifecycle(&cli, folder, &rtsp));
+        let lifecycle = lifecycle.transpose()?;
         let template = Template {
             program: worker(cli.worker)?,
             servers: Servers {
-                rtsp: server(&cli.mediamtx_rtsp, &["rtsp"]).context("--mediamtx-rtsp")?,
+                rtsp,
                 rtmp: server(&cli.mediamtx_rtmp, &["rtmp", "rtmps"]).context("--mediamtx-rtmp")?,
             },
             limits: Limits {
@@ -53,7 +64,7 @@ impl Config {
             healthy_after: cli.healthy_after,
         };
         let supervisor = SupervisorConfig {
-            api: Api::new(&cli.mediamtx_api, API_DEADLINE).context("--mediamtx-api")?,
+            api: api(&cli.mediamtx_api, API_DEADLINE)?,
             worker: template,
             policy,
             start_limit: cli.start_limit,
@@ -63,9 +74,33 @@ impl Config {
             token,
             player: player(&cli.player).context("--player")?,
             store: cli.store,
+            lifecycle,
             supervisor,
         })
     }
+}
+
+fn api(url: &str, deadline: Duration) -> Result<Api> {
+    let api = Api::new(url, deadline).context("--mediamtx-api")?;
+    match env::var("MEDIAMTX_API_TOKEN") {
+        Ok(token) if !token.is_empty() => api.with_token(&token).context("MEDIAMTX_API_TOKEN"),
+        _ => Ok(api),
+    }
+}
+
+fn lifecycle(cli: &Cli, folder: &Path, rtsp: &Url) -> Result<engine::Options> {
+    if rtsp.query().is_some() {
+        bail!(
+            "--mediamtx-rtsp: with --lifecycle-state, a login stands before the host: rtsp://user:password@host"
+        );
+    }
+    Ok(engine::Options {
+        api: api(&cli.mediamtx_api, LIFECYCLE_DEADLINE)?,
+        // MediaMTX knows its own address better than a default does.
+        rtsp: (cli.mediamtx_rtsp != DEFAULT_RTSP).then(|| rtsp.clone()),
+        folder: folder.to_owned(),
+        timeout: LIFECYCLE_PATIENCE,
+    })
 }
 
 fn token() -> Result<Option<String>> {
@@ -188,6 +223,17 @@ mod tests {
                 "{message}"
             );
         }
+        let args = [
+            "--lifecycle-state",
+            "/x",
+            "--mediamtx-rtsp",
+            "rtsp://h/?pass=hunter2",
+        ];
+        let message = format!("{:#}", config(&args).err().unwrap());
+        assert!(
+            message.contains("before the host") && !message.contains("hunter2"),
+            "{message}"
+        );
         let cli = Cli::try_parse_from(["mtx-orchestrator", "--worker", "/nowhere"]).unwrap();
         let message = format!("{:#}", Config::new(cli).err().unwrap());
         assert!(message.contains("/nowhere"), "{message}");

@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod declaration;
 mod feed;
+mod lifecycle;
 mod registry;
 mod signals;
 mod store;
@@ -23,6 +24,7 @@ use api::{Access, Api, Dashboard};
 use cli::Cli;
 use config::Config;
 use feed::Feed;
+use lifecycle::Lifecycle;
 use registry::Registry;
 use signals::StopSignals;
 use store::{SqliteStore, Store};
@@ -58,6 +60,8 @@ fn run(config: Config, stop: &StopSignals) -> Result<()> {
     let listener = http::bind(config.listen).context("--listen")?;
     let store = config.store.as_deref().map(SqliteStore::open).transpose()?;
     let store: Option<Box<dyn Store>> = store.map(|store| Box::new(store) as _);
+    let lifecycle = config.lifecycle.map(Lifecycle::start);
+    let lifecycle = lifecycle.transpose().context("--lifecycle-state")?;
     let declared = store.as_ref().map(|store| store.list()).transpose()?;
     let servers = config.supervisor.worker.servers.clone();
     let dashboard = Dashboard {
@@ -77,6 +81,7 @@ fn run(config: Config, stop: &StopSignals) -> Result<()> {
         supervisor.clone(),
         registry,
         feed.clone(),
+        lifecycle,
         access.transpose()?,
         dashboard,
     );

@@ -4,6 +4,7 @@ mod access;
 mod dashboard;
 mod declared;
 mod events;
+mod lifecycle;
 mod metrics;
 mod openapi;
 mod streams;
@@ -17,6 +18,7 @@ use mediamtx::path::StreamId;
 use serde_json::json;
 
 use crate::feed::Feed;
+use crate::lifecycle::Lifecycle;
 use crate::registry::Registry;
 use crate::supervisor::{Command, Supervisor};
 use metrics::Metrics;
@@ -24,11 +26,14 @@ use metrics::Metrics;
 pub(crate) use access::Access;
 pub(crate) use dashboard::Dashboard;
 
+const JSON: &[&str] = &["application/json"];
+
 /// Everything behind the routes.
 pub(crate) struct Api {
     supervisor: Supervisor,
     registry: Registry,
     feed: Feed,
+    lifecycle: Option<Lifecycle>,
     access: Option<Access>,
     dashboard: Dashboard,
     metrics: Metrics,
@@ -52,6 +57,7 @@ pub(crate) enum Route {
     Change(StreamId),
     Remove(StreamId),
     Command(StreamId, Command),
+    Lifecycle(lifecycle::Route),
 }
 
 impl Api {
@@ -59,6 +65,7 @@ impl Api {
         supervisor: Supervisor,
         registry: Registry,
         feed: Feed,
+        lifecycle: Option<Lifecycle>,
         access: Option<Access>,
         dashboard: Dashboard,
     ) -> Self {
@@ -66,6 +73,7 @@ impl Api {
             supervisor,
             registry,
             feed,
+            lifecycle,
             access,
             dashboard,
             metrics: Metrics::default(),
@@ -120,10 +128,11 @@ impl Service for Api {
                 Err(why) => Problem::new(503, why).into(),
             },
             Route::Metrics => {
-                let text = self.metrics.text(&self.supervisor);
+                let mut text = self.metrics.text(&self.supervisor);
+                text.extend(self.lifecycle.as_ref().map(Lifecycle::metrics));
                 Answer::new(200, "text/plain; version=0.0.4; charset=utf-8", text)
             }
-            Route::OpenApi => Answer::new(200, "application/json", openapi::DOCUMENT),
+            Route::OpenApi => Answer::new(200, "application/json", openapi::DOCUMENT.as_str()),
             Route::Event(name) => events::receive(&self.supervisor, &self.metrics, name, body),
             Route::Streams => streams::list(&self.supervisor),
             Route::Stream(id) => streams::show(&self.supervisor, &id),
@@ -131,6 +140,9 @@ impl Service for Api {
             Route::Change(id) => declared::change(&self.registry, &id, body),
             Route::Remove(id) => declared::remove(&self.registry, &id),
             Route::Command(id, command) => streams::command(&self.registry, &id, command),
+            Route::Lifecycle(route) => {
+                lifecycle::answer(self.lifecycle.as_ref(), route, head, body)
+            }
         }
     }
 
@@ -167,6 +179,7 @@ impl Route {
                 .parse()
                 .map(Self::Event)
                 .map_err(|error| Problem::new(404, format!("{error}")).field("event")),
+            ["v1", "lifecycle", rest @ ..] => lifecycle::Route::find(rest).map(Self::Lifecycle),
             ["v1", "streams"] => Ok(Self::Streams),
             ["v1", "streams", id] => stream_id(id).map(Self::Stream),
             ["v1", "streams", id, "start"] => Self::command(id, Command::Start),
@@ -186,6 +199,7 @@ impl Route {
     /// The methods that are allowed where [`Route::find`] leads to.
     fn allow(&self) -> &'static str {
         match self {
+            Self::Lifecycle(route) => route.allow(),
             Self::Event(_) | Self::Command(..) => "POST",
             Self::Streams => "GET, HEAD, POST",
             Self::Stream(_) => "GET, HEAD, PATCH, DELETE",
@@ -204,6 +218,7 @@ impl Route {
             (Self::Streams, Method::Post) => Self::Declare,
             (Self::Stream(id), Method::Patch) => Self::Change(id),
             (Self::Stream(id), Method::Delete) => Self::Remove(id),
+            (Self::Lifecycle(route), method) => Self::Lifecycle(route.with(method)),
             (route, _) => route,
         })
     }
@@ -217,17 +232,21 @@ impl Route {
                 .trim_ascii()
                 .to_ascii_lowercase()
         });
-        let accepted = match (self, media_type.as_deref()) {
-            (Self::Event(_) | Self::Declare | Self::Change(_), given) => {
-                given == Some(b"application/json")
-            }
-            (Self::Command(..), given) => given.is_none_or(|given| given == b"application/json"),
-            _ => true,
+        let (types, needed) = match self {
+            Self::Event(_) | Self::Declare | Self::Change(_) => (JSON, true),
+            Self::Command(..) => (JSON, false),
+            Self::Lifecycle(route) => route.body(),
+            _ => return Ok(()),
+        };
+        let accepted = match &media_type {
+            Some(given) => types.iter().any(|known| known.as_bytes() == given),
+            None => !needed,
         };
         if accepted {
             return Ok(());
         }
-        Err(Problem::new(415, "the body has to be application/json").field("Content-Type"))
+        let types = types.join(" or ");
+        Err(Problem::new(415, format!("the body has to be {types}")).field("Content-Type"))
     }
 }
 
@@ -245,13 +264,14 @@ mod tests {
     fn example(template: &str) -> Vec<String> {
         let path = template
             .replace("{event}", "not-ready")
+            .replace("{path}", "cam-1")
             .replace("{id}", "cam-1");
         path.split('/').skip(1).map(str::to_owned).collect()
     }
 
     #[test]
     fn each_path_of_the_document_has_a_route_with_its_method() {
-        let document: Value = serde_json::from_str(openapi::DOCUMENT).unwrap();
+        let document: Value = serde_json::from_str(&openapi::DOCUMENT).unwrap();
         let paths = document["paths"].as_object().unwrap();
         for (template, operations) in paths {
             let segments = example(template);
@@ -275,7 +295,7 @@ mod tests {
 
     #[test]
     fn the_document_names_every_event() {
-        let document: Value = serde_json::from_str(openapi::DOCUMENT).unwrap();
+        let document: Value = serde_json::from_str(&openapi::DOCUMENT).unwrap();
         let named = &document["components"]["schemas"]["EventName"]["enum"];
         let names = EventName::ALL.map(EventName::as_str);
         assert_eq!(*named, serde_json::json!(names));

@@ -1,0 +1,100 @@
+//! How paths stand, and what is done with them.
+
+use mediamtx::http::{Answer, Problem};
+use mediamtx::secret;
+use mtx_lifecycle::engine::{Report, Started};
+use mtx_lifecycle::status::Status;
+use serde_json::{Value, json};
+
+use super::body::{Start, Stop, read, read_or_default};
+use super::{Engine, problem, told};
+
+pub(super) fn status(engine: &Engine) -> Result<Answer, Problem> {
+    let status = engine.status(None).map_err(|error| problem(&error))?;
+    Ok(Answer::json(200, &shown(status)))
+}
+
+/// The same of one path, which has to be known to MediaMTX, to the policy or to the journal.
+pub(super) fn status_of(engine: &Engine, path: &str) -> Result<Answer, Problem> {
+    let mut status = engine.status(None).map_err(|error| problem(&error))?;
+    status.paths.retain(|one| one.path == path);
+    match (status.paths.is_empty(), &status.api_error) {
+        (true, Some(error)) => Err(Problem::new(503, secret::scrub(error))),
+        (true, None) => {
+            let detail =
+                format!("MediaMTX has no path {path} at the moment, and no policy names it");
+            Err(Problem::new(404, detail).field("path"))
+        }
+        (false, _) => Ok(Answer::json(200, &shown(status))),
+    }
+}
+
+/// What the server says about its troubles can quote settings.
+fn shown(mut status: Status) -> Status {
+    let clean = |text: &mut Option<String>| {
+        *text = text.take().map(|text| secret::scrub(&text).into_owned());
+    };
+    clean(&mut status.api_error);
+    for path in &mut status.paths {
+        clean(&mut path.problem);
+        clean(&mut path.stopped);
+    }
+    status
+}
+
+pub(super) fn start(engine: &Engine, path: &str, body: &[u8]) -> Result<Answer, Problem> {
+    let Start { use_case } = read(body)?;
+    let started = engine.start(&use_case, path).map_err(|error| {
+        log::warn!(path = path, command = "start"; "{error}");
+        problem(&error)
+    })?;
+    let (state, seconds, report) = match started {
+        Started::Running { after, report } => ("running", Some(after.as_secs_f64()), report),
+        Started::Armed(report) => ("armed", None, report),
+    };
+    log::info!(path = path, useCase = use_case.as_str(), state = state; "use case started");
+    let mut answer = changes_of(report);
+    answer["path"] = path.into();
+    answer["useCase"] = use_case.into();
+    answer["state"] = state.into();
+    answer["seconds"] = json!(seconds);
+    Ok(Answer::json(200, &answer))
+}
+
+pub(super) fn stop(engine: &Engine, path: &str, body: &[u8]) -> Result<Answer, Problem> {
+    let Stop { reason } = read_or_default(body)?;
+    let reason = reason.as_str();
+    let report = engine.stop(path, reason).map_err(|error| {
+        log::warn!(path = path, command = "stop"; "{error}");
+        problem(&error)
+    })?;
+    log::info!(path = path, reason = reason; "path stopped");
+    if let Some(why) = report.paths.iter().find_map(|path| path.failed.as_ref()) {
+        return Err(Problem::new(409, secret::scrub(&format!("{path}: {why}"))));
+    }
+    let mut answer = changes_of(report);
+    answer["path"] = path.into();
+    answer["reason"] = reason.into();
+    Ok(Answer::json(200, &answer))
+}
+
+/// What was written for the one path that a report is about, and what waits.
+fn changes_of(mut report: Report) -> Value {
+    let of_path = report.paths.pop().unwrap_or_default();
+    json!({ "done": of_path.done, "pending": of_path.pending })
+}
+
+pub(super) fn reconcile(engine: &Engine) -> Result<Answer, Problem> {
+    let report = engine.reconcile().map_err(|error| problem(&error))?;
+    told("reconcile", &report);
+    Ok(Answer::json(200, &clean(report)))
+}
+
+/// The report, as it may be shown.
+pub(super) fn clean(mut report: Report) -> Report {
+    for path in &mut report.paths {
+        let failed = path.failed.take();
+        path.failed = failed.map(|why| secret::scrub(&why).into_owned());
+    }
+    report
+}
