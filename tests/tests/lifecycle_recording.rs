@@ -72,6 +72,14 @@ fn recording_lives_without_viewers_over_rotations_and_misses_no_frame() {
         "a file is there"
     );
 
+    // The length of its files is changed in the midst of it: the recording is not torn for that.
+    let policy = "paths: [{path: cam, overrides: {recordSegmentDuration: 3s}}]";
+    let policy = lifecycle.file("policy.yml", policy);
+    let said = lifecycle.ok(&["apply", policy.to_str().unwrap()]);
+    let waits =
+        "pending: recordSegmentDuration=3s (waits for 0 viewers, 0 publishers, 1 recording)";
+    assert!(said.contains(waits), "{said}");
+
     // Eight times closeAfter, and five files.
     wait_until("five files", PATIENCE, || {
         segments(folder.path(), "cam").len() >= 6

@@ -4,7 +4,7 @@ use mediamtx::api::Fields;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::fields::{difference, is_hot, same, split};
+use crate::fields::{difference, is_hot, is_on, same, split};
 use crate::server::{Busy, GoverningError, View};
 use crate::wanted::{Target, Wanted};
 
@@ -35,6 +35,43 @@ pub struct Touched {
     pub base: Fields,
 }
 
+/// What a write does to a running stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Impact {
+    /// Nothing that nobody has asked for.
+    Nothing,
+    /// Its recording begins anew, at the next key frame: what comes before that is in no file.
+    Recording,
+    /// It ends, for everybody.
+    Path,
+}
+
+impl Impact {
+    /// Whom that hurts, of those who are there.
+    #[must_use]
+    pub fn on(self, busy: Busy) -> Busy {
+        match self {
+            Self::Nothing => Busy::default(),
+            Self::Recording => Busy {
+                recordings: busy.recordings,
+                ..Busy::default()
+            },
+            Self::Path => busy,
+        }
+    }
+
+    /// Of a change of these settings on a path that is recorded before and after it, or not.
+    fn of(changed: &Fields, stays_recorded: bool) -> Self {
+        if !changed.keys().all(|name| is_hot(name)) {
+            Self::Path
+        } else if stays_recorded && !changed.is_empty() {
+            Self::Recording
+        } else {
+            Self::Nothing
+        }
+    }
+}
+
 /// One write, and what it does to the path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
@@ -42,18 +79,12 @@ pub struct Step {
     pub entry: String,
     /// What is written.
     pub change: Change,
-    /// Whether it destroys the path, and whom that would hurt.
-    pub drops: Option<Busy>,
+    /// What that does to a running stream.
+    pub impact: Impact,
+    /// Whom that would hurt at the moment.
+    pub hurts: Busy,
     /// What is touched from the moment on at which it is tried.
     pub touched: Touched,
-}
-
-impl Step {
-    /// Whether it would hurt somebody at the moment.
-    #[must_use]
-    pub fn hurts(&self) -> bool {
-        self.drops.is_some_and(|busy| !busy.is_idle())
-    }
 }
 
 /// What a path needs.
@@ -96,32 +127,36 @@ fn plan_entry(
     let Target { fields, kept } = wanted.target(path, &others);
     let busy = view.busy(path);
     if known.added && is_unwanted(wanted, view, path) {
-        let drops = (!falls_back_softly(view, path, current)).then_some(busy);
+        let impact = impact_of_removal(view, path, current);
         let step = Step {
             entry: path.to_owned(),
             change: Change::Remove,
-            drops,
+            impact,
+            hurts: impact.on(busy),
             touched: known,
         };
-        return Plan {
-            steps: vec![step],
-            kept,
-        };
+        let steps = vec![step];
+        return Plan { steps, kept };
     }
     let mut aim = known.before.clone();
     aim.extend(fields.clone());
     let touched = touched_by(known, current, &fields);
+    let mut after = current.clone();
+    after.extend(aim.clone());
+    let stays_recorded = is_on(current, "record") && is_on(&after, "record");
     let (hot, cold) = split(difference(current, &aim));
-    let step = |fields: Fields, drops| {
+    let step = |fields: Fields| {
+        let impact = Impact::of(&fields, stays_recorded);
         (!fields.is_empty()).then(|| Step {
             entry: path.to_owned(),
             change: Change::Patch(fields),
-            drops,
+            impact,
+            hurts: impact.on(busy),
             touched: touched.clone(),
         })
     };
     // An idle path is recreated first, so that a recording begins under its new settings.
-    let steps = [step(cold, Some(busy)), step(hot, None)];
+    let steps = [step(cold), step(hot)];
     Plan {
         steps: steps.into_iter().flatten().collect(),
         kept,
@@ -153,7 +188,13 @@ fn plan_template(wanted: &Wanted, view: &View, path: &str) -> Result<Plan, Gover
     whole.extend(fields.clone());
     let mut aim = others.clone();
     aim.extend(fields.clone());
-    let soft = model.is_some_and(|model| difference(model, &aim).keys().all(|name| is_hot(name)));
+    let impact = match model {
+        Some(model) => {
+            let stays_recorded = is_on(model, "record") && is_on(&aim, "record");
+            Impact::of(&difference(model, &aim), stays_recorded)
+        }
+        None => Impact::Path,
+    };
     let before = |name: &String| {
         (
             name.clone(),
@@ -163,7 +204,8 @@ fn plan_template(wanted: &Wanted, view: &View, path: &str) -> Result<Plan, Gover
     let step = Step {
         entry: path.to_owned(),
         change: Change::Add(whole),
-        drops: (!soft).then(|| view.busy(path)),
+        impact,
+        hurts: impact.on(view.busy(path)),
         touched: Touched {
             added: true,
             before: differing.keys().map(before).collect(),
@@ -185,14 +227,18 @@ fn is_unwanted(wanted: &Wanted, view: &View, path: &str) -> bool {
     difference(&others, &wanted.target(path, &others).fields).is_empty()
 }
 
-/// Whether a running stream survives that its path loses its entry.
-fn falls_back_softly(view: &View, path: &str, current: &Fields) -> bool {
+/// What it does to a running stream that its path loses its entry.
+fn impact_of_removal(view: &View, path: &str, current: &Fields) -> Impact {
     let Ok(Some(template)) = view.template(path) else {
-        return false;
+        return Impact::Path;
     };
     let model = &view.entries[&template.entry];
-    let differs = difference(model, current);
-    differs.keys().all(|name| is_hot(name)) && template.fill(model) == *model
+    // What the path has from the groups of an expression is in no list of settings that are looked at.
+    if template.fill(model) != *model {
+        return Impact::Path;
+    }
+    let stays_recorded = is_on(current, "record") && is_on(model, "record");
+    Impact::of(&difference(model, current), stays_recorded)
 }
 
 /// What is known of the entry, but for settings that somebody else has changed since: a restart of the server, which

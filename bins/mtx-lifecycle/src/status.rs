@@ -143,7 +143,7 @@ fn of_path(state: &State, wanted: &Wanted, view: Option<&View>, path: &str) -> P
             let waiting = plan.steps.into_iter().filter(|_| status.problem.is_none());
             status.pending = waiting
                 .map(|step| Pending {
-                    waits_for: step.drops.unwrap_or_default(),
+                    waits_for: step.hurts,
                     fields: match step.change {
                         Change::Add(fields) | Change::Patch(fields) => without_passwords(&fields),
                         Change::Remove => mediamtx::api::Fields::new(),

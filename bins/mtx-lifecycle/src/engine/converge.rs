@@ -8,8 +8,8 @@ use super::execute::{Executed, describe, describe_fields, without_passwords};
 use super::{Error, PathReport, Pending, Report, Session};
 use crate::fields::difference;
 use crate::keeper;
-use crate::plan::{Change, Step, Touched, plan};
-use crate::server::View;
+use crate::plan::{Change, Impact, Step, Touched, plan};
+use crate::server::{Busy, View};
 use crate::wanted::Wanted;
 
 /// Which paths, and how far to go.
@@ -106,16 +106,16 @@ impl Session<'_> {
             }
         };
         for step in &plan.steps {
-            if step.hurts() && !scope.force {
-                report
-                    .pending
-                    .push(pending(step, step.drops.unwrap_or_default()));
+            if !step.hurts.is_idle() && !scope.force {
+                report.pending.push(pending(step, step.hurts));
                 continue;
             }
             match self.execute(step, view, scope.force)? {
                 Executed::Holds => {
                     report.done.push(describe(&step.change));
-                    report.dropped = step.drops.filter(|busy| !busy.is_idle()).or(report.dropped);
+                    report.dropped = Some(step.hurts)
+                        .filter(|busy| !busy.is_idle())
+                        .or(report.dropped);
                 }
                 Executed::InTheWay(busy) => report.pending.push(pending(step, busy)),
                 Executed::Rejected(why) => {
@@ -165,7 +165,8 @@ impl Session<'_> {
         };
         let step = Step {
             entry,
-            drops: None,
+            impact: Impact::Nothing,
+            hurts: Busy::default(),
             touched: Touched {
                 added: true,
                 before: Fields::new(),
@@ -195,7 +196,7 @@ fn managed(fields: &Fields) -> Fields {
         .collect()
 }
 
-fn pending(step: &Step, waits_for: crate::server::Busy) -> Pending {
+fn pending(step: &Step, waits_for: Busy) -> Pending {
     let fields = match &step.change {
         Change::Add(fields) | Change::Patch(fields) => without_passwords(fields),
         Change::Remove => Fields::new(),

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Error, Session};
 use crate::journal::{Outcome, Record};
-use crate::plan::{Change, Step, Touched};
+use crate::plan::{Change, Impact, Step, Touched};
 use crate::server::{Busy, View};
 
 /// How a step went.
@@ -21,7 +21,7 @@ pub(super) enum Executed {
 }
 
 impl Session<'_> {
-    /// Executes a step; one that destroys the path is held back if that would hurt somebody by now, unless `force`.
+    /// Executes a step; it is held back if it would hurt somebody by now, unless `force`.
     pub(super) fn execute(
         &mut self,
         step: &Step,
@@ -36,10 +36,9 @@ impl Session<'_> {
             touched: Some(step.touched.clone()),
         })?;
         // Last thing before the write: between this look and the write somebody can still come, but hardly does.
-        if step.drops.is_some() && !force {
-            let busy = view
-                .look_again(&self.lifecycle.options.api)?
-                .busy(&step.entry);
+        if step.impact != Impact::Nothing && !force {
+            let view = view.look_again(&self.lifecycle.options.api)?;
+            let busy = step.impact.on(view.busy(&step.entry));
             if !busy.is_idle() {
                 self.done(step, Outcome::Holds, known)?;
                 return Ok(Executed::InTheWay(busy));

@@ -46,9 +46,9 @@ impl Lifecycle {
 
 fn lines_of(step: &Step, view: &View) -> Vec<String> {
     let path = &step.entry;
-    let when = match step.drops.filter(|busy| !busy.is_idle()) {
-        Some(busy) => format!("waits for {busy}"),
-        None => "now".to_owned(),
+    let when = match step.hurts {
+        nobody if nobody.is_idle() => "now".to_owned(),
+        busy => format!("waits for {busy}"),
     };
     let Change::Patch(fields) = &step.change else {
         return vec![format!("{path}: {} ({when})", describe(&step.change))];

@@ -53,16 +53,43 @@ fn a_recording_begins_at_once_and_what_would_drop_its_viewer_waits() {
     let [cold, hot] = &plan.steps[..] else {
         panic!("{plan:?}");
     };
-    assert!(plan.kept && cold.hurts() && !hot.hurts());
+    assert!(plan.kept && !cold.hurts.is_idle() && hot.hurts.is_idle());
     assert_eq!(
         cold.change,
         Change::Patch(fields(json!({"runOnDemandRestart": true})))
     );
     assert_eq!(hot.change, Change::Patch(fields(json!({"record": true}))));
-    assert_eq!(cold.drops.unwrap().viewers, 1);
+    assert_eq!(cold.hurts.viewers, 1);
     assert_eq!(
         hot.touched.before,
         fields(json!({"runOnDemandRestart": false, "record": false}))
+    );
+}
+
+#[test]
+fn the_settings_of_a_running_recording_wait_for_its_end() {
+    let mut entry = on_demand("5m");
+    entry["record"] = true.into();
+    let view = View::fake(&json!({"cam": entry}), &live());
+    let policy = "paths: [{path: cam, overrides: {recordSegmentDuration: 10m}}]";
+    let during = plan(&wanted(policy, &["recording"]), &view, "cam", None).unwrap();
+    assert_eq!(during.steps[0].impact, Impact::Recording);
+    assert_eq!(
+        during.steps[0].hurts.to_string(),
+        "0 viewers, 0 publishers, 1 recording"
+    );
+    let touched = Touched {
+        before: fields(json!({"record": false})),
+        written: fields(json!({"record": true})),
+        ..Touched::default()
+    };
+    let after = plan(&wanted(policy, &[]), &view, "cam", Some(&touched)).unwrap();
+    assert_eq!(after.steps[0].impact, Impact::Nothing);
+    assert_eq!(
+        after.steps[0].change,
+        Change::Patch(fields(
+            json!({"record": false, "recordSegmentDuration": "10m"})
+        ))
     );
 }
 
@@ -116,7 +143,7 @@ fn an_entry_for_many_paths_is_never_touched() {
         Change::Add(fields(json!({"record": true, "runOnReady": "x"})))
     );
     assert_eq!(
-        (&step.entry[..], step.hurts(), plan.kept),
+        (&step.entry[..], !step.hurts.is_idle(), plan.kept),
         ("cam", false, false)
     );
     assert_eq!(step.touched.before, fields(json!({"record": false})));
@@ -132,7 +159,7 @@ fn a_group_of_an_expression_would_be_lost_so_the_path_waits() {
     let mut wanted = wanted("", &["recording"]);
     wanted.uses = [("cam1".to_owned(), wanted.uses["cam"].clone())].into();
     let plan = plan(&wanted, &view, "cam1", None).unwrap();
-    assert!(plan.steps[0].hurts());
+    assert!(!plan.steps[0].hurts.is_idle());
     let Change::Add(added) = &plan.steps[0].change else {
         panic!("{plan:?}");
     };
@@ -153,12 +180,15 @@ fn an_entry_of_our_own_goes_when_nothing_is_wanted_of_it() {
     let view = View::fake(&json!({"cam": entry, "all_others": model}), &live);
     let plan = plan(&wanted("", &[]), &view, "cam", Some(&touched)).unwrap();
     assert_eq!(
-        (&plan.steps[0].change, plan.steps[0].hurts()),
+        (&plan.steps[0].change, !plan.steps[0].hurts.is_idle()),
         (&Change::Remove, false)
     );
     let alone = View::fake(&json!({"cam": entry}), &live);
     let plan = super::plan(&wanted("", &[]), &alone, "cam", Some(&touched)).unwrap();
-    assert!(plan.steps[0].hurts(), "without an entry the path ends");
+    assert!(
+        !plan.steps[0].hurts.is_idle(),
+        "without an entry the path ends"
+    );
 }
 
 #[test]
@@ -171,5 +201,5 @@ fn a_path_that_nobody_knows_is_an_error_unless_the_policy_has_a_source_for_it() 
     );
     let policy = "paths: [{path: cam, source: {command: x}}]";
     let plan = plan(&wanted(policy, &["recording"]), &view, "cam", None).unwrap();
-    assert!(plan.kept && !plan.steps[0].hurts());
+    assert!(plan.kept && plan.steps[0].hurts.is_idle());
 }
