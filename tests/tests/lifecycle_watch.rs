@@ -64,11 +64,20 @@ fn outage_of_the_server_is_told_with_a_way_out_and_mended_when_it_is_over() {
     let lifecycle = Lifecycle::of(&server);
     let address = format!("127.0.0.1:{}", ports::tcp());
     let watch = lifecycle.watch(&["--metrics", &address]);
-    lifecycle.ok(&["start", "recording", "cam"]);
+    watch.wait_for_line("watching", PATIENCE);
     let metrics = || http::get(&format!("http://{address}/metrics")).unwrap_or_default();
+    wait_until("the first look", PATIENCE, || {
+        metrics().contains("mtx_lifecycle_api_up 1")
+    });
+    lifecycle.ok(&["start", "recording", "cam"]);
     wait_until("the stream in the metrics", PATIENCE, || {
         metrics().contains("mtx_lifecycle_paths{state=\"live\"} 1")
     });
+    assert_eq!(
+        metric(&metrics(), "mtx_lifecycle_activation_seconds_count"),
+        1.0
+    );
+    assert!(metric(&metrics(), "mtx_lifecycle_activation_seconds_sum") < 3.0);
     server.stop();
     let line = watch.wait_for_line("fallback.yml", PATIENCE).text;
     assert!(line.contains("is asked again now and then"), "{line}");
@@ -99,6 +108,11 @@ fn outage_of_the_server_is_told_with_a_way_out_and_mended_when_it_is_over() {
         .count();
     assert_eq!(told, 1);
     assert!(http::get(&format!("http://{address}/other")).is_err());
+    lifecycle.ok(&["stop", "cam"]);
+    for name in ["deactivation", "session", "recovery"] {
+        let name = format!("mtx_lifecycle_{name}_seconds_count");
+        wait_until(&name, PATIENCE, || metric(&metrics(), &name) >= 1.0);
+    }
 }
 
 #[test]

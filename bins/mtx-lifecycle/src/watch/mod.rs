@@ -4,6 +4,7 @@ mod breaker;
 mod health;
 mod metrics;
 mod observe;
+mod seen;
 mod segments;
 mod server;
 
