@@ -20,6 +20,7 @@ pub mod mediamtx;
 pub mod nginx;
 pub mod orchestrator;
 pub mod packets;
+pub mod policies;
 pub mod ports;
 pub mod processes;
 pub mod procfs;

@@ -110,6 +110,29 @@ pub fn call(
     headers: &[(&str, &str)],
     body: &str,
 ) -> Answer {
+    call_within(
+        Duration::from_secs(10),
+        address,
+        method,
+        path,
+        headers,
+        body,
+    )
+}
+
+/// The same, for a request that may take so long.
+///
+/// # Panics
+/// When it is not answered exactly once within `timeout`.
+#[track_caller]
+pub fn call_within(
+    timeout: Duration,
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
     let mut request =
         format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
     for (name, value) in headers {
@@ -121,7 +144,7 @@ pub fn call(
     request += &format!("\r\n{body}");
     let mut connection = Connection::open(address);
     connection.send(request.as_bytes());
-    let said = connection.read_to_end(Duration::from_secs(10));
+    let said = connection.read_to_end(timeout);
     let said = said.unwrap_or_else(|| panic!("no answer to {method} {path}"));
     let head = method == "HEAD";
     let mut found = if head {

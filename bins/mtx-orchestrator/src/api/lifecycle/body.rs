@@ -27,7 +27,7 @@ pub(super) struct Rollback {
     pub(super) revision: Option<u64>,
 }
 
-/// One line of text.
+/// One line of text, without passwords: everybody may read it.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(super) struct Reason(String);
@@ -52,7 +52,7 @@ impl TryFrom<String> for Reason {
             && text.chars().count() <= LONGEST_REASON
             && !text.chars().any(char::is_control);
         match fits {
-            true => Ok(Self(text)),
+            true => Ok(Self(secret::redact_url(&text))),
             false => Err(format!(
                 "a reason is one line of up to {LONGEST_REASON} characters"
             )),
