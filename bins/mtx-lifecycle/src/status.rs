@@ -1,11 +1,12 @@
 //! How each path stands.
 
 use mediamtx::api::ApiError;
+use mediamtx::secret;
 use mediamtx::timestamp::Timestamp;
 use serde::Serialize;
 
 use crate::engine::{Error, Lifecycle, Pending, without_passwords};
-use crate::journal::{Journal, State};
+use crate::journal::{Journal, Revision, State};
 use crate::plan::{Change, plan};
 use crate::server::View;
 use crate::wanted::Wanted;
@@ -16,11 +17,24 @@ use crate::wanted::Wanted;
 pub struct Status {
     /// The current revision.
     pub revision: u64,
+    /// Those that can be gone back to, the current one last.
+    pub revisions: Vec<RevisionStatus>,
     /// Why the server could not be asked; what follows is then what the journal knows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api_error: Option<String>,
     /// By name.
     pub paths: Vec<PathStatus>,
+}
+
+/// What was wanted from some moment on.
+#[derive(Debug, Clone, Serialize)]
+pub struct RevisionStatus {
+    /// Its number.
+    pub number: u64,
+    /// Since when.
+    pub at: Timestamp,
+    /// By which command.
+    pub what: String,
 }
 
 /// Of one path.
@@ -95,6 +109,16 @@ impl Lifecycle {
     }
 }
 
+impl From<&Revision> for RevisionStatus {
+    fn from(revision: &Revision) -> Self {
+        Self {
+            number: revision.number,
+            at: revision.at,
+            what: secret::scrub(&revision.what).into_owned(),
+        }
+    }
+}
+
 /// How each path stands after one look at the server.
 #[must_use]
 pub fn status(state: &State, view: Result<&View, &ApiError>, only: Option<&str>) -> Status {
@@ -110,6 +134,7 @@ pub fn status(state: &State, view: Result<&View, &ApiError>, only: Option<&str>)
     let of_path = |path: &String| of_path(state, &wanted, view.ok(), path);
     Status {
         revision: state.revision(),
+        revisions: state.revisions.iter().map(RevisionStatus::from).collect(),
         api_error: view.err().map(ToString::to_string),
         paths: names.iter().map(of_path).collect(),
     }

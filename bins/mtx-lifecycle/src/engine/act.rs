@@ -43,7 +43,7 @@ impl Lifecycle {
             });
         };
         let view = View::look(&self.options.api)?;
-        let files = self.options.api.recordings(path)?.segments.len();
+        let files = self.options.api.recordings(path)?;
         let recorded_before = view.busy(path).recordings > 0;
         // What is unknown to the server can't be started, and must not be wanted for ever after.
         if !view.entries.contains_key(path) {
@@ -78,7 +78,7 @@ impl Lifecycle {
         came?;
         let records = wanted.settings(path).record.is_some_and(|record| record.0);
         if records && !recorded_before {
-            self.await_file(path, files, patience)?;
+            self.await_file(path, &files, patience)?;
         }
         let after = start.elapsed();
         Ok(Started::Running { after, report })
@@ -253,10 +253,15 @@ fn stopped(mut wanted: Wanted, path: &str, reason: &str) -> Wanted {
     wanted
 }
 
-/// The revision before the current one.
+/// The last revision that wanted something else.
 fn before(state: &State) -> u64 {
-    let mut revisions = state.revisions.iter().rev().skip(1);
-    revisions.next().map_or(0, |revision| revision.number)
+    let current = state.wanted();
+    let mut others = state
+        .revisions
+        .iter()
+        .rev()
+        .filter(|it| it.wanted != current);
+    others.next().map_or(0, |revision| revision.number)
 }
 
 fn wanted_at(state: &State, number: u64) -> Result<Wanted, Error> {

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mediamtx::api::ApiError;
+use mediamtx::api::{ApiError, Recordings};
 
 use super::{Error, Lifecycle, Session};
 use crate::fields::difference;
@@ -76,14 +76,17 @@ impl Lifecycle {
         }
     }
 
-    /// Waits for a recorded file that was not there before.
+    /// Waits for a recorded file that was not there before; old ones may be deleted meanwhile.
     pub(super) fn await_file(
         &self,
         path: &str,
-        before: usize,
+        before: &Recordings,
         timeout: Duration,
     ) -> Result<(), Error> {
-        let is_there = || Ok(self.options.api.recordings(path)?.segments.len() > before);
+        let is_there = || {
+            let now = self.options.api.recordings(path)?.segments;
+            Ok(now.iter().any(|segment| !before.segments.contains(segment)))
+        };
         match wait_until(timeout, is_there)? {
             true => Ok(()),
             false => Err(Error::NoFile {

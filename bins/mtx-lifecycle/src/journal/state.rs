@@ -83,6 +83,7 @@ impl State {
                     what,
                     wanted,
                 });
+                self.forget_interlude();
                 let surplus = self.revisions.len().saturating_sub(KEPT_REVISIONS);
                 self.revisions.drain(..surplus);
                 self.rejected.clear();
@@ -107,6 +108,21 @@ impl State {
             Record::Recovered { path, .. } => {
                 self.degraded.remove(&path);
             }
+        }
+    }
+
+    /// What was started and ended at once, a snapshot, is nothing to go back to; there can be one a minute.
+    fn forget_interlude(&mut self) {
+        let [before @ .., start, end] = &self.revisions[..] else {
+            return;
+        };
+        let same = before
+            .last()
+            .map_or_else(Wanted::default, |it| it.wanted.clone())
+            == end.wanted;
+        let started = start.what.strip_prefix("start ");
+        if same && started.is_some() && started == end.what.strip_prefix("end ") {
+            self.revisions.truncate(before.len());
         }
     }
 
@@ -161,5 +177,34 @@ impl State {
         let degraded = self.degraded.iter().cloned();
         records.extend(degraded.map(|path| Record::Degraded { at, path }));
         records
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wanted::Use;
+
+    fn revision(number: u64, what: &str, paths: &[&str]) -> Record {
+        let used = |path: &&str| ((*path).to_owned(), Use::default());
+        Record::Revision {
+            at: Timestamp::now(),
+            number,
+            what: what.to_owned(),
+            policy: None,
+            uses: paths.iter().map(used).collect(),
+        }
+    }
+
+    #[test]
+    fn a_snapshot_leaves_no_revision() {
+        let mut state = State::default();
+        state.fold(revision(1, "start recording a", &["a"]));
+        state.fold(revision(2, "start snapshot b", &["a", "b"]));
+        state.fold(revision(3, "end snapshot b", &["a"]));
+        assert_eq!(state.revision(), 1);
+        state.fold(revision(2, "start viewing b", &["a", "b"]));
+        state.fold(revision(3, "stop b: enough", &["a"]));
+        assert_eq!(state.revision(), 3);
     }
 }
