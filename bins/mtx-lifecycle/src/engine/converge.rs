@@ -23,6 +23,14 @@ pub(crate) struct Scope<'a> {
     pub(crate) resting: Option<&'a BTreeSet<String>>,
 }
 
+/// Whether the server holds a path open itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    No,
+    ForAMoment,
+    Lasting,
+}
+
 impl Session<'_> {
     /// Makes the server be as it is wanted, as far as nobody is hurt.
     pub(crate) fn converge(&mut self, view: &View, scope: &Scope<'_>) -> Result<Report, Error> {
@@ -102,7 +110,7 @@ impl Session<'_> {
             Ok(plan) => plan,
             Err(error) => {
                 report.failed = Some(error.to_string());
-                return self.keep(view, path, false, report);
+                return self.keep(view, path, Kept::No, report);
             }
         };
         for step in &plan.steps {
@@ -130,7 +138,11 @@ impl Session<'_> {
             Some(resting) => resting.contains(path),
             None => state.degraded.contains(path),
         };
-        let kept = plan.kept && !rests || state.is_warm(path);
+        let kept = match (plan.kept && !rests, state.is_warm(path)) {
+            (true, _) => Kept::Lasting,
+            (false, true) => Kept::ForAMoment,
+            (false, false) => Kept::No,
+        };
         self.keep(view, path, kept, report)
     }
 
@@ -139,12 +151,12 @@ impl Session<'_> {
         &mut self,
         view: &View,
         path: &str,
-        kept: bool,
+        kept: Kept,
         report: &mut PathReport,
     ) -> Result<(), Error> {
         let entry = keeper::name(path);
         let current = view.entries.get(&entry);
-        let change = match (kept, current) {
+        let change = match (kept != Kept::No, current) {
             (false, None) => return Ok(()),
             (false, Some(_)) => Change::Remove,
             (true, current) => {
@@ -178,8 +190,9 @@ impl Session<'_> {
         match self.execute(&step, view, false)? {
             Executed::Rejected(why) => report.failed = Some(why),
             _ => report.done.push(match kept {
-                true => "held open without viewers".to_owned(),
-                false => "no longer held open without viewers".to_owned(),
+                Kept::Lasting => "held open without viewers".to_owned(),
+                Kept::ForAMoment => "held open until its source has come".to_owned(),
+                Kept::No => "no longer held open without viewers".to_owned(),
             }),
         }
         Ok(())
