@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -253,6 +253,11 @@ impl MediaMtx {
             "MediaMTX does not come up; it wrote:\n{}",
             self.process.output()
         );
+    }
+
+    /// The file it is configured with.
+    pub fn file(&self) -> PathBuf {
+        self.folder.path().join("mediamtx.yml")
     }
 
     /// The server's process: its log, its signals.

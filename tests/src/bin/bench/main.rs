@@ -4,6 +4,7 @@ mod contenders;
 mod events;
 mod hooks;
 mod latency;
+mod lifecycle;
 mod orchestration;
 mod table;
 mod workers;
@@ -17,6 +18,7 @@ fn main() {
     println!("{}", workers::measure().render());
     println!("{}", orchestration::measure().render());
     println!("{}", events::measure().render());
+    println!("{}", lifecycle::measure().render());
 }
 
 /// When, where and with what this was measured.

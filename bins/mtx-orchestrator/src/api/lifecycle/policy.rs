@@ -5,6 +5,7 @@ use mediamtx::secret;
 use mtx_lifecycle::engine::Error;
 use mtx_lifecycle::journal::Journal;
 use mtx_lifecycle::policy::Policy;
+use mtx_lifecycle::status::RevisionStatus;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
@@ -18,13 +19,11 @@ const HIDDEN: &str = "***";
 pub(super) fn show(engine: &Engine) -> Result<Answer, Problem> {
     let state = Journal::peek(&engine.options().folder);
     let state = state.map_err(|error| problem(&Error::from(error)))?;
-    let revisions = state.revisions.iter().map(|revision| {
-        json!({ "number": revision.number, "at": revision.at, "what": secret::scrub(&revision.what) })
-    });
+    let revisions: Vec<_> = state.revisions.iter().map(RevisionStatus::from).collect();
     let answer = json!({
         "revision": state.revision(),
         "policy": without_passwords(&state.wanted().policy),
-        "revisions": revisions.collect::<Vec<_>>(),
+        "revisions": revisions,
     });
     Ok(Answer::json(200, &answer))
 }
