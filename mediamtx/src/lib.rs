@@ -9,6 +9,7 @@ pub mod hook;
 pub mod http;
 pub mod logging;
 pub mod path;
+pub mod program;
 pub mod retry;
 pub mod secret;
 pub mod timestamp;

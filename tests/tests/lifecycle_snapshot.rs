@@ -55,7 +55,7 @@ fn picture_of_a_stream_that_has_to_start_and_of_one_that_runs() {
     let entry = server.get("/v3/config/paths/get/cam").unwrap();
     assert_eq!(entry["runOnDemandCloseAfter"], "1m0s");
     let start = Instant::now();
-    let second = folder.path().join("second.jpg");
+    let second = folder.path().join("the second.jpg");
     let done = snapshot(&lifecycle, "cam", &second);
     let took = start.elapsed();
     assert_eq!(done.code, Some(0), "{done:?}");

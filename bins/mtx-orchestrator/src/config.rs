@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use mediamtx::api::Api;
-use mediamtx::secret;
+use mediamtx::{program, secret};
 use mtx_lifecycle::engine;
 use url::Url;
 
@@ -171,19 +171,8 @@ fn worker(given: Option<PathBuf>) -> Result<PathBuf> {
         }
         return Ok(file);
     }
-    let own = env::current_exe().context("can't find out where this program is")?;
-    let beside = own.parent().map(Path::to_owned);
-    let path = env::var_os("PATH").unwrap_or_default();
-    let mut candidates = beside
-        .into_iter()
-        .chain(env::split_paths(&path))
-        .map(|folder| folder.join(NAME));
-    candidates.find(|file| file.is_file()).with_context(|| {
-        format!(
-            "no {NAME} beside {} or in PATH: name it with --worker",
-            own.display()
-        )
-    })
+    program::find(NAME)
+        .with_context(|| format!("no {NAME} beside this program or in PATH: name it with --worker"))
 }
 
 #[cfg(test)]

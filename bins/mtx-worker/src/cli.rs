@@ -33,12 +33,7 @@ pub(crate) struct Cli {
 
     /// Where to publish: rtmp(s)://host[:port]/app/stream-key; may be given several times, or as a list with
     /// spaces. With FILE.jpg in its place, one picture of the stream (H.264) is taken
-    #[arg(
-        long,
-        env = "MTX_WORKER_OUTPUT",
-        hide_env_values = true,
-        value_delimiter = ' '
-    )]
+    #[arg(long, env = "MTX_WORKER_OUTPUT", hide_env_values = true)]
     pub(crate) output: Vec<String>,
 
     /// The RTMP port of the server that started the worker as a hook

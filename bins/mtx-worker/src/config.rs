@@ -52,7 +52,8 @@ impl Config {
         let input = input.or_credentials(env("RTSP_USERNAME"), env("RTSP_PASSWORD"));
         let stream_path = input.path().parse::<StreamPath>().ok();
         let key = env("RTMP_STREAM_KEY").filter(|key| !key.is_empty());
-        let destination = match (cli.output.as_slice(), &hook_path) {
+        let given: Vec<&str> = cli.output.iter().flat_map(|text| listed(text)).collect();
+        let destination = match (given.as_slice(), &hook_path) {
             ([], None) => {
                 bail!("nowhere to publish: give --output, such as rtmp://host/app/stream-key")
             }
@@ -94,6 +95,14 @@ impl Config {
     }
 }
 
+/// URLs can stand in a list; the name of a file may have spaces.
+fn listed(text: &str) -> Vec<&str> {
+    match text.contains("://") {
+        true => text.split_whitespace().collect(),
+        false => vec![text],
+    }
+}
+
 fn is_picture(output: &str) -> bool {
     let extension = Path::new(output).extension();
     let jpeg = |extension: &OsStr| {
@@ -104,7 +113,7 @@ fn is_picture(output: &str) -> bool {
     !output.contains("://") && extension.is_some_and(jpeg)
 }
 
-fn outputs(given: &[String], key: Option<&str>) -> Result<Vec<RtmpUrl>> {
+fn outputs(given: &[&str], key: Option<&str>) -> Result<Vec<RtmpUrl>> {
     if given.len() > 1 {
         if key.is_some() {
             bail!(
@@ -115,7 +124,7 @@ fn outputs(given: &[String], key: Option<&str>) -> Result<Vec<RtmpUrl>> {
             bail!("the output {file:?} is a picture: take it with a worker of its own");
         }
     }
-    let parse = |output: &String| RtmpUrl::parse(output, key);
+    let parse = |output: &&str| RtmpUrl::parse(output, key);
     given.iter().map(parse).collect()
 }
 
@@ -193,6 +202,7 @@ mod tests {
             ("a.jpg", true),
             ("/tmp/x.y/B.JPEG", true),
             ("a.png", false),
+            ("my picture.jpg", true),
             ("jpg", false),
         ] {
             let task = task(&["--input", "rtsp://h/a", "--output", output], &[]);

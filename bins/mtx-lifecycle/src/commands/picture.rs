@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, anyhow, bail};
+use mediamtx::program;
 use mtx_lifecycle::engine::Lifecycle;
 
 use super::{Failure, say};
@@ -26,20 +27,15 @@ pub(super) fn take(lifecycle: &Lifecycle, path: &str, output: &Path) -> Result<(
 }
 
 fn run(worker: &Path, url: &str, output: &Path) -> Result<()> {
-    let name = output.file_name().and_then(|name| name.to_str());
-    // To mtx-worker a space ends the name of an output.
-    let Some(name) = name.filter(|name| !name.contains(' ')) else {
+    let extension = output.extension().map(|it| it.to_ascii_lowercase());
+    if !extension.is_some_and(|it| it == "jpg" || it == "jpeg") {
         bail!(
-            "{} is no name for a picture: it has a space",
+            "{} is no name for a picture: it has to end in .jpg",
             output.display()
         );
-    };
+    }
     let mut command = Command::new(worker);
-    command.args(["--output", name]).stdin(Stdio::null());
-    match output.parent() {
-        Some(folder) if folder != Path::new("") => command.current_dir(folder),
-        _ => &mut command,
-    };
+    command.arg("--output").arg(output).stdin(Stdio::null());
     // In the environment, where a password is not seen by everybody.
     let done = command.env("MTX_WORKER_INPUT", url).output();
     let done = done.with_context(|| format!("can't run {}", worker.display()))?;
@@ -62,16 +58,7 @@ fn worker() -> Result<PathBuf> {
             false => Err(anyhow!("MTX_WORKER: no file {}", file.display())),
         };
     }
-    let own = env::current_exe().context("can't find out where this program is")?;
-    let beside = own.parent().map(Path::to_owned);
-    let path = env::var_os("PATH").unwrap_or_default();
-    let folders = beside.into_iter().chain(env::split_paths(&path));
-    let mut candidates = folders.map(|folder| folder.join(WORKER));
-    let found = candidates.find(|file| file.is_file());
-    found.with_context(|| {
-        format!(
-            "no {WORKER} beside {} or in PATH: name it with MTX_WORKER",
-            own.display()
-        )
+    program::find(WORKER).with_context(|| {
+        format!("no {WORKER} beside this program or in PATH: name it with MTX_WORKER")
     })
 }
