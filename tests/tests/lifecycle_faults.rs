@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+use suite_tests::http;
 use suite_tests::lifecycle::Lifecycle;
 use suite_tests::mediamtx::{Config, MediaMtx};
 use suite_tests::proxy::{FaultProxy, Mode};
@@ -51,6 +52,37 @@ fn server_that_is_down_slow_or_answers_nonsense_is_named_in_one_line() {
         let web = Web::start(move |_| (status, body.as_bytes().to_vec()));
         complaint(&Lifecycle::with_api(&web.url()), part);
     }
+}
+
+#[test]
+fn change_that_the_server_rejects_does_not_make_it_reject_all_others() {
+    let config = Config::default()
+        .path("bad", "runOnDemand: sleep 9")
+        .path("good", "runOnDemand: sleep 9");
+    let server = MediaMtx::start(config);
+    let before = server.get("/v3/config/paths/get/bad").unwrap();
+    // What the server does by itself: after this, nothing can be changed any more.
+    let patch = |path: &str, body: &str| {
+        let call = format!("PATCH /v3/config/paths/patch/{path}");
+        http::forward(&server.api(""), &call, body).0
+    };
+    assert_eq!(patch("bad", r#"{"recordPath": "nowhere"}"#), 400);
+    assert_eq!(patch("good", r#"{"record": true}"#), 400);
+    let path = serde_json::json!({ "recordPath": before["recordPath"] });
+    assert_eq!(patch("bad", &path.to_string()), 200);
+
+    let lifecycle = Lifecycle::of(&server);
+    let policy = "paths:\n\
+        - {path: bad, useCase: viewing, overrides: {recordPath: nowhere}}\n\
+        - {path: good, useCase: viewing, overrides: {closeAfter: 7m}}\n";
+    let policy = lifecycle.file("policy.yml", policy);
+    let said = lifecycle.fails(1, &["apply", policy.to_str().unwrap()]);
+    assert!(said.contains("bad: ") && !said.contains("good"), "{said}");
+    let entry = |name: &str| server.get(&format!("/v3/config/paths/get/{name}")).unwrap();
+    assert_eq!(entry("good")["runOnDemandCloseAfter"], "7m0s");
+    assert_eq!(entry("bad")["runOnDemandCloseAfter"], "5m0s");
+    assert_eq!(entry("bad")["recordPath"], before["recordPath"]);
+    assert_eq!(patch("good", r#"{"record": true}"#), 200);
 }
 
 #[test]

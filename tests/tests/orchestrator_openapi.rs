@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use suite_tests::listener::Listener;
 use suite_tests::orchestrator::Orchestrator;
 use suite_tests::ports;
-use suite_tests::raw_http::{Answer, call};
+use suite_tests::raw_http::{Answer, call, call_within};
 use suite_tests::stack::{SOON, Stack};
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
@@ -423,6 +423,94 @@ fn every_problem_is_documented_where_it_happens() {
     ] {
         let answer = call(service.address, method, path, headers, body);
         assert_eq!(answer.status, status, "{method} {path}: {answer:?}");
+        let operation = &service.document["paths"][template][method.to_lowercase()];
+        service.check(operation, &answer);
+    }
+}
+
+#[test]
+fn problems_with_policies_are_documented_where_they_happen() {
+    let service = Service::start();
+    let plain = ("Content-Type", "text/plain");
+    let foreign = ("Origin", "http://evil.example");
+    let start = r#"{"useCase":"viewing"}"#;
+    // MediaMTX wants %path in it.
+    let rejected =
+        r#"{"paths":[{"path":"odd","source":{"command":"x"},"overrides":{"recordPath":"x"}}]}"#;
+    let applied = call(
+        service.address,
+        "PUT",
+        "/v1/lifecycle/policy",
+        &[JSON],
+        rejected,
+    );
+    service.check(
+        &service.document["paths"]["/v1/lifecycle/policy"]["put"],
+        &applied,
+    );
+    assert!(
+        applied.json()["paths"][0]["failed"].is_string(),
+        "{applied:?}"
+    );
+    for (template, method, path, header, body, status) in [
+        ("paths/{path}", "GET", "paths/a%20b", JSON, "", 400),
+        ("paths/{path}", "GET", "paths/nowhere", JSON, "", 404),
+        (
+            "paths/{path}/start",
+            "POST",
+            "paths/x/start",
+            JSON,
+            "{}",
+            400,
+        ),
+        (
+            "paths/{path}/start",
+            "POST",
+            "paths/x/start",
+            foreign,
+            start,
+            403,
+        ),
+        (
+            "paths/{path}/start",
+            "POST",
+            "paths/odd/start",
+            JSON,
+            start,
+            504,
+        ),
+        (
+            "paths/{path}/start",
+            "POST",
+            "paths/x/start",
+            plain,
+            start,
+            415,
+        ),
+        (
+            "paths/{path}/stop",
+            "POST",
+            "paths/x/stop",
+            JSON,
+            r#"{"reason":1}"#,
+            400,
+        ),
+        ("policy", "PUT", "policy", JSON, "[", 400),
+        ("policy", "PUT", "policy", plain, "{}", 415),
+        ("reconcile", "POST", "reconcile", foreign, "", 403),
+        (
+            "rollback",
+            "POST",
+            "rollback",
+            JSON,
+            r#"{"revision":99}"#,
+            404,
+        ),
+    ] {
+        let path = format!("/v1/lifecycle/{path}");
+        let answer = call_within(2 * SOON, service.address, method, &path, &[header], body);
+        assert_eq!(answer.status, status, "{method} {path}: {answer:?}");
+        let template = format!("/v1/lifecycle/{template}");
         let operation = &service.document["paths"][template][method.to_lowercase()];
         service.check(operation, &answer);
     }

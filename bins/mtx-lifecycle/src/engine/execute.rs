@@ -48,6 +48,7 @@ impl Session<'_> {
             Ok(()) => {}
             Err(error) if error.is_verdict() => {
                 let why = error.to_string();
+                self.take_back(&step.entry, &step.change)?;
                 self.done(step, Outcome::Rejected(why.clone()), known)?;
                 return Ok(Executed::Rejected(why));
             }
@@ -58,6 +59,20 @@ impl Session<'_> {
         let touched = step.touched.clone().after(&step.change);
         self.done(step, Outcome::Holds, touched)?;
         Ok(Executed::Holds)
+    }
+
+    /// A PATCH that MediaMTX v1.19.3 rejects stays in its memory all the same: it then rejects every change of any
+    /// path, until that entry gets values that it wants.
+    fn take_back(&self, entry: &str, change: &Change) -> Result<(), ApiError> {
+        let Change::Patch(fields) = change else {
+            return Ok(());
+        };
+        let api = &self.lifecycle.options.api;
+        let Some(mut current) = api.path_config(entry)? else {
+            return Ok(());
+        };
+        current.retain(|name, _| fields.contains_key(name));
+        api.patch_path(entry, &current)
     }
 
     fn done(
