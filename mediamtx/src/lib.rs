@@ -12,6 +12,8 @@ pub mod path;
 pub mod program;
 pub mod retry;
 pub mod secret;
+#[cfg(feature = "signals")]
+pub mod signals;
 pub mod timestamp;
 
 /// The first `max` characters, so that a message stays one readable line whatever it quotes.

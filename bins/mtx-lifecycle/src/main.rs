@@ -3,7 +3,6 @@
 mod cli;
 mod commands;
 mod config;
-mod signals;
 mod table;
 
 use std::io::{self, Write};
@@ -13,27 +12,31 @@ use clap::Parser;
 use log::LevelFilter;
 use mediamtx::logging::{self, Output};
 use mediamtx::secret;
+use mediamtx::signals::StopSignals;
 
 use cli::{Cli, Command};
-use signals::StopSignals;
 
 const WRONG_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let (format, level) = (cli.common.log_format, LevelFilter::Info);
     // Whatever a command was doing, the journal knows it; only what watches has a reason to end in an orderly way.
     let signals = match cli.command {
-        Command::Watch { .. } => Some(StopSignals::hold_back()),
-        _ => None,
+        Command::Watch { .. } => {
+            let signals = StopSignals::hold_back();
+            logging::init_background(format, Output::Stdout, level, Vec::new());
+            Some(signals)
+        }
+        _ => {
+            logging::init(format, Output::Stderr, level, Vec::new());
+            None
+        }
     };
-    let output = match cli.command {
-        Command::Watch { .. } => Output::Stdout,
-        _ => Output::Stderr,
-    };
-    logging::init(cli.common.log_format, output, LevelFilter::Info, Vec::new());
     let done = config::options(&cli.common)
         .map_err(commands::Failure::usage)
         .and_then(|options| commands::run(cli.command, options, signals));
+    log::logger().flush();
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -7,7 +7,6 @@ mod declaration;
 mod feed;
 mod lifecycle;
 mod registry;
-mod signals;
 mod store;
 mod supervisor;
 
@@ -19,6 +18,7 @@ use clap::Parser;
 use log::LevelFilter;
 use mediamtx::http;
 use mediamtx::logging::{self, Output};
+use mediamtx::signals::StopSignals;
 
 use api::{Access, Api, Dashboard};
 use cli::Cli;
@@ -26,7 +26,6 @@ use config::Config;
 use feed::Feed;
 use lifecycle::Lifecycle;
 use registry::Registry;
-use signals::StopSignals;
 use store::{SqliteStore, Store};
 use supervisor::Supervisor;
 

@@ -9,10 +9,10 @@ use std::io::{self, Write};
 
 use anyhow::anyhow;
 use mediamtx::secret;
+use mediamtx::signals::StopSignals;
 use mtx_lifecycle::engine::{Error, Lifecycle, Options, PathReport, Report};
 
 use crate::cli::Command;
-use crate::signals::StopSignals;
 
 /// Why a command failed.
 pub(crate) struct Failure {

@@ -5,11 +5,11 @@ use std::sync::mpsc;
 use std::thread;
 
 use anyhow::{Context, anyhow};
+use mediamtx::signals::StopSignals;
 use mtx_lifecycle::engine::Lifecycle;
 use mtx_lifecycle::watch::Watch;
 
 use super::Failure;
-use crate::signals::StopSignals;
 
 pub(super) fn watch(
     lifecycle: Lifecycle,

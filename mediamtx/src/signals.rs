@@ -1,21 +1,23 @@
-//! SIGINT and SIGTERM: the orderly end.
+//! SIGINT and SIGTERM: the orderly end of a service.
 
 #[cfg(unix)]
-pub(crate) use unix::StopSignals;
+pub use unix::StopSignals;
 
 #[cfg(not(unix))]
-pub(crate) use elsewhere::StopSignals;
+pub use elsewhere::StopSignals;
 
 #[cfg(unix)]
 mod unix {
     use nix::sys::signal::{SigSet, Signal};
 
     /// The signals that end this process, waited for instead of being delivered.
-    pub(crate) struct StopSignals(SigSet);
+    #[derive(Debug)]
+    pub struct StopSignals(SigSet);
 
     impl StopSignals {
-        /// Threads started later hold them back, too.
-        pub(crate) fn hold_back() -> Self {
+        /// Threads and processes started later hold them back, too.
+        #[must_use]
+        pub fn hold_back() -> Self {
             let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM]);
             // Should it fail, the process ends without a farewell.
             let _ = signals.thread_block();
@@ -23,7 +25,7 @@ mod unix {
         }
 
         /// Returns when one has come.
-        pub(crate) fn wait(&self) {
+        pub fn wait(&self) {
             while self.0.wait().is_err() {}
         }
     }
@@ -31,15 +33,19 @@ mod unix {
 
 #[cfg(not(unix))]
 mod elsewhere {
-    pub(crate) struct StopSignals;
+    /// Signals are not known here.
+    #[derive(Debug)]
+    pub struct StopSignals;
 
     impl StopSignals {
-        pub(crate) fn hold_back() -> Self {
+        /// Nothing is held back.
+        #[must_use]
+        pub fn hold_back() -> Self {
             Self
         }
 
         /// Nothing ends the process in an orderly way here.
-        pub(crate) fn wait(&self) {
+        pub fn wait(&self) {
             loop {
                 std::thread::park();
             }
