@@ -15,7 +15,7 @@ use suite_tests::orchestrator::Orchestrator;
 use suite_tests::raw_http::{Connection, call};
 use suite_tests::stack::{SOON, Stack};
 use suite_tests::waiting::wait_until;
-use suite_tests::{http, ports};
+use suite_tests::{http, ports, procfs};
 use tungstenite::Message;
 
 /// What is granted from a change to the message about it.
@@ -343,9 +343,17 @@ fn one_that_does_not_read_is_cut_off_while_others_are_told_at_once() {
         .unwrap_or_else(|status| panic!("{status}"));
     let mut quick = Listener::connect(service.address);
     let url = format!("{}/v1/streams/test/start", service.orchestrator.url());
-    // Each command is an event, of which listeners are told.
+    // Each connection has a thread.
+    let threads = || procfs::threads(service.orchestrator.process().pid());
+    let before = (0..20).map(|_| {
+        thread::sleep(Duration::from_millis(20));
+        threads()
+    });
+    let before = before.min().expect("there were some looks");
+    // Each command is an event, of which listeners are told. First they fill what the system holds for the slow one.
     let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(14) {
+    while threads() >= before {
+        assert!(start.elapsed() < Duration::from_secs(60), "never cut off");
         for _ in 0..40 {
             http::post_json(&url, "{}").expect("it answers whatever a listener does");
         }
