@@ -11,6 +11,7 @@ use suite_tests::policies::{JSON, Policies, YAML};
 use suite_tests::processes::Spawned;
 use suite_tests::proxy::{FaultProxy, Mode};
 use suite_tests::raw_http::{Answer, call, call_within};
+use suite_tests::receiver::{self, Receiver};
 use suite_tests::waiting::wait_until;
 use suite_tests::{ports, procfs};
 
@@ -210,6 +211,39 @@ fn passwords_of_sources_are_nowhere() {
     told.push(policies.orchestrator.process().output());
     told.extend(procfs::command_line(policies.orchestrator.process().pid()));
     for text in told {
+        assert!(!text.contains("s3cret"), "{text}");
+    }
+}
+
+#[test]
+fn the_token_for_mediamtx_goes_to_it_and_nowhere_else() {
+    const TOKEN: &str = "s3cret-of-the-api";
+    let mut api = None;
+    let policies = Policies::start_with(&[], |_, command| {
+        let receiver = Receiver::start(receiver::Answer::Status(401));
+        command.env("MEDIAMTX_API_URL", receiver.url());
+        command.env("MEDIAMTX_API_TOKEN", TOKEN);
+        api = Some(receiver);
+    });
+    let api = api.unwrap();
+    // The supervision of streams asks for paths, policies ask for more.
+    for part in ["/v3/paths/list", "/v3/config/paths/list"] {
+        let asked = api.wait(part, PATIENCE, |one| one.request_line.contains(part));
+        assert_eq!(
+            asked.header("authorization"),
+            Some("Bearer s3cret-of-the-api")
+        );
+    }
+    let refused = policies.ask("POST", "reconcile", JSON, "");
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(refused.body.contains("no permission"), "{refused:?}");
+    let status = policies.ask("GET", "paths", JSON, "");
+    assert!(status.json()["apiError"].is_string(), "{status:?}");
+    for text in [
+        refused.body,
+        status.body,
+        policies.orchestrator.process().output(),
+    ] {
         assert!(!text.contains("s3cret"), "{text}");
     }
 }
