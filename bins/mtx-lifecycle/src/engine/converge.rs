@@ -71,28 +71,14 @@ impl Session<'_> {
         scope: &Scope<'_>,
     ) -> Result<PathReport, Error> {
         let mut report = PathReport::new(path);
-        let rejected = self.journal.state().rejected.get(path).cloned();
-        if let Some(why) = rejected {
-            // One of its overrides is not to the server's liking: the path does without them, the others go on.
-            report.failed = Some(why);
-            self.steps(
-                &wanted.without_overrides(path),
-                view,
-                path,
-                scope,
-                &mut report,
-            )?;
-            return Ok(report);
+        report.failed = self.journal.state().rejected.get(path).cloned();
+        if report.failed.is_none() {
+            self.steps(wanted, view, path, scope, &mut report)?;
         }
-        self.steps(wanted, view, path, scope, &mut report)?;
         if report.failed.is_some() && self.journal.state().rejected.contains_key(path) {
-            self.steps(
-                &wanted.without_overrides(path),
-                view,
-                path,
-                scope,
-                &mut report,
-            )?;
+            // One of its overrides is not to the server's liking: the path does without them, the others go on.
+            let wanted = wanted.without_overrides(path);
+            self.steps(&wanted, view, path, scope, &mut report)?;
         }
         Ok(report)
     }
