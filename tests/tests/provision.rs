@@ -242,7 +242,7 @@ fn every_place_that_names_the_version_names_the_pinned_one() {
         ),
         (
             "compose/Dockerfile",
-            format!("FROM bluenviron/mediamtx:{tag}\n"),
+            format!("FROM bluenviron/mediamtx:{tag} AS mediamtx\n"),
         ),
         (
             "compose/docker-compose.yml",
