@@ -55,12 +55,13 @@ impl Browser {
         browser
     }
 
+    /// Over a pipe to its driver, Chromium ends when the driver does, however that one ends.
     fn capabilities(&self) -> Value {
         let profile = format!("--user-data-dir={}", self._profile.path().display());
         json!({"capabilities": {"alwaysMatch": {
             "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
             "goog:chromeOptions": {"args": [
-                "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+                "--headless", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
                 "--disable-background-networking", "--disable-component-update", "--disable-sync",
                 "--disable-dev-shm-usage", "--autoplay-policy=no-user-gesture-required", profile,
             ]},
