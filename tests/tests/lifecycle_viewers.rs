@@ -95,6 +95,37 @@ fn viewer_misses_no_frame_while_policies_change_under_it() {
 }
 
 #[test]
+fn viewers_over_rtmp_and_hls_are_counted_and_miss_nothing() {
+    let settings = format!("{}\nrunOnDemandCloseAfter: 1s", publishing_hook(&clip()));
+    let config = Config::default().hls().global("hlsMuxerCloseAfter: 2s");
+    let server = MediaMtx::start(config.path("cam", &settings));
+    let lifecycle = Lifecycle::of(&server);
+    let rtmp = Reader::start(&server.rtmp("cam"));
+    let hls = format!("http://127.0.0.1:{}/cam/index.m3u8", server.ports.hls);
+    let hls = Reader::start(&hls);
+    for viewer in [&rtmp, &hls] {
+        viewer.collect(Kind::Video, 10, PATIENCE);
+    }
+    let policy = lifecycle.file("policy.yml", POLICY);
+    lifecycle.ok(&["apply", policy.to_str().unwrap()]);
+    assert_eq!(lifecycle.status("cam")["viewers"], 2);
+    for viewer in [&rtmp, &hls] {
+        let seen = viewer.packets().len();
+        let packets = viewer.collect(Kind::Video, seen + 50, PATIENCE);
+        assert_no_gap(Kind::Video, &packets);
+    }
+
+    drop(rtmp);
+    lifecycle.wait_status("cam", PATIENCE, |status| status["viewers"] == 1);
+    lifecycle.ok(&["reconcile"]);
+    assert_eq!(close_after(&server), "1s", "one still watches over HLS");
+    drop(hls);
+    server.wait_gone("cam", PATIENCE);
+    lifecycle.ok(&["reconcile"]);
+    assert_eq!(close_after(&server), "7m0s");
+}
+
+#[test]
 fn force_drops_whoever_is_there_and_says_how_many() {
     let folder = tempfile::tempdir().unwrap();
     let server = server(folder.path());

@@ -8,6 +8,7 @@ use suite_tests::clips::{Clip, Video};
 use suite_tests::lifecycle::{Lifecycle, publishing_hook, segments};
 use suite_tests::mediamtx::{Config, MediaMtx};
 use suite_tests::packets::{Kind, Reader};
+use suite_tests::processes::Spawned;
 use suite_tests::waiting::{wait_for, wait_until};
 use suite_tests::{http, ports, procfs};
 
@@ -37,6 +38,31 @@ fn metric(text: &str, name: &str) -> f64 {
         .unwrap_or_default()
 }
 
+/// A watch with its metrics.
+struct Watched {
+    process: Spawned,
+    address: String,
+}
+
+impl Watched {
+    fn start(lifecycle: &Lifecycle) -> Self {
+        let address = format!("127.0.0.1:{}", ports::tcp());
+        let process = lifecycle.watch(&["--metrics", &address]);
+        process.wait_for_line("watching", PATIENCE);
+        Self { process, address }
+    }
+
+    /// All metrics, or nothing while they can't be had.
+    fn metrics(&self) -> String {
+        http::get(&format!("http://{}/metrics", self.address)).unwrap_or_default()
+    }
+
+    #[track_caller]
+    fn wait_metric(&self, name: &str, value: f64) {
+        wait_until(name, PATIENCE, || metric(&self.metrics(), name) >= value);
+    }
+}
+
 #[test]
 fn what_waited_for_a_viewer_is_written_when_it_has_gone() {
     let folder = tempfile::tempdir().unwrap();
@@ -62,17 +88,11 @@ fn outage_of_the_server_is_told_with_a_way_out_and_mended_when_it_is_over() {
     let folder = tempfile::tempdir().unwrap();
     let mut server = MediaMtx::start(Config::default().path("cam", &camera(folder.path())));
     let lifecycle = Lifecycle::of(&server);
-    let address = format!("127.0.0.1:{}", ports::tcp());
-    let watch = lifecycle.watch(&["--metrics", &address]);
-    watch.wait_for_line("watching", PATIENCE);
-    let metrics = || http::get(&format!("http://{address}/metrics")).unwrap_or_default();
-    wait_until("the first look", PATIENCE, || {
-        metrics().contains("mtx_lifecycle_api_up 1")
-    });
+    let watched = Watched::start(&lifecycle);
+    let (watch, metrics) = (&watched.process, || watched.metrics());
+    watched.wait_metric("mtx_lifecycle_api_up", 1.0);
     lifecycle.ok(&["start", "recording", "cam"]);
-    wait_until("the stream in the metrics", PATIENCE, || {
-        metrics().contains("mtx_lifecycle_paths{state=\"live\"} 1")
-    });
+    watched.wait_metric("mtx_lifecycle_paths{state=\"live\"}", 1.0);
     assert_eq!(
         metric(&metrics(), "mtx_lifecycle_activation_seconds_count"),
         1.0
@@ -93,63 +113,83 @@ fn outage_of_the_server_is_told_with_a_way_out_and_mended_when_it_is_over() {
     wait_until("the next file", PATIENCE, || {
         segments(folder.path(), "cam").len() > files
     });
-    wait_until("the metrics", PATIENCE, || {
-        let text = metrics();
-        metric(&text, "mtx_lifecycle_api_up") == 1.0
-            && metric(&text, "mtx_lifecycle_recovery_seconds_count") >= 1.0
-    });
-    wait_until("counted files", PATIENCE, || {
-        metric(&metrics(), "mtx_lifecycle_segments_total") >= 1.0
-    });
+    watched.wait_metric("mtx_lifecycle_api_up", 1.0);
+    watched.wait_metric("mtx_lifecycle_recovery_seconds_count", 1.0);
+    watched.wait_metric("mtx_lifecycle_segments_total", 1.0);
     let told = watch
         .lines()
         .iter()
         .filter(|line| line.text.contains("fallback.yml"))
         .count();
     assert_eq!(told, 1);
-    assert!(http::get(&format!("http://{address}/other")).is_err());
+    assert!(http::get(&format!("http://{}/other", watched.address)).is_err());
     lifecycle.ok(&["stop", "cam"]);
     for name in ["deactivation", "session", "recovery"] {
-        let name = format!("mtx_lifecycle_{name}_seconds_count");
-        wait_until(&name, PATIENCE, || metric(&metrics(), &name) >= 1.0);
+        watched.wait_metric(&format!("mtx_lifecycle_{name}_seconds_count"), 1.0);
     }
 }
 
+/// A camera that does not come while it is broken.
+struct Camera {
+    folder: tempfile::TempDir,
+}
+
+impl Camera {
+    fn new() -> Self {
+        let camera = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        let script = format!(
+            "test -e {} && exit 1\nexec ffmpeg -nostdin -loglevel warning -re -stream_loop -1 -i {} -c copy -f rtsp \
+             -rtsp_transport tcp rtsp://127.0.0.1:$RTSP_PORT/$MTX_PATH\n",
+            camera.file("broken").display(),
+            Clip::new(Video::H264, None).file().display()
+        );
+        std::fs::write(camera.file("camera.sh"), script).unwrap();
+        camera
+    }
+
+    fn file(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn settings(&self) -> String {
+        format!(
+            "runOnDemand: sh {}\nrunOnDemandRestart: yes\nrunOnDemandStartTimeout: 1s\n\
+             runOnDemandCloseAfter: 1s\nrecordPath: {}/%path/%Y-%m-%d_%H-%M-%S-%f",
+            self.file("camera.sh").display(),
+            self.folder.path().display()
+        )
+    }
+
+    /// Ends the camera's process, too, if the server runs it.
+    fn fail(&self, server: &MediaMtx) {
+        std::fs::write(self.file("broken"), "").unwrap();
+        for pid in procfs::descendants(server.process().pid()) {
+            let pid = nix::unistd::Pid::from_raw(pid.cast_signed());
+            let _ = nix::sys::signal::kill(pid, Signal::SIGKILL);
+        }
+    }
+
+    fn mend(&self) {
+        std::fs::remove_file(self.file("broken")).unwrap();
+    }
+}
+
+const IMPATIENT: &str = "useCases: {recording: {startTimeout: 1s}}";
+
 #[test]
 fn source_that_crashes_again_and_again_gets_rests_and_is_back_when_it_can() {
-    let folder = tempfile::tempdir().unwrap();
-    let broken = folder.path().join("broken");
-    let clip = Clip::new(Video::H264, None).file();
-    let script = folder.path().join("camera.sh");
-    let text = format!(
-        "test -e {} && exit 1\nexec ffmpeg -nostdin -loglevel warning -re -stream_loop -1 -i {} -c copy -f rtsp \
-         -rtsp_transport tcp rtsp://127.0.0.1:$RTSP_PORT/$MTX_PATH\n",
-        broken.display(),
-        clip.display()
-    );
-    std::fs::write(&script, text).unwrap();
-    let hook = format!(
-        "runOnDemand: sh {}\nrunOnDemandRestart: yes\nrunOnDemandStartTimeout: 1s\nrunOnDemandCloseAfter: 1s\n\
-         recordPath: {}/%path/%Y-%m-%d_%H-%M-%S-%f",
-        script.display(),
-        folder.path().display()
-    );
-    let server = MediaMtx::start(Config::default().path("cam", &hook));
+    let camera = Camera::new();
+    let server = MediaMtx::start(Config::default().path("cam", &camera.settings()));
     let lifecycle = Lifecycle::of(&server);
-    let policy = lifecycle.file("policy.yml", "useCases: {recording: {startTimeout: 1s}}");
+    let policy = lifecycle.file("policy.yml", IMPATIENT);
     lifecycle.ok(&["apply", policy.to_str().unwrap()]);
     lifecycle.ok(&["start", "recording", "cam"]);
-    let watch = lifecycle.watch(&[]);
-    watch.wait_for_line("watching", PATIENCE);
-    wait_until("a look at it", PATIENCE, || {
-        lifecycle.status("cam")["kept"] == true
-    });
-    std::thread::sleep(Duration::from_secs(3));
-    std::fs::write(&broken, "").unwrap();
-    for pid in procfs::descendants(server.process().pid()) {
-        let pid = nix::unistd::Pid::from_raw(pid.cast_signed());
-        let _ = nix::sys::signal::kill(pid, Signal::SIGKILL);
-    }
+    let watched = Watched::start(&lifecycle);
+    watched.wait_metric("mtx_lifecycle_paths{state=\"live\"}", 1.0);
+    camera.fail(&server);
+    let watch = &watched.process;
     watch.wait_for_line("the stream has gone, though it is wanted", PATIENCE);
     let rest = watch.wait_for_line("it rests", PATIENCE);
     assert!(rest.text.contains("\"attempt\":1"), "{}", rest.text);
@@ -161,11 +201,46 @@ fn source_that_crashes_again_and_again_gets_rests_and_is_back_when_it_can() {
         "a try takes as long as a source may take"
     );
     assert_eq!(lifecycle.status("cam")["state"], "waiting");
-    std::fs::remove_file(&broken).unwrap();
+    camera.mend();
     watch.wait_for_line("the stream is back", PATIENCE);
     let status = wait_for("the recording", PATIENCE, || {
         let status = lifecycle.status("cam");
         (status["recording"] == true && status["kept"] == true).then_some(status)
     });
     assert_eq!(status["state"], "live", "{status}");
+}
+
+/// All tries in vain take two minutes.
+#[test]
+fn source_that_stays_away_is_degraded_until_somebody_starts_it_anew() {
+    let camera = Camera::new();
+    let server = MediaMtx::start(Config::default().path("cam", &camera.settings()));
+    let lifecycle = Lifecycle::of(&server);
+    camera.fail(&server);
+    let policy = format!("{IMPATIENT}\npaths: [{{path: cam, useCase: recording}}]");
+    let policy = lifecycle.file("policy.yml", &policy);
+    lifecycle.ok(&["apply", policy.to_str().unwrap()]);
+    let watched = Watched::start(&lifecycle);
+    let degraded = watched
+        .process
+        .wait_for_line("degraded: the source does not come", 4 * PATIENCE);
+    assert!(degraded.text.contains("\"cam\""), "{}", degraded.text);
+    let rests = watched.process.lines();
+    let rests = rests.iter().filter(|line| line.text.contains("it rests"));
+    assert_eq!(rests.count(), 6);
+    assert_eq!(lifecycle.status("cam")["state"], "degraded");
+    watched.wait_metric("mtx_lifecycle_paths{state=\"degraded\"}", 1.0);
+    wait_until("nobody who demands it", PATIENCE, || {
+        server.hooks().is_empty() && entry(&server, "lifecycle/keep/cam").is_null()
+    });
+
+    camera.mend();
+    lifecycle.ok(&["start", "recording", "cam"]);
+    watched.wait_metric("mtx_lifecycle_paths{state=\"live\"}", 1.0);
+    let status = lifecycle.status("cam");
+    assert_eq!(
+        (&status["state"], &status["kept"]),
+        (&"live".into(), &true.into()),
+        "{status}"
+    );
 }

@@ -347,6 +347,19 @@ fn well_formed_requests_may_share_a_connection() {
 }
 
 #[test]
+fn a_connection_that_is_kept_but_not_used_is_closed_after_30_seconds() {
+    let target = Target::start();
+    let mut connection = Connection::open(target.address);
+    let start = Instant::now();
+    connection.send(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+    let said = connection.read_to_end(Duration::from_secs(40));
+    let said = String::from_utf8(said.expect("it is closed")).unwrap();
+    assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+    let took = start.elapsed().as_secs();
+    assert!((29..36).contains(&took), "{took} s");
+}
+
+#[test]
 fn senseless_requests_and_paths_are_refused() {
     let target = Target::start();
     for (path, status) in [

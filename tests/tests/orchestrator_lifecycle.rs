@@ -270,6 +270,10 @@ fn it_watches_and_its_metrics_tell_of_it() {
         assert!(text.contains(&format!("{line}\n")), "{text}");
     }
     assert!(!text.contains("# EOF"), "{text}");
+    let own = call(policies.address, "GET", "/v1/lifecycle/metrics", &[], "");
+    assert_eq!(own.status, 200, "{own:?}");
+    assert!(own.body.contains("mtx_lifecycle_api_up 1\n"), "{own:?}");
+    assert!(!own.body.contains("mtx_orchestrator"), "{own:?}");
     let files = policies.segments("cam").len();
     policies.server.kill();
     policies.server.start_again();
@@ -307,6 +311,7 @@ fn without_a_journal_it_says_how_to_have_one() {
         ("PUT", "policy"),
         ("POST", "reconcile"),
         ("POST", "rollback"),
+        ("GET", "metrics"),
     ] {
         let path = format!("/v1/lifecycle/{path}");
         let answer = call(address(port), method, &path, &[JSON, token], "{}");

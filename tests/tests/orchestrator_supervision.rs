@@ -9,10 +9,10 @@ use suite_tests::census::Census;
 use suite_tests::clips::Clip;
 use suite_tests::mediamtx::{Config, MediaMtx};
 use suite_tests::orchestrator::{Orchestrator, is_worker};
-use suite_tests::ports;
 use suite_tests::processes::Line;
 use suite_tests::streams::{ingest, output, publish, send, server_with_hooks};
 use suite_tests::waiting::{wait_for, wait_until};
+use suite_tests::{http, ports};
 
 const SOON: Duration = Duration::from_secs(20);
 /// What the specification grants from the moment it can be known.
@@ -313,6 +313,9 @@ fn a_worker_that_always_fails_opens_its_streams_breaker_which_shows_the_reason()
         reason.contains("exit code 1: the output ") && reason.contains(" is gone"),
         "{reason}"
     );
+    let metrics = http::get(&format!("{}/metrics", orchestrator.url())).unwrap();
+    let line = "mtx_orchestrator_stream_breaker_open{stream=\"cam\",reason=\"exited\"} 1\n";
+    assert!(metrics.contains(line), "{metrics}");
     assert_eq!(orchestrator.starts().len(), 3);
     // After the pause it is tried again, and fails again.
     wait_for("the probe", SOON, || {

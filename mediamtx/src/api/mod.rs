@@ -16,7 +16,7 @@ use ureq::{Agent, Body};
 
 pub use config::{Fields, Global};
 pub use error::ApiError;
-pub use paths::{Client, HlsSession, PathInfo, Recordings, Segment, ServerInfo};
+pub use paths::{Client, PathInfo, Recordings, Segment, ServerInfo};
 
 use crate::secret;
 

@@ -54,13 +54,6 @@ pub struct Client {
     pub id: String,
 }
 
-/// A viewer over HLS, who is in no path's list of readers.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct HlsSession {
-    /// The path.
-    pub path: String,
-}
-
 /// The server itself.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ServerInfo {
@@ -88,14 +81,6 @@ impl Api {
     /// Every path the server knows, all within the deadline.
     pub fn paths(&self) -> Result<Vec<PathInfo>, ApiError> {
         self.list("/v3/paths/list", PER_PAGE)
-    }
-
-    /// Who watches over HLS; nobody if the server does not speak it.
-    pub fn hls_sessions(&self) -> Result<Vec<HlsSession>, ApiError> {
-        match self.list("/v3/hlssessions/list", PER_PAGE) {
-            Err(ApiError::NotFound { .. }) => Ok(Vec::new()),
-            other => other,
-        }
     }
 
     /// Which server this is, and since when.

@@ -21,7 +21,6 @@ pub struct View {
     /// What an entry has that does not say otherwise.
     pub defaults: Fields,
     live: BTreeMap<String, PathInfo>,
-    hls: Vec<String>,
 }
 
 /// Who would be hurt if a path were destroyed now.
@@ -94,7 +93,6 @@ impl View {
                 .collect(),
             defaults,
             live: live(api)?,
-            hls: hls(api)?,
         })
     }
 
@@ -105,7 +103,6 @@ impl View {
     pub fn look_again(&self, api: &Api) -> Result<Self, ApiError> {
         let mut view = self.clone();
         view.live = live(api)?;
-        view.hls = hls(api)?;
         Ok(view)
     }
 
@@ -144,14 +141,13 @@ impl View {
             return Busy::default();
         };
         let own = usize::from(self.is_kept(path)).min(live.readers.len());
-        let over_hls = self.hls.iter().filter(|watched| *watched == path).count();
         // An on-demand path of a regular expression exists only while somebody is on it, or waits for its source.
         let settings = self.entries.get(&live.conf_name);
         let on_demand = settings.is_some_and(|fields| Demand::of(fields) != Demand::None);
         let waits = is_template(&live.conf_name) && on_demand && !live.is_available();
         let records = settings.is_some_and(|fields| is_on(fields, "record"));
         Busy {
-            viewers: (live.readers.len() - own + over_hls).max(usize::from(waits)),
+            viewers: (live.readers.len() - own).max(usize::from(waits)),
             publishers: usize::from(live.is_available()),
             recordings: usize::from(live.is_available() && records),
         }
@@ -174,14 +170,6 @@ impl View {
 fn live(api: &Api) -> Result<BTreeMap<String, PathInfo>, ApiError> {
     let paths = api.paths()?.into_iter();
     Ok(paths.map(|path| (path.name.clone(), path)).collect())
-}
-
-fn hls(api: &Api) -> Result<Vec<String>, ApiError> {
-    Ok(api
-        .hls_sessions()?
-        .into_iter()
-        .map(|session| session.path)
-        .collect())
 }
 
 /// Whether an entry is for many paths.
@@ -210,7 +198,6 @@ impl View {
                 .into_iter()
                 .map(|path| (path.name.clone(), path))
                 .collect(),
-            hls: Vec::new(),
         }
     }
 }

@@ -7,9 +7,8 @@
 use std::time::{Duration, Instant};
 
 /// Tries, until a path is degraded.
-pub(super) const TRIES: u32 = 8;
+pub(super) const TRIES: u32 = 6;
 const FIRST_REST: Duration = Duration::from_secs(1);
-const LONGEST_REST: Duration = Duration::from_secs(60);
 const DEGRADED_REST: Duration = Duration::from_secs(300);
 
 /// How a path is.
@@ -78,9 +77,9 @@ impl Health {
     }
 }
 
+/// Doubled from try to try, so the last one's is about half a minute.
 fn rest_before(attempt: u32) -> Duration {
-    let doubled = FIRST_REST * 2_u32.saturating_pow(attempt.saturating_sub(1));
-    doubled.min(LONGEST_REST)
+    FIRST_REST * 2_u32.pow(attempt.clamp(1, TRIES) - 1)
 }
 
 #[cfg(test)]
@@ -115,10 +114,10 @@ mod tests {
             (resting(3, 0), false, trying(3, 0)),
             (trying(3, 14), false, trying(3, 14)),
             (trying(3, 15), false, resting(4, 8)),
-            (trying(7, 15), false, resting(8, 60)),
-            (trying(8, 15), false, degraded(300)),
+            (trying(5, 15), false, resting(6, 32)),
+            (trying(6, 15), false, degraded(300)),
             (degraded(1), false, degraded(1)),
-            (degraded(0), false, trying(8, 0)),
+            (degraded(0), false, trying(6, 0)),
             (degraded(100), true, Health::Up),
         ] {
             assert_eq!(before.on(is_there, now, grace, 1.0), after, "{before:?}");

@@ -10,7 +10,8 @@ use std::time::Duration;
 use mediamtx::event::EventName;
 
 use crate::supervisor::{
-    BreakerState, EventOutcome, StreamState, StreamStatus, Supervisor, Totals, WorkerReport,
+    BreakerState, EventOutcome, FailureKind, StreamState, StreamStatus, Supervisor, Totals,
+    WorkerReport,
 };
 
 /// Seconds; an event is to be answered in well under 0.01.
@@ -172,11 +173,11 @@ fn states(page: &mut Page, streams: &[StreamStatus]) {
     page.family(
         name,
         "gauge",
-        "1 for each stream whose circuit breaker is open or half open.",
+        "1 for each stream whose circuit breaker is open or half open, with the kind of failure that opened it.",
     );
     for stream in streams {
         if stream.breaker.state != BreakerState::Closed {
-            let reason = stream.breaker.reason.as_deref().unwrap_or_default();
+            let reason = stream.breaker.kind.map_or("", FailureKind::as_str);
             page.line(
                 name,
                 &[("stream", stream.id.as_str()), ("reason", reason)],

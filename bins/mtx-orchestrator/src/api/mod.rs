@@ -27,6 +27,8 @@ pub(crate) use access::Access;
 pub(crate) use dashboard::Dashboard;
 
 const JSON: &[&str] = &["application/json"];
+/// Prometheus' text format.
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Everything behind the routes.
 pub(crate) struct Api {
@@ -130,7 +132,7 @@ impl Service for Api {
             Route::Metrics => {
                 let mut text = self.metrics.text(&self.supervisor);
                 text.extend(self.lifecycle.as_ref().map(Lifecycle::metrics));
-                Answer::new(200, "text/plain; version=0.0.4; charset=utf-8", text)
+                Answer::new(200, PROMETHEUS, text)
             }
             Route::OpenApi => Answer::new(200, "application/json", openapi::DOCUMENT.as_str()),
             Route::Event(name) => events::receive(&self.supervisor, &self.metrics, name, body),

@@ -161,6 +161,7 @@ mod tests {
             breaker: BreakerStatus {
                 state: BreakerState::Closed,
                 reason: None,
+                kind: None,
             },
             declared: None,
             published: true,

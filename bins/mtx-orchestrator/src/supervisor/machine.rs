@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::failure::Failure;
 use super::policy::Policy;
 use super::status::{BreakerState, BreakerStatus, StreamState};
 
@@ -42,16 +43,14 @@ pub(super) enum Next {
     Stop,
     Forget,
     /// It was killed because it misbehaved: a failure like any other.
-    Recover {
-        reason: String,
-    },
+    Recover(Failure),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Breaker {
     Closed,
-    Open { until: Instant, reason: String },
-    HalfOpen { reason: String },
+    Open { until: Instant, failure: Failure },
+    HalfOpen { failure: Failure },
 }
 
 /// What has happened.
@@ -70,9 +69,7 @@ pub(super) enum Input {
         streaming: bool,
     },
     /// The worker has not reported for too long, or takes more than it may.
-    Condemned {
-        reason: String,
-    },
+    Condemned(Failure),
     /// The worker has ended, or could not be started.
     Ended(Ended),
     /// Time has passed.
@@ -84,7 +81,7 @@ pub(super) enum Input {
 
 #[derive(Debug, Clone)]
 pub(super) struct Ended {
-    pub(super) reason: String,
+    pub(super) failure: Failure,
     /// Whether it says something about the stream: not while the server itself is away.
     pub(super) blame: bool,
     /// A random number from 0 to 1, for the jitter.
@@ -137,7 +134,7 @@ impl Machine {
             Input::Removed => self.removed(now),
             Input::MayStart => self.may_start(now),
             Input::Reported { streaming } => self.reported(streaming, now, policy),
-            Input::Condemned { reason } => self.condemned(reason, now),
+            Input::Condemned(failure) => self.condemned(failure, now),
             Input::Ended(ended) => self.ended(ended, now, policy),
             Input::Time => self.time(now),
             Input::Start => self.start(now, policy),
@@ -202,9 +199,9 @@ impl Machine {
 
     fn may_start(&mut self, now: Instant) -> Option<Action> {
         self.wants_start(now)?;
-        if let Breaker::Open { reason, .. } = &self.breaker {
+        if let Breaker::Open { failure, .. } = &self.breaker {
             self.breaker = Breaker::HalfOpen {
-                reason: reason.clone(),
+                failure: failure.clone(),
             };
         }
         self.healthy_since = None;
@@ -228,10 +225,10 @@ impl Machine {
         None
     }
 
-    fn condemned(&mut self, reason: String, now: Instant) -> Option<Action> {
+    fn condemned(&mut self, failure: Failure, now: Instant) -> Option<Action> {
         match self.phase {
             Phase::Up { .. } => {
-                self.phase = ending(now, Next::Recover { reason });
+                self.phase = ending(now, Next::Recover(failure));
                 Some(Action::Kill)
             }
             Phase::Grace { worker: true, .. } => Some(Action::Kill),
@@ -263,8 +260,8 @@ impl Machine {
                 };
             }
             (Next::Start, None) => self.phase = self.waiting(now),
-            (Next::Recover { reason }, None) => {
-                ended.reason = reason;
+            (Next::Recover(failure), None) => {
+                ended.failure = failure;
                 self.failed(ended, now, policy);
             }
         }
@@ -284,7 +281,7 @@ impl Machine {
                 let until = now + policy.breaker_pause;
                 self.breaker = Breaker::Open {
                     until,
-                    reason: ended.reason,
+                    failure: ended.failure,
                 };
                 self.phase = self.waiting(now);
                 return;
@@ -413,19 +410,19 @@ impl Machine {
     /// Whether the end of the worker is nothing to be surprised at.
     pub(super) fn was_asked_to_end(&self) -> bool {
         match &self.phase {
-            Phase::Ending { next, .. } => !matches!(next, Next::Recover { .. }),
+            Phase::Ending { next, .. } => !matches!(next, Next::Recover(_)),
             Phase::Grace { .. } => true,
             Phase::Waiting { .. } | Phase::Up { .. } | Phase::Stopped { .. } => false,
         }
     }
 
     /// Why the worker has ended, where that is known better than from its exit.
-    pub(super) fn knows_why(&self) -> Option<&str> {
+    pub(super) fn knows_why(&self) -> Option<&Failure> {
         match &self.phase {
             Phase::Ending {
-                next: Next::Recover { reason },
+                next: Next::Recover(failure),
                 ..
-            } => Some(reason),
+            } => Some(failure),
             _ => None,
         }
     }
@@ -445,20 +442,21 @@ impl Machine {
                 Next::Start => StreamState::Starting,
                 Next::Stop => StreamState::Stopped,
                 Next::Forget => StreamState::Grace,
-                Next::Recover { .. } => StreamState::Backoff,
+                Next::Recover(_) => StreamState::Backoff,
             },
         }
     }
 
     pub(super) fn breaker(&self) -> BreakerStatus {
-        let (state, reason) = match &self.breaker {
+        let (state, failure) = match &self.breaker {
             Breaker::Closed => (BreakerState::Closed, None),
-            Breaker::Open { reason, .. } => (BreakerState::Open, Some(reason)),
-            Breaker::HalfOpen { reason } => (BreakerState::HalfOpen, Some(reason)),
+            Breaker::Open { failure, .. } => (BreakerState::Open, Some(failure)),
+            Breaker::HalfOpen { failure } => (BreakerState::HalfOpen, Some(failure)),
         };
         BreakerStatus {
             state,
-            reason: reason.cloned(),
+            reason: failure.map(|failure| failure.reason.clone()),
+            kind: failure.map(|failure| failure.kind),
         }
     }
 }

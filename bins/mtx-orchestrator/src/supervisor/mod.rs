@@ -1,6 +1,7 @@
 //! One worker process per stream: which ones run follows from MediaMTX's path list.
 
 mod changes;
+mod failure;
 mod hints;
 mod machine;
 mod output;
@@ -24,6 +25,7 @@ use mediamtx::api::Api;
 use mediamtx::event::{Event, EventKind};
 use mediamtx::path::{Leg, StreamId};
 
+pub(crate) use failure::FailureKind;
 pub(crate) use policy::{BreakerPolicy, Policy, Recovery};
 pub(crate) use status::{
     BreakerState, Command, CommandError, EventOutcome, StreamState, StreamStatus, Totals,

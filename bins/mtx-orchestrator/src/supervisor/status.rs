@@ -8,6 +8,7 @@ use mediamtx::timestamp::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::failure::FailureKind;
 use crate::declaration::{Declaration, Name, Servers};
 
 /// One stream.
@@ -144,6 +145,8 @@ pub(crate) struct BreakerStatus {
     pub(crate) state: BreakerState,
     /// The failure that opened it.
     pub(crate) reason: Option<String>,
+    #[serde(skip)]
+    pub(crate) kind: Option<FailureKind>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -12,6 +12,7 @@ use url::Url;
 
 pub(crate) use super::platform::Limits;
 
+use super::failure::{Failure, FailureKind};
 use super::output::{self, WorkerId};
 use super::platform;
 use super::supervision::Message;
@@ -137,11 +138,11 @@ impl Worker {
     }
 
     /// What it did wrong, if it took more of a processor than `limit` percent.
-    pub(super) fn excess(&mut self, limit: u64, now: Instant) -> Option<String> {
+    pub(super) fn excess(&mut self, limit: u64, now: Instant) -> Option<Failure> {
         let spent = platform::cpu_time(self.pid())?;
         let percent = self.usage.percent(spent, now)?;
-        (percent > limit)
-            .then(|| format!("took {percent} % of a processor, where {limit} % are allowed"))
+        let reason = || format!("took {percent} % of a processor, where {limit} % are allowed");
+        (percent > limit).then(|| FailureKind::OverLimit.because(reason()))
     }
 
     pub(super) fn in_trouble(&mut self, reason: String) {
@@ -162,7 +163,7 @@ impl Worker {
     }
 
     /// How it ended, if it has and its last words are known.
-    pub(super) fn ended(&mut self, now: Instant) -> Option<String> {
+    pub(super) fn ended(&mut self, now: Instant) -> Option<Failure> {
         if self.exit.is_none() {
             // Our own child can always be asked about.
             let status = self.child.try_wait().ok().flatten()?;
@@ -178,12 +179,15 @@ impl Worker {
             .trouble
             .take()
             .filter(|_| signal.as_deref() != Some("SIGKILL"));
-        let how = match (signal, status.code()) {
-            (Some(signal), _) => format!("killed by {signal}"),
-            (None, Some(code)) => format!("exit code {code}"),
-            (None, None) => status.to_string(),
+        let (kind, how) = match (signal, status.code()) {
+            (Some(signal), _) => (FailureKind::Signalled, format!("killed by {signal}")),
+            (None, Some(code)) => (FailureKind::Exited, format!("exit code {code}")),
+            (None, None) => (FailureKind::Exited, status.to_string()),
         };
-        Some(words.map_or(how.clone(), |words| format!("{how}: {words}")))
+        Some(kind.because(match words {
+            Some(words) => format!("{how}: {words}"),
+            None => how,
+        }))
     }
 
     /// When to ask again whether it has ended.

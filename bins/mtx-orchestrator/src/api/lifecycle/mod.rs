@@ -1,4 +1,4 @@
-//! The policies of the server's paths: status, control, configuration.
+//! The policies of the server's paths: status, control, configuration, metrics.
 
 mod body;
 mod commands;
@@ -9,7 +9,7 @@ use mediamtx::secret;
 use mtx_lifecycle::engine::{Error, Lifecycle as Engine, Report};
 use mtx_lifecycle::policy::is_path_name;
 
-use super::JSON;
+use super::{JSON, PROMETHEUS};
 use crate::lifecycle::Lifecycle;
 
 /// Where a request leads, below `/v1/lifecycle`.
@@ -23,6 +23,7 @@ pub(crate) enum Route {
     Apply,
     Reconcile,
     Rollback,
+    Metrics,
 }
 
 impl Route {
@@ -36,16 +37,17 @@ impl Route {
             ["policy"] => Ok(Self::Policy),
             ["reconcile"] => Ok(Self::Reconcile),
             ["rollback"] => Ok(Self::Rollback),
+            ["metrics"] => Ok(Self::Metrics),
             _ => Err(Problem::new(
                 404,
-                "there is nothing here; below /v1/lifecycle there are paths, policy, reconcile and rollback",
+                "there is nothing here; below /v1/lifecycle there are paths, policy, reconcile, rollback and metrics",
             )),
         }
     }
 
     pub(super) fn allow(&self) -> &'static str {
         match self {
-            Self::Paths | Self::Path(_) => "GET, HEAD",
+            Self::Paths | Self::Path(_) | Self::Metrics => "GET, HEAD",
             Self::Policy | Self::Apply => "GET, HEAD, PUT",
             Self::Start(_) | Self::Stop(_) | Self::Reconcile | Self::Rollback => "POST",
         }
@@ -108,6 +110,7 @@ pub(super) fn answer(
         Route::Apply => policy::apply(&engine, head.query(), body),
         Route::Reconcile => commands::reconcile(&engine),
         Route::Rollback => policy::rollback(&engine, body),
+        Route::Metrics => Ok(Answer::new(200, PROMETHEUS, lifecycle.metrics())),
     };
     done.unwrap_or_else(Answer::from)
 }

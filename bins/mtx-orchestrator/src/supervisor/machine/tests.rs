@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use super::super::failure::FailureKind;
 use super::super::policy::{BreakerPolicy, Recovery};
 use super::*;
 
@@ -65,16 +66,14 @@ impl Bench {
 
 fn ended() -> Input {
     Input::Ended(Ended {
-        reason: "exit code 1".to_owned(),
+        failure: FailureKind::Exited.because("exit code 1"),
         blame: true,
         draw: 0.5,
     })
 }
 
 fn hung() -> Input {
-    Input::Condemned {
-        reason: "hung".to_owned(),
-    }
+    Input::Condemned(FailureKind::Hung.because("hung"))
 }
 
 fn reported(streaming: bool) -> Input {
@@ -412,7 +411,7 @@ fn failures_while_the_server_is_away_are_not_the_streams() {
     let mut bench = Bench::running();
     for _ in 0..9 {
         bench.feed(Input::Ended(Ended {
-            reason: "the input is gone".to_owned(),
+            failure: FailureKind::Exited.because("the input is gone"),
             blame: false,
             draw: 0.5,
         }));

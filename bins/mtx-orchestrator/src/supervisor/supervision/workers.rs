@@ -5,6 +5,7 @@ use std::time::Instant;
 use log::Level;
 use mediamtx::path::StreamId;
 
+use super::super::failure::{Failure, FailureKind};
 use super::super::machine::{Cause, Ended, Input};
 use super::super::output::{Said, WorkerId};
 use super::super::worker::{HUNG_AFTER, Worker};
@@ -45,8 +46,8 @@ impl Supervision {
             let streaming = state == "streaming";
             self.feed(id, Input::Reported { streaming });
         }
-        if let Some(reason) = excess {
-            self.condemn(id, reason);
+        if let Some(failure) = excess {
+            self.condemn(id, failure);
         }
     }
 
@@ -83,46 +84,44 @@ impl Supervision {
             return;
         };
         let ended = worker.ended(now);
-        if let Some(reason) = ended {
-            self.ended(id, reason);
+        if let Some(failure) = ended {
+            self.ended(id, failure);
         } else if worker.hangs(now) {
             // Once is enough to say so.
             worker.heard(now);
             self.totals.workers_hung += 1;
-            self.condemn(
-                id,
-                format!("hung: no report for {} s", HUNG_AFTER.as_secs()),
-            );
+            let reason = format!("hung: no report for {} s", HUNG_AFTER.as_secs());
+            self.condemn(id, FailureKind::Hung.because(reason));
         }
     }
 
-    fn condemn(&mut self, id: &StreamId, reason: String) {
+    fn condemn(&mut self, id: &StreamId, failure: Failure) {
         if let Some(stream) = self.streams.get_mut(id) {
-            stream.log(Level::Warn, format_args!("worker {reason}: killed"));
-            stream.note("condemned", reason.clone());
+            stream.log(Level::Warn, format_args!("worker {failure}: killed"));
+            stream.note("condemned", failure.reason.clone());
         }
-        self.feed(id, Input::Condemned { reason });
+        self.feed(id, Input::Condemned(failure));
     }
 
     /// A worker is gone, asked or unasked.
-    fn ended(&mut self, id: &StreamId, reason: String) {
+    fn ended(&mut self, id: &StreamId, failure: Failure) {
         let Some(stream) = self.streams.get_mut(id) else {
             return;
         };
         stream.lost_worker();
         self.changed.insert(id.clone());
-        let reason = stream.machine.knows_why().map_or(reason, str::to_owned);
-        stream.note("ended", reason.clone());
+        let failure = stream.machine.knows_why().cloned().unwrap_or(failure);
+        stream.note("ended", failure.reason.clone());
         let asked = stream.machine.was_asked_to_end();
         let needs_mediamtx = stream.task.needs_mediamtx;
         let level = if asked {
             Level::Info
         } else {
             self.totals.worker_failures += 1;
-            stream.last_failure = Some(reason.clone());
+            stream.last_failure = Some(failure.reason.clone());
             Level::Warn
         };
-        stream.log(level, format_args!("worker ended: {reason}"));
+        stream.log(level, format_args!("worker ended: {failure}"));
         // It may have seen before us that the stream is gone.
         self.poller.request();
         let blame = self.server != Server::Lost || !needs_mediamtx;
@@ -130,7 +129,7 @@ impl Supervision {
         self.feed(
             id,
             Input::Ended(Ended {
-                reason,
+                failure,
                 blame,
                 draw,
             }),
@@ -193,7 +192,7 @@ impl Supervision {
                 }
                 self.changed.insert(id.clone());
             }
-            Err(error) => self.ended(id, format!("{error:#}")),
+            Err(error) => self.ended(id, FailureKind::NotStarted.because(format!("{error:#}"))),
         }
     }
 }
