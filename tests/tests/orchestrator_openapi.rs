@@ -109,6 +109,28 @@ impl Service {
         }
     }
 
+    /// A request to an operation, for instance `GET streams/{id}`, about something called `name` is refused with
+    /// this status, as the document has it.
+    #[track_caller]
+    fn refuses(
+        &self,
+        operation: &str,
+        name: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+        status: u16,
+    ) {
+        let (method, template) = operation.split_once(' ').expect("a method");
+        let template = format!("/v1/{template}");
+        let path = ["{event}", "{id}", "{path}"]
+            .into_iter()
+            .fold(template.clone(), |path, part| path.replace(part, name));
+        let answer = call_within(2 * SOON, self.address, method, &path, headers, body);
+        assert_eq!(answer.status, status, "{method} {path}: {answer:?}");
+        let operation = &self.document["paths"][template][method.to_lowercase()];
+        self.check(operation, &answer);
+    }
+
     #[track_caller]
     fn check_value(&self, schema: &Value, value: &Value, at: &str) {
         let schema = self.resolve(schema);
@@ -301,130 +323,46 @@ fn every_problem_is_documented_where_it_happens() {
     let big = "x".repeat(70_000);
     let taken = DECLARATION.replace("declared", "test");
     let event = event();
-    let path = "/v1/mediamtx/events/{event}";
-    let read = "/v1/mediamtx/events/read";
     let plain = [("Content-Type", "text/plain")];
     let foreign = [JSON, ("Origin", "http://evil.example")];
-    for (template, method, path, headers, body, status) in [
-        (path, "POST", read, &[JSON][..], "{}", 400),
-        (path, "POST", read, &foreign, event.as_str(), 403),
+    for (operation, name, headers, body, status) in [
         (
-            path,
-            "POST",
-            "/v1/mediamtx/events/x",
-            &[JSON],
-            event.as_str(),
-            404,
-        ),
-        (path, "POST", read, &[JSON], big.as_str(), 413),
-        (path, "POST", read, &plain, event.as_str(), 415),
-        ("/v1/streams/{id}", "GET", "/v1/streams/a%20b", &[], "", 400),
-        ("/v1/streams/{id}", "GET", "/v1/streams/x", &[], "", 404),
-        ("/v1/streams", "POST", "/v1/streams", &[JSON], "{}", 400),
-        (
-            "/v1/streams",
-            "POST",
-            "/v1/streams",
-            &foreign,
-            DECLARATION,
-            403,
-        ),
-        ("/v1/streams", "POST", "/v1/streams", &[JSON], &taken, 409),
-        ("/v1/streams", "POST", "/v1/streams", &[JSON], &big, 413),
-        (
-            "/v1/streams",
-            "POST",
-            "/v1/streams",
-            &plain,
-            DECLARATION,
-            415,
-        ),
-        (
-            "/v1/streams/{id}",
-            "PATCH",
-            "/v1/streams/x",
-            &[JSON],
-            "[]",
+            "POST mediamtx/events/{event}",
+            "read",
+            &[JSON][..],
+            "{}",
             400,
         ),
         (
-            "/v1/streams/{id}",
-            "PATCH",
-            "/v1/streams/x",
-            &[JSON],
-            "{}",
-            404,
-        ),
-        (
-            "/v1/streams/{id}",
-            "PATCH",
-            "/v1/streams/test",
-            &[JSON],
-            "{}",
-            409,
-        ),
-        (
-            "/v1/streams/{id}",
-            "PATCH",
-            "/v1/streams/test",
-            &plain,
-            "{}",
-            415,
-        ),
-        ("/v1/streams/{id}", "DELETE", "/v1/streams/x", &[], "", 404),
-        (
-            "/v1/streams/{id}",
-            "DELETE",
-            "/v1/streams/test",
-            &[],
-            "",
-            409,
-        ),
-        (
-            "/v1/streams/{id}",
-            "DELETE",
-            "/v1/streams/test",
-            &foreign[1..],
-            "",
-            403,
-        ),
-        (
-            "/v1/streams/{id}/stop",
-            "POST",
-            "/v1/streams/x/stop",
-            &[],
-            "",
-            404,
-        ),
-        (
-            "/v1/streams/{id}/stop",
-            "POST",
-            "/v1/streams/a.b/stop",
-            &[],
-            "",
-            400,
-        ),
-        (
-            "/v1/streams/{id}/start",
-            "POST",
-            "/v1/streams/test/start",
+            "POST mediamtx/events/{event}",
+            "read",
             &foreign,
-            "",
+            &event,
             403,
         ),
-        (
-            "/v1/streams/{id}/restart",
-            "POST",
-            "/v1/streams/test/restart",
-            &plain,
-            "",
-            415,
-        ),
+        ("POST mediamtx/events/{event}", "x", &[JSON], &event, 404),
+        ("POST mediamtx/events/{event}", "read", &[JSON], &big, 413),
+        ("POST mediamtx/events/{event}", "read", &plain, &event, 415),
+        ("GET streams/{id}", "a%20b", &[], "", 400),
+        ("GET streams/{id}", "x", &[], "", 404),
+        ("POST streams", "", &[JSON], "{}", 400),
+        ("POST streams", "", &foreign, DECLARATION, 403),
+        ("POST streams", "", &[JSON], &taken, 409),
+        ("POST streams", "", &[JSON], &big, 413),
+        ("POST streams", "", &plain, DECLARATION, 415),
+        ("PATCH streams/{id}", "x", &[JSON], "[]", 400),
+        ("PATCH streams/{id}", "x", &[JSON], "{}", 404),
+        ("PATCH streams/{id}", "test", &[JSON], "{}", 409),
+        ("PATCH streams/{id}", "test", &plain, "{}", 415),
+        ("DELETE streams/{id}", "x", &[], "", 404),
+        ("DELETE streams/{id}", "test", &[], "", 409),
+        ("DELETE streams/{id}", "test", &foreign[1..], "", 403),
+        ("POST streams/{id}/stop", "x", &[], "", 404),
+        ("POST streams/{id}/stop", "a.b", &[], "", 400),
+        ("POST streams/{id}/start", "test", &foreign, "", 403),
+        ("POST streams/{id}/restart", "test", &plain, "", 415),
     ] {
-        let answer = call(service.address, method, path, headers, body);
-        assert_eq!(answer.status, status, "{method} {path}: {answer:?}");
-        let operation = &service.document["paths"][template][method.to_lowercase()];
-        service.check(operation, &answer);
+        service.refuses(operation, name, headers, body, status);
     }
 }
 
@@ -452,67 +390,38 @@ fn problems_with_policies_are_documented_where_they_happen() {
         applied.json()["paths"][0]["failed"].is_string(),
         "{applied:?}"
     );
-    for (template, method, path, header, body, status) in [
-        ("paths/{path}", "GET", "paths/a%20b", JSON, "", 400),
-        ("paths/{path}", "GET", "paths/nowhere", JSON, "", 404),
+    for (operation, name, header, body, status) in [
+        ("GET lifecycle/paths/{path}", "a%20b", JSON, "", 400),
+        ("GET lifecycle/paths/{path}", "nowhere", JSON, "", 404),
+        ("POST lifecycle/paths/{path}/start", "x", JSON, "{}", 400),
         (
-            "paths/{path}/start",
-            "POST",
-            "paths/x/start",
-            JSON,
-            "{}",
-            400,
-        ),
-        (
-            "paths/{path}/start",
-            "POST",
-            "paths/x/start",
+            "POST lifecycle/paths/{path}/start",
+            "x",
             foreign,
             start,
             403,
         ),
+        ("POST lifecycle/paths/{path}/start", "odd", JSON, start, 504),
+        ("POST lifecycle/paths/{path}/start", "x", plain, start, 415),
         (
-            "paths/{path}/start",
-            "POST",
-            "paths/odd/start",
-            JSON,
-            start,
-            504,
-        ),
-        (
-            "paths/{path}/start",
-            "POST",
-            "paths/x/start",
-            plain,
-            start,
-            415,
-        ),
-        (
-            "paths/{path}/stop",
-            "POST",
-            "paths/x/stop",
+            "POST lifecycle/paths/{path}/stop",
+            "x",
             JSON,
             r#"{"reason":1}"#,
             400,
         ),
-        ("policy", "PUT", "policy", JSON, "[", 400),
-        ("policy", "PUT", "policy", plain, "{}", 415),
-        ("reconcile", "POST", "reconcile", foreign, "", 403),
+        ("PUT lifecycle/policy", "", JSON, "[", 400),
+        ("PUT lifecycle/policy", "", plain, "{}", 415),
+        ("POST lifecycle/reconcile", "", foreign, "", 403),
         (
-            "rollback",
-            "POST",
-            "rollback",
+            "POST lifecycle/rollback",
+            "",
             JSON,
             r#"{"revision":99}"#,
             404,
         ),
     ] {
-        let path = format!("/v1/lifecycle/{path}");
-        let answer = call_within(2 * SOON, service.address, method, &path, &[header], body);
-        assert_eq!(answer.status, status, "{method} {path}: {answer:?}");
-        let template = format!("/v1/lifecycle/{template}");
-        let operation = &service.document["paths"][template][method.to_lowercase()];
-        service.check(operation, &answer);
+        service.refuses(operation, name, &[header], body, status);
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 use serde_yaml::Error as YamlError;
 
 use crate::fields::{is_on, text};
-use crate::policy::{CloseAfter, Pattern, Policy, RecordFormat, Rule, Settings, Source, Switch};
+use crate::policy::{CloseAfter, Pattern, Policy, RecordFormat, Rule, Settings, Source};
 use crate::span::Span;
 use crate::wanted::Demand;
 
@@ -120,35 +120,15 @@ impl Migration {
             Demand::Fetched => ("sourceOnDemandCloseAfter", "sourceOnDemandStartTimeout"),
             Demand::None => ("", ""),
         };
-        let restart =
-            (demand == Demand::Command).then(|| Switch(is_on(fields, "runOnDemandRestart")));
-        let close_after = match (use_case, span(close_after)) {
-            ("viewing", None) if demand != Demand::None => {
-                self.note(name, "closes 5m after its last viewer, no longer 10s");
-                None
-            }
-            ("recording", after) if demand != Demand::None => {
-                let after = after.unwrap_or(Span::seconds(10));
-                let why = format!(
-                    "is recorded all the time; so far it was closed {after} after its last viewer"
-                );
-                self.note(name, &why);
-                None
-            }
-            (_, Some(zero)) if zero.is_zero() => {
-                self.note(
-                    name,
-                    "had closeAfter 0s, which closes at once: closes 5m after its last viewer",
-                );
-                None
-            }
-            (_, after) => after.map(CloseAfter::After),
+        let close_after = match demand {
+            Demand::None => None,
+            _ => self.close_after(name, use_case, span(close_after)),
         };
         let format = match text(fields, "recordFormat") {
             "mpegts" => Some(RecordFormat::MpegTs),
             _ => None,
         };
-        if restart == Some(Switch(false)) {
+        if demand == Demand::Command && !is_on(fields, "runOnDemandRestart") {
             self.note(
                 name,
                 "its command is started again when it ends, if it is still wanted",
@@ -165,6 +145,36 @@ impl Migration {
             record_part_duration: span("recordPartDuration"),
             record_segment_duration: span("recordSegmentDuration"),
             record_delete_after: span("recordDeleteAfter"),
+        }
+    }
+
+    /// How long after its last viewer an on-demand stream goes on, where that is not the use case's matter.
+    fn close_after(
+        &mut self,
+        name: &str,
+        use_case: &str,
+        after: Option<Span>,
+    ) -> Option<CloseAfter> {
+        match (use_case, after) {
+            ("recording", after) => {
+                let after = after.unwrap_or(Span::seconds(10));
+                let what = format!(
+                    "is recorded all the time; so far it was closed {after} after its last viewer"
+                );
+                self.note(name, &what);
+                None
+            }
+            (_, None) => {
+                self.note(name, "closes 5m after its last viewer, no longer 10s");
+                None
+            }
+            (_, Some(zero)) if zero.is_zero() => {
+                let what =
+                    "had closeAfter 0s, which closes at once: closes 5m after its last viewer";
+                self.note(name, what);
+                None
+            }
+            (_, Some(after)) => Some(CloseAfter::After(after)),
         }
     }
 
