@@ -244,28 +244,27 @@ fn recording(settings: &Settings) -> Fields {
 }
 
 #[cfg(test)]
+impl Wanted {
+    /// A policy, and the use cases that were started on `cam`.
+    #[expect(clippy::missing_panics_doc, reason = "for tests only")]
+    pub fn fake(policy: &str, started: &[&str]) -> Self {
+        let now = Timestamp::now();
+        let started = started.iter().map(|name| ((*name).to_owned(), now));
+        let used = Use {
+            started: started.collect(),
+            stopped: None,
+        };
+        Self {
+            policy: Arc::new(policy.parse().unwrap()),
+            uses: [("cam".to_owned(), used)].into(),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
-
-    fn wanted(policy: &str, started: &[&str]) -> Wanted {
-        let now = Timestamp::now();
-        let started = started
-            .iter()
-            .map(|name| ((*name).to_owned(), now))
-            .collect();
-        Wanted {
-            policy: Arc::new(policy.parse().unwrap()),
-            uses: [(
-                "cam".to_owned(),
-                Use {
-                    started,
-                    stopped: None,
-                },
-            )]
-            .into(),
-        }
-    }
 
     fn target(wanted: &Wanted, current: Value) -> (Value, bool) {
         let Target { fields, kept } = wanted.target("cam", current.as_object().unwrap());
@@ -308,14 +307,14 @@ mod tests {
                 false,
             ),
         ] {
-            let seen = target(&wanted("", &[use_case]), current);
+            let seen = target(&Wanted::fake("", &[use_case]), current);
             assert_eq!(seen, (fields, kept), "{use_case}");
         }
     }
 
     #[test]
     fn files_are_half_an_hour_long_unless_somebody_has_said_otherwise() {
-        let recording = wanted("", &["recording"]);
+        let recording = Wanted::fake("", &["recording"]);
         for (length, expected) in [("1h0m0s", json!("30m")), ("2s", Value::Null)] {
             let current = json!({"runOnDemand": "x", "recordSegmentDuration": length});
             assert_eq!(
@@ -329,15 +328,15 @@ mod tests {
     fn a_recording_that_begins_leaves_the_viewers_settings_alone() {
         let policy = "paths: [{path: cam, useCase: viewing}]";
         let current = || json!({"runOnDemand": "x"});
-        let (mut before, _) = target(&wanted(policy, &[]), current());
-        let (after, kept) = target(&wanted(policy, &["recording"]), current());
+        let (mut before, _) = target(&Wanted::fake(policy, &[]), current());
+        let (after, kept) = target(&Wanted::fake(policy, &["recording"]), current());
         before["record"] = true.into();
         assert_eq!((after, kept), (before, true));
     }
 
     #[test]
     fn what_was_stopped_does_not_record_whatever_the_policy_says() {
-        let mut wanted = wanted("paths: [{path: cam, useCase: recording}]", &[]);
+        let mut wanted = Wanted::fake("paths: [{path: cam, useCase: recording}]", &[]);
         assert!(target(&wanted, json!({"runOnDemand": "x"})).1);
         wanted.uses.get_mut("cam").unwrap().stopped = Some("maintenance".to_owned());
         let (fields, kept) = target(&wanted, json!({"runOnDemand": "x"}));

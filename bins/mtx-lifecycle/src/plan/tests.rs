@@ -1,29 +1,9 @@
-use std::sync::Arc;
-
-use mediamtx::timestamp::Timestamp;
 use serde_json::json;
 
 use super::*;
-use crate::wanted::Use;
 
 fn fields(value: Value) -> Fields {
     value.as_object().unwrap().clone()
-}
-
-fn wanted(policy: &str, started: &[&str]) -> Wanted {
-    let now = Timestamp::now();
-    let started = started
-        .iter()
-        .map(|name| ((*name).to_owned(), now))
-        .collect();
-    let used = Use {
-        started,
-        stopped: None,
-    };
-    Wanted {
-        policy: Arc::new(policy.parse().unwrap()),
-        uses: [("cam".to_owned(), used)].into(),
-    }
 }
 
 fn on_demand(close_after: &str) -> Value {
@@ -40,7 +20,7 @@ fn live() -> Value {
 #[test]
 fn nothing_is_written_where_nothing_differs() {
     let view = View::fake(&json!({"cam": on_demand("5m0s")}), &live());
-    let plan = plan(&wanted("", &["viewing"]), &view, "cam", None).unwrap();
+    let plan = plan(&Wanted::fake("", &["viewing"]), &view, "cam", None).unwrap();
     assert_eq!(plan.steps, []);
 }
 
@@ -49,7 +29,7 @@ fn a_recording_begins_at_once_and_what_would_drop_its_viewer_waits() {
     let mut entry = on_demand("10s");
     entry["runOnDemandRestart"] = false.into();
     let view = View::fake(&json!({"cam": entry}), &live());
-    let plan = plan(&wanted("", &["recording"]), &view, "cam", None).unwrap();
+    let plan = plan(&Wanted::fake("", &["recording"]), &view, "cam", None).unwrap();
     let [cold, hot] = &plan.steps[..] else {
         panic!("{plan:?}");
     };
@@ -72,7 +52,7 @@ fn the_settings_of_a_running_recording_wait_for_its_end() {
     entry["record"] = true.into();
     let view = View::fake(&json!({"cam": entry}), &live());
     let policy = "paths: [{path: cam, overrides: {recordSegmentDuration: 10m}}]";
-    let during = plan(&wanted(policy, &["recording"]), &view, "cam", None).unwrap();
+    let during = plan(&Wanted::fake(policy, &["recording"]), &view, "cam", None).unwrap();
     assert_eq!(during.steps[0].impact, Impact::Recording);
     assert_eq!(
         during.steps[0].hurts.to_string(),
@@ -83,7 +63,7 @@ fn the_settings_of_a_running_recording_wait_for_its_end() {
         written: fields(json!({"record": true})),
         ..Touched::default()
     };
-    let after = plan(&wanted(policy, &[]), &view, "cam", Some(&touched)).unwrap();
+    let after = plan(&Wanted::fake(policy, &[]), &view, "cam", Some(&touched)).unwrap();
     assert_eq!(after.steps[0].impact, Impact::Nothing);
     assert_eq!(
         after.steps[0].change,
@@ -104,7 +84,7 @@ fn what_is_no_longer_wanted_becomes_what_it_was() {
         written: fields(json!({"record": true})),
         base: Fields::new(),
     };
-    let plan = plan(&wanted("", &[]), &view, "cam", Some(&touched)).unwrap();
+    let plan = plan(&Wanted::fake("", &[]), &view, "cam", Some(&touched)).unwrap();
     let change = Change::Patch(fields(json!({"record": false})));
     assert_eq!(plan.steps[0].change, change);
     assert_eq!(plan.steps[0].touched.clone().after(&change), None);
@@ -119,11 +99,17 @@ fn what_somebody_else_has_changed_is_what_it_becomes_again() {
         written: fields(json!({"runOnDemandCloseAfter": "5m"})),
         base: Fields::new(),
     };
-    let again = plan(&wanted("", &["viewing"]), &view, "cam", Some(&touched)).unwrap();
+    let again = plan(
+        &Wanted::fake("", &["viewing"]),
+        &view,
+        "cam",
+        Some(&touched),
+    )
+    .unwrap();
     let touched = again.steps[0].touched.clone();
     assert_eq!(touched.before["runOnDemandCloseAfter"], "30s");
     assert_eq!(
-        plan(&wanted("", &[]), &view, "cam", Some(&touched))
+        plan(&Wanted::fake("", &[]), &view, "cam", Some(&touched))
             .unwrap()
             .steps,
         []
@@ -136,7 +122,7 @@ fn an_entry_for_many_paths_is_never_touched() {
     let model =
         json!({"source": "publisher", "record": false, "runOnReady": "x", "runOnDemand": ""});
     let view = View::fake(&json!({"all_others": model}), &live);
-    let plan = plan(&wanted("", &["recording"]), &view, "cam", None).unwrap();
+    let plan = plan(&Wanted::fake("", &["recording"]), &view, "cam", None).unwrap();
     let step = &plan.steps[0];
     assert_eq!(
         step.change,
@@ -156,7 +142,7 @@ fn a_group_of_an_expression_would_be_lost_so_the_path_waits() {
         &json!({"~^cam(.)$": {"runOnReady": "x $G1", "record": false}}),
         &live,
     );
-    let mut wanted = wanted("", &["recording"]);
+    let mut wanted = Wanted::fake("", &["recording"]);
     wanted.uses = [("cam1".to_owned(), wanted.uses["cam"].clone())].into();
     let plan = plan(&wanted, &view, "cam1", None).unwrap();
     assert!(!plan.steps[0].hurts.is_idle());
@@ -178,13 +164,13 @@ fn an_entry_of_our_own_goes_when_nothing_is_wanted_of_it() {
     let entry = json!({"source": "publisher", "record": true, "runOnDemand": ""});
     let model = json!({"source": "publisher", "record": false, "runOnDemand": ""});
     let view = View::fake(&json!({"cam": entry, "all_others": model}), &live);
-    let plan = plan(&wanted("", &[]), &view, "cam", Some(&touched)).unwrap();
+    let plan = plan(&Wanted::fake("", &[]), &view, "cam", Some(&touched)).unwrap();
     assert_eq!(
         (&plan.steps[0].change, !plan.steps[0].hurts.is_idle()),
         (&Change::Remove, false)
     );
     let alone = View::fake(&json!({"cam": entry}), &live);
-    let plan = super::plan(&wanted("", &[]), &alone, "cam", Some(&touched)).unwrap();
+    let plan = super::plan(&Wanted::fake("", &[]), &alone, "cam", Some(&touched)).unwrap();
     assert!(
         !plan.steps[0].hurts.is_idle(),
         "without an entry the path ends"
@@ -194,12 +180,12 @@ fn an_entry_of_our_own_goes_when_nothing_is_wanted_of_it() {
 #[test]
 fn a_path_that_nobody_knows_is_an_error_unless_the_policy_has_a_source_for_it() {
     let view = View::fake(&json!({}), &json!([]));
-    let error = plan(&wanted("", &["recording"]), &view, "cam", None).unwrap_err();
+    let error = plan(&Wanted::fake("", &["recording"]), &view, "cam", None).unwrap_err();
     assert!(
         error.to_string().contains("no entry for path cam"),
         "{error}"
     );
     let policy = "paths: [{path: cam, source: {command: x}}]";
-    let plan = plan(&wanted(policy, &["recording"]), &view, "cam", None).unwrap();
+    let plan = plan(&Wanted::fake(policy, &["recording"]), &view, "cam", None).unwrap();
     assert!(plan.kept && plan.steps[0].hurts.is_idle());
 }

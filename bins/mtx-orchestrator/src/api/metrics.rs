@@ -187,52 +187,56 @@ fn states(page: &mut Page, streams: &[StreamStatus]) {
     }
 }
 
+/// What a worker's report says.
+type Value = fn(&WorkerReport) -> f64;
+
+/// Name, type and help of what is told of each worker.
+const OF_WORKER: [(&str, &str, &str, Value); 7] = [
+    (
+        "stream_frames_total",
+        "counter",
+        "Frames passed on by the stream's worker.",
+        |of| whole(of.frames),
+    ),
+    (
+        "stream_bytes_total",
+        "counter",
+        "Bytes passed on by the stream's worker.",
+        |of| whole(of.bytes),
+    ),
+    (
+        "stream_dropped_frames_total",
+        "counter",
+        "Frames dropped by the stream's worker.",
+        |of| whole(of.dropped),
+    ),
+    (
+        "stream_reconnects_total",
+        "counter",
+        "Reconnections of the stream's worker.",
+        |of| whole(of.reconnects),
+    ),
+    (
+        "stream_bytes_per_second",
+        "gauge",
+        "What the stream's worker passes on.",
+        |of| whole(of.bitrate) / 8.0,
+    ),
+    (
+        "stream_frames_per_second",
+        "gauge",
+        "Video frames that the stream's worker passes on.",
+        |of| of.fps,
+    ),
+    (
+        "stream_latency_seconds",
+        "gauge",
+        "What the stream's worker adds.",
+        |of| of.latency_ms / 1000.0,
+    ),
+];
+
 fn each(page: &mut Page, streams: &[StreamStatus]) {
-    type Value = fn(&WorkerReport) -> f64;
-    const OF_WORKER: [(&str, &str, &str, Value); 7] = [
-        (
-            "stream_frames_total",
-            "counter",
-            "Frames passed on by the stream's worker.",
-            |of| whole(of.frames),
-        ),
-        (
-            "stream_bytes_total",
-            "counter",
-            "Bytes passed on by the stream's worker.",
-            |of| whole(of.bytes),
-        ),
-        (
-            "stream_dropped_frames_total",
-            "counter",
-            "Frames dropped by the stream's worker.",
-            |of| whole(of.dropped),
-        ),
-        (
-            "stream_reconnects_total",
-            "counter",
-            "Reconnections of the stream's worker.",
-            |of| whole(of.reconnects),
-        ),
-        (
-            "stream_bytes_per_second",
-            "gauge",
-            "What the stream's worker passes on.",
-            |of| whole(of.bitrate) / 8.0,
-        ),
-        (
-            "stream_frames_per_second",
-            "gauge",
-            "Video frames that the stream's worker passes on.",
-            |of| of.fps,
-        ),
-        (
-            "stream_latency_seconds",
-            "gauge",
-            "What the stream's worker adds.",
-            |of| of.latency_ms / 1000.0,
-        ),
-    ];
     for (name, kind, help, value) in OF_WORKER {
         page.family(name, kind, help);
         for stream in streams {

@@ -203,36 +203,18 @@ impl Store for SqliteStore {
             return Err(StoreError::Taken(declaration.id.clone()));
         }
         self.write(|transaction| {
-            let sql = "INSERT INTO streams (name, source, enabled, updated_at, id, created_at) \
+            let sql = "INSERT INTO streams (id, name, source, enabled, created_at, updated_at) \
                        VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-            transaction.execute(
-                sql,
-                params![
-                    declaration.name.as_ref().map(|name| name.as_str()),
-                    declaration.source.url().as_str(),
-                    declaration.enabled,
-                    declaration.updated_at.to_string(),
-                    declaration.id.as_str(),
-                    declaration.created_at.to_string(),
-                ],
-            )?;
+            transaction.execute(sql, columns(declaration))?;
             insert_outputs(transaction, declaration)
         })
     }
 
     fn update(&mut self, declaration: &Declaration) -> Result<(), StoreError> {
         self.write(|transaction| {
-            let sql = "UPDATE streams SET name = ?1, source = ?2, enabled = ?3, updated_at = ?4 WHERE id = ?5";
-            let changed = transaction.execute(
-                sql,
-                params![
-                    declaration.name.as_ref().map(|name| name.as_str()),
-                    declaration.source.url().as_str(),
-                    declaration.enabled,
-                    declaration.updated_at.to_string(),
-                    declaration.id.as_str(),
-                ],
-            )?;
+            let sql = "UPDATE streams SET name = ?2, source = ?3, enabled = ?4, created_at = ?5, \
+                       updated_at = ?6 WHERE id = ?1";
+            let changed = transaction.execute(sql, columns(declaration))?;
             if changed == 0 {
                 return Ok(());
             }
@@ -248,6 +230,18 @@ impl Store for SqliteStore {
             transaction.execute(sql, params![id.as_str()]).map(drop)
         })
     }
+}
+
+/// The id, the name, the source, whether it is enabled, and its two times: a row without its outputs.
+fn columns(declaration: &Declaration) -> impl rusqlite::Params {
+    (
+        declaration.id.as_str(),
+        declaration.name.as_ref().map(|name| name.as_str()),
+        declaration.source.url().as_str(),
+        declaration.enabled,
+        declaration.created_at.to_string(),
+        declaration.updated_at.to_string(),
+    )
 }
 
 fn insert_outputs(
