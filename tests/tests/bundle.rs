@@ -235,7 +235,11 @@ fn test_docker_compose_config_valid() {
 
 #[test]
 fn services_of_the_bundle_know_each_other_and_share_the_token() {
-    let config = compose(&[("ORCHESTRATOR_TOKEN", "t0ken"), ("HLS_PORT", "18888")]);
+    let config = compose(&[
+        ("ORCHESTRATOR_TOKEN", "t0ken"),
+        ("HLS_PORT", "18888"),
+        ("RTMP_PORT", "11935"),
+    ]);
     let of = |service: &str, name: &str| {
         let value = &config["services"][service]["environment"][name];
         value.as_str().unwrap_or_default().to_owned()
@@ -244,13 +248,14 @@ fn services_of_the_bundle_know_each_other_and_share_the_token() {
         of("mediamtx", "ORCHESTRATOR_URL"),
         "http://orchestrator:8080"
     );
+    assert_eq!(of("mediamtx", "MTX_RTMPADDRESS"), ":11935");
     for service in ["mediamtx", "orchestrator"] {
         assert_eq!(of(service, "ORCHESTRATOR_TOKEN"), "t0ken");
     }
     for (name, url) in [
         ("MEDIAMTX_API_URL", "http://mediamtx:9997"),
         ("MEDIAMTX_RTSP_URL", "rtsp://mediamtx:8554"),
-        ("MEDIAMTX_RTMP_URL", "rtmp://mediamtx:1935"),
+        ("MEDIAMTX_RTMP_URL", "rtmp://mediamtx:11935"),
         ("MEDIAMTX_PLAYER_URL", "http://127.0.0.1:18888"),
     ] {
         assert_eq!(of("orchestrator", name), url);
@@ -268,7 +273,7 @@ fn only_the_media_ports_of_the_bundle_can_be_opened_to_other_machines() {
     assert_eq!(
         published(&config, "mediamtx"),
         [
-            "0.0.0.0:11935:1935/tcp",
+            "0.0.0.0:11935:11935/tcp",
             "0.0.0.0:8554:8554/tcp",
             "0.0.0.0:8888:8888/tcp",
             "127.0.0.1:19997:9997/tcp",

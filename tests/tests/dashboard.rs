@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 use suite_tests::browser::Browser;
 use suite_tests::clips::Clip;
+use suite_tests::listener::Listener;
 use suite_tests::mediamtx::{Config, MediaMtx};
 use suite_tests::orchestrator::Orchestrator;
 use suite_tests::processes::Spawned;
@@ -240,6 +241,18 @@ fn a_lost_connection_shows_and_comes_back() {
     service.orchestrator = orchestrator(service.port, &service.server, |_| {});
     service.wait_connection("Live");
     service.wait_state("running");
+}
+
+#[test]
+fn a_page_too_many_says_so_and_is_live_once_there_is_room() {
+    let service = Service::start(|_| {});
+    let address = SocketAddr::from(([127, 0, 0, 1], service.port));
+    let others: Vec<Listener> = (0..64).map(|_| Listener::connect(address)).collect();
+    let url = format!("{}/", service.orchestrator.url());
+    service.browser.open(&url);
+    service.wait_connection("too many listen");
+    drop(others);
+    service.wait_connection("Live");
 }
 
 #[test]

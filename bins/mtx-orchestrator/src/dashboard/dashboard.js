@@ -387,6 +387,7 @@ function complain(text) {
 
 let socket;
 let attempts = 0;
+let answers = false; // The server does, if not over the WebSocket.
 let retryTimer;
 let lastMessage = 0;
 
@@ -403,6 +404,7 @@ function connect() {
   socket = new WebSocket(url);
   socket.onopen = async () => {
     attempts = 0;
+    answers = false;
     lastMessage = Date.now();
     showConnection("live", "Live");
     const asked = Date.now();
@@ -428,12 +430,14 @@ async function retry() {
   clearTimeout(retryTimer);
   attempts += 1;
   const wait = Math.min(LONGEST_WAIT, 500 * 2 ** attempts);
-  showConnection("lost", "Connection lost, trying again");
+  const refused = "Not live: too many listen, or a proxy without WebSockets";
+  showConnection("lost", answers ? refused : "Connection lost, trying again");
   retryTimer = setTimeout(async () => {
     const { ok, status } = await ask("GET", "v1/streams");
     if (status === 401) {
       return showConnection("lost", "Login needed: load this page again");
     }
+    answers = ok;
     if (!ok) return retry();
     // Renews the cookie that a new process does not know.
     await ask("HEAD", "./");
