@@ -5,7 +5,8 @@ use std::sync::{PoisonError, RwLock};
 
 use percent_encoding::percent_decode_str;
 
-const HIDDEN: &str = "***";
+/// What stands for a secret in all that is shown.
+pub const HIDDEN: &str = "***";
 
 /// Whatever query key contains one of these has a secret for its value.
 const SECRET_KEYS: [&str; 8] = [
@@ -92,6 +93,12 @@ pub fn register(secret: &str) {
 pub fn scrub(text: &str) -> Cow<'_, str> {
     let secrets = SECRETS.read().unwrap_or_else(PoisonError::into_inner);
     scrub_these(text, &secrets)
+}
+
+/// A text that may be a URL or hold one, without its passwords and without the registered secrets.
+#[must_use]
+pub fn conceal(text: &str) -> String {
+    scrub(&redact_url(text)).into_owned()
 }
 
 /// The text with each of these secrets as `***`, where they are not worth registering for all texts to come.

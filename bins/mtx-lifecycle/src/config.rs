@@ -1,6 +1,5 @@
 //! What the program means by what the user typed.
 
-use std::env;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -17,12 +16,10 @@ const API_DEADLINE: Duration = Duration::from_secs(5);
 /// Everything, checked.
 pub(crate) fn options(common: &Common) -> Result<Options> {
     let deadline = API_DEADLINE.min(common.timeout);
-    let mut api = Api::new(&common.api, deadline).context("--api")?;
-    if let Ok(token) = env::var("MEDIAMTX_API_TOKEN")
-        && !token.is_empty()
-    {
-        api = api.with_token(&token).context("MEDIAMTX_API_TOKEN")?;
-    }
+    let api = Api::new(&common.api, deadline).context("--api")?;
+    let api = api
+        .with_token_of_environment()
+        .context("MEDIAMTX_API_TOKEN")?;
     let folder = common.state_dir.clone().or_else(default_folder);
     Ok(Options {
         api,

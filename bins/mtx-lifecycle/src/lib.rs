@@ -13,5 +13,3 @@ pub mod span;
 pub mod status;
 pub mod wanted;
 pub mod watch;
-
-pub use engine::describe_fields;

@@ -5,9 +5,9 @@ use mediamtx::secret;
 use mediamtx::timestamp::Timestamp;
 use serde::Serialize;
 
-use crate::engine::{Error, Lifecycle, Pending, without_passwords};
+use crate::engine::{Error, Lifecycle, Pending};
 use crate::journal::{Journal, Revision, State};
-use crate::plan::{Change, plan};
+use crate::plan::plan;
 use crate::server::View;
 use crate::wanted::Wanted;
 
@@ -59,6 +59,9 @@ pub struct PathStatus {
     pub recording: bool,
     /// Whether the server holds it open without any viewer.
     pub kept: bool,
+    /// Whether it is to.
+    #[serde(skip)]
+    pub(crate) keep: bool,
     /// What will be written once nobody would be hurt.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pending: Vec<Pending>,
@@ -151,6 +154,7 @@ fn of_path(state: &State, wanted: &Wanted, view: Option<&View>, path: &str) -> P
         viewers: 0,
         recording: false,
         kept: false,
+        keep: false,
         pending: Vec::new(),
         problem: state.rejected.get(path).cloned(),
     };
@@ -161,25 +165,18 @@ fn of_path(state: &State, wanted: &Wanted, view: Option<&View>, path: &str) -> P
     status.viewers = busy.viewers;
     status.recording = busy.recordings > 0;
     status.kept = view.is_kept(path);
-    let mut is_wanted = wanted.settings(path).record.is_some_and(|record| record.0);
     match plan(wanted, view, path, state.touched.get(path)) {
         Ok(plan) => {
-            is_wanted |= plan.kept;
-            let waiting = plan.steps.into_iter().filter(|_| status.problem.is_none());
-            status.pending = waiting
-                .map(|step| Pending {
-                    waits_for: step.hurts,
-                    fields: match step.change {
-                        Change::Add(fields) | Change::Patch(fields) => without_passwords(&fields),
-                        Change::Remove => mediamtx::api::Fields::new(),
-                    },
-                })
-                .collect();
+            status.keep = plan.kept;
+            let waiting = plan.steps.iter().filter(|_| status.problem.is_none());
+            status.pending = waiting.map(|step| Pending::of(step, step.hurts)).collect();
         }
         // A path that only the server knows is none of ours.
         Err(error) if wanted.named().contains(path) => status.problem = Some(error.to_string()),
         Err(_) => {}
     }
+    let records = wanted.settings(path).record.is_some_and(|record| record.0);
+    let is_wanted = records || status.keep;
     status.state = match (
         busy.publishers > 0,
         state.degraded.contains(path),

@@ -1,6 +1,5 @@
 //! The status for people.
 
-use mtx_lifecycle::describe_fields;
 use mtx_lifecycle::status::{PathStatus, Status};
 
 const HEAD: [&str; 6] = ["PATH", "STATE", "USE CASES", "VIEWERS", "RECORDING", "NOTE"];
@@ -45,10 +44,7 @@ fn note(path: &PathStatus) -> String {
         .iter()
         .map(|reason| format!("stopped: {reason}"));
     let problem = path.problem.iter().cloned();
-    let pending = path.pending.iter().map(|pending| {
-        let fields = describe_fields(&pending.fields);
-        format!("pending: {fields} (waits for {})", pending.waits_for)
-    });
+    let pending = path.pending.iter().map(ToString::to_string);
     stopped
         .chain(problem)
         .chain(pending)

@@ -81,6 +81,12 @@ impl Wanted {
             .collect()
     }
 
+    /// What each of those use cases says.
+    fn meanings(&self, path: &str) -> impl Iterator<Item = Settings> {
+        let use_cases = self.use_cases(path).into_iter();
+        use_cases.filter_map(|name| self.policy.use_case(&name))
+    }
+
     /// Whether somebody has stopped the path.
     #[must_use]
     pub fn stopped(&self, path: &str) -> Option<&str> {
@@ -110,10 +116,7 @@ impl Wanted {
     /// What the use cases of a path come to, with the rule's overrides.
     #[must_use]
     pub fn settings(&self, path: &str) -> Settings {
-        let use_cases = self.use_cases(path);
-        let meanings = use_cases
-            .iter()
-            .filter_map(|name| self.policy.use_case(name));
+        let meanings = self.meanings(path);
         let together = meanings.reduce(|one, other| one.together_with(&other));
         let mut settings = together.unwrap_or_default();
         if let Some(rule) = self.policy.rule(path) {
@@ -172,14 +175,12 @@ impl Wanted {
         if let Some(CloseAfter::After(span)) = settings.close_after {
             return Some(span.to_string());
         }
-        let use_cases = self.use_cases(path);
-        let meanings = use_cases
-            .iter()
-            .filter_map(|name| self.policy.use_case(name));
-        let finite = meanings.filter_map(|settings| match settings.close_after {
-            Some(CloseAfter::After(span)) => Some(span),
-            _ => None,
-        });
+        let finite = self
+            .meanings(path)
+            .filter_map(|settings| match settings.close_after {
+                Some(CloseAfter::After(span)) => Some(span),
+                _ => None,
+            });
         finite.max().map(|span| span.to_string())
     }
 }

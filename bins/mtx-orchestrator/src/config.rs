@@ -82,10 +82,8 @@ impl Config {
 
 fn api(url: &str, deadline: Duration) -> Result<Api> {
     let api = Api::new(url, deadline).context("--mediamtx-api")?;
-    match env::var("MEDIAMTX_API_TOKEN") {
-        Ok(token) if !token.is_empty() => api.with_token(&token).context("MEDIAMTX_API_TOKEN"),
-        _ => Ok(api),
-    }
+    api.with_token_of_environment()
+        .context("MEDIAMTX_API_TOKEN")
 }
 
 fn lifecycle(cli: &Cli, folder: &Path, rtsp: &Url) -> Result<engine::Options> {

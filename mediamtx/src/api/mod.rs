@@ -4,6 +4,7 @@ mod config;
 mod error;
 mod paths;
 
+use std::env;
 use std::time::{Duration, Instant};
 
 use percent_encoding::percent_decode_str;
@@ -77,13 +78,21 @@ impl Api {
     }
 
     /// The client with a bearer token in place of a login.
-    pub fn with_token(mut self, token: &str) -> Result<Self, ApiError> {
+    fn with_token(mut self, token: &str) -> Result<Self, ApiError> {
         secret::register(token);
         let value = HeaderValue::from_str(&format!("Bearer {token}"));
         let mut value = value.map_err(|_| ApiError::Token)?;
         value.set_sensitive(true);
         self.authorization = Some(value);
         Ok(self)
+    }
+
+    /// The same with the token in `MEDIAMTX_API_TOKEN`, if there is one.
+    pub fn with_token_of_environment(self) -> Result<Self, ApiError> {
+        match env::var("MEDIAMTX_API_TOKEN") {
+            Ok(token) if !token.is_empty() => self.with_token(&token),
+            _ => Ok(self),
+        }
     }
 
     fn get<T: DeserializeOwned>(&self, call: &str, timeout: Duration) -> Result<T, ApiError> {

@@ -94,11 +94,7 @@ fn tell_path(report: &PathReport) {
         );
     }
     for pending in &report.pending {
-        let fields = mtx_lifecycle::describe_fields(&pending.fields);
-        say(&format!(
-            "{path}: pending: {fields} (waits for {})",
-            pending.waits_for
-        ));
+        say(&format!("{path}: {pending}"));
     }
 }
 

@@ -98,11 +98,7 @@ impl Lifecycle {
             let path = path.to_owned();
             session.note(Record::Warm { path, until })?;
         }
-        let scope = Scope {
-            path: Some(path),
-            ..Scope::default()
-        };
-        let report = session.converge(view, &scope)?;
+        let report = session.converge(view, &Scope::of(path))?;
         let nothing = report.paths.iter().find(|path| path.done.is_empty());
         match nothing.and_then(|path| path.failed.clone()) {
             Some(why) => Err(Error::Rejected {
@@ -120,12 +116,7 @@ impl Lifecycle {
             path: path.to_owned(),
             until: 0,
         })?;
-        let view = View::look(&self.options.api)?;
-        let scope = Scope {
-            path: Some(path),
-            ..Scope::default()
-        };
-        session.converge(&view, &scope)?;
+        session.look_and_converge(&Scope::of(path))?;
         Ok(())
     }
 
@@ -138,12 +129,7 @@ impl Lifecycle {
         let mut session = Session::begin(self, self.options.timeout)?;
         let wanted = stopped(session.journal.state().wanted(), path, reason);
         session.revise(format!("stop {path}: {reason}"), wanted)?;
-        let view = View::look(&self.options.api)?;
-        let scope = Scope {
-            path: Some(path),
-            ..Scope::default()
-        };
-        session.converge(&view, &scope)
+        session.look_and_converge(&Scope::of(path))
     }
 
     /// Ends one use case of a path.
@@ -160,12 +146,7 @@ impl Lifecycle {
             }
         }
         session.revise(format!("end {use_case} {path}"), wanted)?;
-        let view = View::look(&self.options.api)?;
-        let scope = Scope {
-            path: Some(path),
-            ..Scope::default()
-        };
-        session.converge(&view, &scope)
+        session.look_and_converge(&Scope::of(path))
     }
 
     /// Puts a policy into force.
@@ -177,12 +158,7 @@ impl Lifecycle {
         let mut wanted = session.journal.state().wanted();
         wanted.policy = Arc::new(policy);
         session.revise("apply".to_owned(), wanted)?;
-        let view = View::look(&self.options.api)?;
-        let scope = Scope {
-            force,
-            ..Scope::default()
-        };
-        session.converge(&view, &scope)
+        session.look_and_converge(&Scope::all(force))
     }
 
     /// Makes the server be as it is wanted, once more. As its own runOnInit this begins before its API is there.
@@ -194,8 +170,7 @@ impl Lifecycle {
         wait_until(self.options.timeout, || {
             self.options.api.info().map(|_| true)
         })?;
-        let view = View::look(&self.options.api)?;
-        session.converge(&view, &Scope::default())
+        session.look_and_converge(&Scope::default())
     }
 
     /// Goes back to what was wanted at a revision, or to the one before the current one. 0 is the server as it was.
@@ -208,12 +183,7 @@ impl Lifecycle {
         let number = revision.unwrap_or_else(|| before(state));
         let wanted = wanted_at(state, number)?;
         session.revise(format!("rollback {number}"), wanted)?;
-        let view = View::look(&self.options.api)?;
-        let scope = Scope {
-            force,
-            ..Scope::default()
-        };
-        Ok((number, session.converge(&view, &scope)?))
+        Ok((number, session.look_and_converge(&Scope::all(force))?))
     }
 }
 

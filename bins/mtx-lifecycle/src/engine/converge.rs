@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use mediamtx::api::Fields;
 
-use super::execute::{Executed, describe, describe_fields, without_passwords};
+use super::execute::{Executed, describe};
 use super::{Error, PathReport, Pending, Report, Session};
 use crate::fields::difference;
 use crate::keeper;
@@ -21,6 +21,22 @@ pub(crate) struct Scope<'a> {
     pub(crate) force: bool,
     /// Paths that are not held open for the moment, because their source has to rest.
     pub(crate) resting: Option<&'a BTreeSet<String>>,
+}
+
+impl<'a> Scope<'a> {
+    pub(crate) fn of(path: &'a str) -> Self {
+        Self {
+            path: Some(path),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn all(force: bool) -> Self {
+        Self {
+            force,
+            ..Self::default()
+        }
+    }
 }
 
 /// Whether the server holds a path open itself.
@@ -47,6 +63,12 @@ impl Session<'_> {
             }
         }
         Ok(report)
+    }
+
+    /// The same from a look of its own.
+    pub(crate) fn look_and_converge(&mut self, scope: &Scope<'_>) -> Result<Report, Error> {
+        let view = View::look(&self.lifecycle.options.api)?;
+        self.converge(&view, scope)
     }
 
     /// The paths that something is wanted of, or was.
@@ -101,7 +123,7 @@ impl Session<'_> {
         };
         for step in &plan.steps {
             if !step.hurts.is_idle() && !scope.force {
-                report.pending.push(pending(step, step.hurts));
+                report.pending.push(Pending::of(step, step.hurts));
                 continue;
             }
             match self.execute(step, view, scope.force)? {
@@ -111,7 +133,7 @@ impl Session<'_> {
                         .filter(|busy| !busy.is_idle())
                         .or(report.dropped);
                 }
-                Executed::InTheWay(busy) => report.pending.push(pending(step, busy)),
+                Executed::InTheWay(busy) => report.pending.push(Pending::of(step, busy)),
                 Executed::Rejected(why) => {
                     report.failed = Some(why);
                     break;
@@ -193,13 +215,4 @@ fn managed(fields: &Fields) -> Fields {
     known
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect()
-}
-
-fn pending(step: &Step, waits_for: Busy) -> Pending {
-    let fields = match &step.change {
-        Change::Add(fields) | Change::Patch(fields) => without_passwords(fields),
-        Change::Remove => Fields::new(),
-    };
-    log::debug!("{} waits: {}", step.entry, describe_fields(&fields));
-    Pending { fields, waits_for }
 }

@@ -103,7 +103,7 @@ impl Session<'_> {
 }
 
 /// A change in words, without passwords.
-pub(crate) fn describe(change: &Change) -> String {
+pub(super) fn describe(change: &Change) -> String {
     match change {
         Change::Add(fields) => format!("new entry: {}", describe_fields(fields)),
         Change::Patch(fields) => describe_fields(fields),
@@ -113,7 +113,7 @@ pub(crate) fn describe(change: &Change) -> String {
 
 /// Settings in words, without passwords.
 #[must_use]
-pub fn describe_fields(fields: &Fields) -> String {
+pub(super) fn describe_fields(fields: &Fields) -> String {
     let shown = without_passwords(fields);
     let shown = shown.iter().map(|(name, value)| {
         let text = value
@@ -126,9 +126,9 @@ pub fn describe_fields(fields: &Fields) -> String {
 
 /// Settings as they may be shown.
 #[must_use]
-pub fn without_passwords(fields: &Fields) -> Fields {
+pub(super) fn without_passwords(fields: &Fields) -> Fields {
     let hide = |value: &Value| match value.as_str() {
-        Some(text) => Value::from(secret::scrub(&secret::redact_url(text)).into_owned()),
+        Some(text) => Value::from(secret::conceal(text)),
         None => value.clone(),
     };
     fields

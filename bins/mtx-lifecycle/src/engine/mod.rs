@@ -22,7 +22,6 @@ use crate::keeper::{self, KeeperError};
 pub use act::Started;
 pub(crate) use converge::Scope;
 pub use error::Error;
-pub use execute::{describe_fields, without_passwords};
 pub use folder::default_folder;
 pub use report::{PathReport, Pending, Report};
 pub(crate) use session::Session;

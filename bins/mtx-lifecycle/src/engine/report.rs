@@ -1,8 +1,12 @@
 //! What came of it.
 
+use std::fmt;
+
 use mediamtx::api::Fields;
 use serde::Serialize;
 
+use super::execute::{describe_fields, without_passwords};
+use crate::plan::{Change, Step};
 use crate::server::Busy;
 
 /// Of all paths.
@@ -37,6 +41,24 @@ pub struct Pending {
     pub fields: Fields,
     /// Who is in the way.
     pub waits_for: Busy,
+}
+
+impl Pending {
+    /// A step, and who is in its way.
+    pub(crate) fn of(step: &Step, waits_for: Busy) -> Self {
+        let fields = match &step.change {
+            Change::Add(fields) | Change::Patch(fields) => without_passwords(fields),
+            Change::Remove => Fields::new(),
+        };
+        Self { fields, waits_for }
+    }
+}
+
+impl fmt::Display for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fields = describe_fields(&self.fields);
+        write!(f, "pending: {fields} (waits for {})", self.waits_for)
+    }
 }
 
 impl PathReport {

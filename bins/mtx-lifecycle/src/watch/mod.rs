@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use mediamtx::http;
 
-use crate::engine::{Error, Lifecycle, Report, Scope, Session, describe_fields};
+use crate::engine::{Error, Lifecycle, Report, Scope, Session};
 use crate::journal::Lock;
 use crate::server::View;
 use breaker::{Breaker, Event};
@@ -144,11 +144,7 @@ impl Watch {
                 log::info!(path = path.path.as_str(); "{done}");
             }
             for pending in &path.pending {
-                let fields = describe_fields(&pending.fields);
-                self.say_once(
-                    &path.path,
-                    &format!("pending: {fields} (waits for {})", pending.waits_for),
-                );
+                self.say_once(&path.path, &pending.to_string());
             }
             if let Some(why) = &path.failed
                 && self.say_once(&path.path, why)

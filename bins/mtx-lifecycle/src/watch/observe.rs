@@ -10,7 +10,6 @@ use super::metrics::{Metrics, State as StateLabel};
 use super::seen::{Look, Seen, Wish};
 use super::segments::Files;
 use crate::journal::{Record, State};
-use crate::plan::plan;
 use crate::server::View;
 use crate::status::{PathState, status};
 
@@ -55,14 +54,13 @@ impl Observed {
                 seen.health = Health::Up;
             }
             let is_live = path.state == PathState::Live;
-            let kept = plan(&wanted, view, name, state.touched.get(name)).is_ok_and(|it| it.kept);
             let records = wanted.settings(name).record.is_some_and(|record| record.0);
             let live = view
                 .live(name)
                 .and_then(|live| live.available_time.as_deref());
             let look = Look {
                 is_live,
-                wish: if kept || records {
+                wish: if path.keep || records {
                     Wish::Lasting
                 } else {
                     Wish::None
@@ -72,7 +70,7 @@ impl Observed {
             };
             seen.change(name, look, metrics, now);
             seen.flow(name, view, now, metrics);
-            if kept {
+            if path.keep {
                 let timeout = wanted.settings(name).start_timeout;
                 let grace = PAUSE + timeout.map_or(START_TIMEOUT, |span| span.duration());
                 let note = seen.check(name, is_live, grace, now, metrics);

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use mediamtx::path::StreamPath;
-use mediamtx::secret;
+use mediamtx::secret::{self, HIDDEN};
 use url::Url;
 
 use super::Invalid;
@@ -11,8 +11,6 @@ use super::Invalid;
 const LONGEST: usize = 2048;
 /// Each one is a connection and an upload of its own.
 const MOST_OUTPUTS: usize = 8;
-/// What stands for a secret in all that is shown.
-const HIDDEN: &str = "***";
 
 /// Where a stream is read: `rtsp://[user:password@]host[:port]/path`.
 #[derive(Clone, PartialEq, Eq)]

@@ -31,15 +31,16 @@ pub(super) fn status_of(engine: &Engine, path: &str) -> Result<Answer, Problem> 
 
 /// What the server says about its troubles can quote settings.
 fn shown(mut status: Status) -> Status {
-    let clean = |text: &mut Option<String>| {
-        *text = text.take().map(|text| secret::scrub(&text).into_owned());
-    };
-    clean(&mut status.api_error);
+    scrub(&mut status.api_error);
     for path in &mut status.paths {
-        clean(&mut path.problem);
-        clean(&mut path.stopped);
+        scrub(&mut path.problem);
+        scrub(&mut path.stopped);
     }
     status
+}
+
+fn scrub(text: &mut Option<String>) {
+    *text = text.take().map(|text| secret::scrub(&text).into_owned());
 }
 
 pub(super) fn start(engine: &Engine, path: &str, body: &[u8]) -> Result<Answer, Problem> {
@@ -93,8 +94,7 @@ pub(super) fn reconcile(engine: &Engine) -> Result<Answer, Problem> {
 /// The report, as it may be shown.
 pub(super) fn clean(mut report: Report) -> Report {
     for path in &mut report.paths {
-        let failed = path.failed.take();
-        path.failed = failed.map(|why| secret::scrub(&why).into_owned());
+        scrub(&mut path.failed);
     }
     report
 }

@@ -13,9 +13,6 @@ use super::body::{Rollback, read_or_default};
 use super::commands::clean;
 use super::{Engine, problem, told};
 
-/// What stands for a password that is not shown.
-const HIDDEN: &str = "***";
-
 pub(super) fn show(engine: &Engine) -> Result<Answer, Problem> {
     let state = Journal::peek(&engine.options().folder);
     let state = state.map_err(|error| problem(&Error::from(error)))?;
@@ -33,10 +30,7 @@ fn without_passwords(policy: &Policy) -> Value {
     // A policy is made of maps with text for keys, which always have a JSON form.
     let mut json = serde_json::to_value(policy).unwrap_or_default();
     for source in sources(&mut json) {
-        let shown = source
-            .as_str()
-            .map(|text| secret::scrub(&secret::redact_url(text)).into_owned());
-        *source = shown.into();
+        *source = source.as_str().map(secret::conceal).into();
     }
     json
 }
@@ -101,8 +95,11 @@ fn read(body: &[u8]) -> Result<Policy, Problem> {
             }
         })?;
     let mut json = serde_json::to_value(&policy).unwrap_or_default();
-    let hidden =
-        sources(&mut json).any(|source| source.as_str().is_some_and(|text| text.contains(HIDDEN)));
+    let hidden = sources(&mut json).any(|source| {
+        source
+            .as_str()
+            .is_some_and(|text| text.contains(secret::HIDDEN))
+    });
     if hidden {
         let detail =
             "a source has ***, which stands for a password that is not shown: write the password";
