@@ -84,6 +84,35 @@ fn what_waited_for_a_viewer_is_written_when_it_has_gone() {
 }
 
 #[test]
+fn two_changes_of_a_path_that_wait_are_told_once_each() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config::default()
+        .path("cam", &camera(folder.path()))
+        .path("other", "runOnDemand: sleep 9");
+    let server = MediaMtx::start(config);
+    let lifecycle = Lifecycle::of(&server);
+    lifecycle.ok(&["start", "recording", "cam"]);
+    let policy = "paths:\n\
+        - {path: cam, useCase: viewing, overrides: {startTimeout: 12s, recordSegmentDuration: 10m}}\n\
+        - {path: other, overrides: {record: yes}}\n";
+    let policy = lifecycle.file("policy.yml", policy);
+    lifecycle.ok(&["apply", policy.to_str().unwrap()]);
+    let waiting = lifecycle.status("cam")["pending"].take();
+    assert_eq!(waiting.as_array().map(Vec::len), Some(2), "{waiting}");
+    let watched = Watched::start(&lifecycle);
+    // Each time that it puts this right, it has looked.
+    for looks in 1..=3 {
+        let call = "PATCH /v3/config/paths/patch/other";
+        let (status, _) = http::forward(&server.api(""), call, r#"{"record": false}"#);
+        assert_eq!(status, 200);
+        watched.wait_metric("mtx_lifecycle_changes_total", f64::from(looks));
+    }
+    let lines = watched.process.lines();
+    let told = lines.iter().filter(|line| line.text.contains("pending: "));
+    assert_eq!(told.count(), 2, "{lines:#?}");
+}
+
+#[test]
 fn outage_of_the_server_is_told_with_a_way_out_and_mended_when_it_is_over() {
     let folder = tempfile::tempdir().unwrap();
     let mut server = MediaMtx::start(Config::default().path("cam", &camera(folder.path())));

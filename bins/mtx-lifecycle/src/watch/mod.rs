@@ -8,7 +8,7 @@ mod seen;
 mod segments;
 mod server;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -36,7 +36,7 @@ pub struct Watch {
     breaker: Breaker,
     observed: Observed,
     /// What was said last about each path, so that it is said once.
-    said: std::collections::BTreeMap<String, String>,
+    said: BTreeMap<String, Vec<String>>,
     down_since: Option<Instant>,
     _lock: Lock,
 }
@@ -53,7 +53,7 @@ impl Watch {
             metrics: Arc::default(),
             breaker: Breaker::new(),
             observed: Observed::default(),
-            said: std::collections::BTreeMap::new(),
+            said: BTreeMap::new(),
             down_since: None,
             _lock: lock,
         })
@@ -99,7 +99,9 @@ impl Watch {
             Err(error) if error.is_outage() => self.failed(&error, now),
             Err(error) => {
                 self.metrics.failed("internal");
-                self.say_once("", &format!("{error}"));
+                for text in self.news("", vec![error.to_string()]) {
+                    log::error!("{text}");
+                }
             }
         }
     }
@@ -143,28 +145,23 @@ impl Watch {
                 self.metrics.changes.inc();
                 log::info!(path = path.path.as_str(); "{done}");
             }
-            for pending in &path.pending {
-                self.say_once(&path.path, &pending.to_string());
-            }
-            if let Some(why) = &path.failed
-                && self.say_once(&path.path, why)
-            {
-                self.metrics.failed("rejected");
+            let pending = path.pending.iter().map(ToString::to_string);
+            let now = pending.chain(path.failed.clone()).collect();
+            for text in self.news(&path.path, now) {
+                if path.failed.as_ref() == Some(&text) {
+                    self.metrics.failed("rejected");
+                }
+                log::warn!(path = path.path.as_str(); "{text}");
             }
         }
     }
 
-    /// Whether it is news.
-    fn say_once(&mut self, path: &str, what: &str) -> bool {
-        if self.said.get(path).map(String::as_str) == Some(what) {
-            return false;
-        }
-        self.said.insert(path.to_owned(), what.to_owned());
-        match path {
-            "" => log::error!("{what}"),
-            path => log::warn!(path = path; "{what}"),
-        }
-        true
+    /// What of this was not said of the path last time.
+    fn news(&mut self, path: &str, now: Vec<String>) -> Vec<String> {
+        let before = self.said.insert(path.to_owned(), now.clone());
+        let before = before.unwrap_or_default();
+        let fresh = now.into_iter().filter(|text| !before.contains(text));
+        fresh.collect()
     }
 
     fn succeeded(&mut self, now: Instant) {
