@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::hook::{HookEnvironment, HookError};
-use crate::path::StreamPath;
+use crate::path::{PathName, StreamId};
 use crate::timestamp::Timestamp;
 
 /// Where the orchestrator takes events; the event's name follows.
@@ -157,7 +157,7 @@ pub enum EventKind {
 #[serde(rename_all = "camelCase")]
 pub struct OfSource {
     /// Where.
-    pub path: StreamPath,
+    pub path: PathName,
     /// The publisher's query, as it wrote it.
     pub query: String,
     /// MediaMTX's name for the kind of source, for example `rtmpConn`.
@@ -171,7 +171,7 @@ pub struct OfSource {
 #[serde(rename_all = "camelCase")]
 pub struct OfDemand {
     /// Where.
-    pub path: StreamPath,
+    pub path: PathName,
     /// The first reader's query, as it wrote it.
     pub query: String,
 }
@@ -181,7 +181,7 @@ pub struct OfDemand {
 #[serde(rename_all = "camelCase")]
 pub struct OfPath {
     /// Which.
-    pub path: StreamPath,
+    pub path: PathName,
 }
 
 /// A reader came or went.
@@ -189,7 +189,7 @@ pub struct OfPath {
 #[serde(rename_all = "camelCase")]
 pub struct OfReader {
     /// Where.
-    pub path: StreamPath,
+    pub path: PathName,
     /// The reader's query, as it wrote it.
     pub query: String,
     /// MediaMTX's name for the kind of reader, for example `rtspSession`.
@@ -213,7 +213,7 @@ pub struct OfConnection {
 #[serde(rename_all = "camelCase")]
 pub struct OfSegment {
     /// Of which stream.
-    pub path: StreamPath,
+    pub path: PathName,
     /// The file, as the server names it.
     pub segment_path: String,
 }
@@ -223,7 +223,7 @@ pub struct OfSegment {
 #[serde(rename_all = "camelCase")]
 pub struct OfCompleteSegment {
     /// Of which stream.
-    pub path: StreamPath,
+    pub path: PathName,
     /// The file, as the server names it.
     pub segment_path: String,
     /// How much it holds; seconds in JSON.
@@ -238,6 +238,9 @@ struct Body<T> {
     timestamp: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rtsp_port: Option<u16>,
+    /// Follows from the path: what a sender says is not looked at.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    stream_id: Option<StreamId>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     groups: Vec<String>,
     #[serde(flatten)]
@@ -300,6 +303,7 @@ impl Event {
         let body = Body {
             timestamp: self.timestamp,
             rtsp_port: self.rtsp_port,
+            stream_id: self.kind.stream_id(),
             groups: self.groups.clone(),
             kind,
         };
@@ -370,7 +374,7 @@ impl EventKind {
 
     /// The path it is about; connections are not about one.
     #[must_use]
-    pub fn path(&self) -> Option<&StreamPath> {
+    pub fn path(&self) -> Option<&PathName> {
         match self {
             Self::Ready(of) | Self::NotReady(of) | Self::Online(of) | Self::Offline(of) => {
                 Some(&of.path)
@@ -382,6 +386,12 @@ impl EventKind {
             Self::SegmentComplete(of) => Some(&of.path),
             Self::Connect(_) | Self::Disconnect(_) => None,
         }
+    }
+
+    /// The stream, where the path follows the suite's scheme.
+    #[must_use]
+    pub fn stream_id(&self) -> Option<StreamId> {
+        Some(self.path()?.stream()?.id)
     }
 
     /// The field that says whose event it is, and MediaMTX's id of it.

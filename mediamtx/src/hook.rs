@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
-use crate::path::{PathError, StreamPath};
+use crate::path::{PathName, PathNameError};
 
 /// Why the environment is not one that MediaMTX gives a hook.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,9 +17,9 @@ pub enum HookError {
     /// A value is no text.
     #[error("{0} is not valid UTF-8")]
     NotUtf8(String),
-    /// The path is not one of the suite's.
+    /// MediaMTX has no such path.
     #[error("MTX_PATH: {0}")]
-    Path(PathError),
+    Path(PathNameError),
     /// The port is no port.
     #[error("RTSP_PORT {0:?} is not a port number")]
     Port(String),
@@ -40,7 +40,7 @@ impl HookEnvironment {
     }
 
     /// `MTX_PATH`
-    pub fn path(&self) -> Result<StreamPath, HookError> {
+    pub fn path(&self) -> Result<PathName, HookError> {
         let path = self.required("MTX_PATH", "every hook of a path")?;
         path.parse().map_err(HookError::Path)
     }
@@ -208,16 +208,13 @@ mod tests {
     #[test]
     fn what_is_missing_or_malformed_is_named() {
         let hook = environment(&[
-            ("MTX_PATH", "other/x"),
+            ("MTX_PATH", "other/x/"),
             ("RTSP_PORT", "70000"),
             ("MTX_SEGMENT_DURATION", "-1"),
             ("MTX_SOURCE_ID", ""),
         ]);
         for (error, parts) in [
-            (
-                hook.path().unwrap_err(),
-                ["MTX_PATH", "other/x", "live/<streamId>/in"],
-            ),
+            (hook.path().unwrap_err(), ["MTX_PATH", "other/x/", "slash"]),
             (
                 hook.rtsp_port().unwrap_err(),
                 ["RTSP_PORT", "70000", "port"],

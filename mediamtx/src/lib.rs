@@ -9,11 +9,14 @@ pub mod hook;
 pub mod http;
 pub mod logging;
 pub mod path;
+#[cfg(feature = "pattern")]
+pub mod pattern;
 pub mod program;
 pub mod retry;
 pub mod secret;
 #[cfg(feature = "signals")]
 pub mod signals;
+pub mod template;
 pub mod timestamp;
 
 /// The first `max` characters, so that a message stays one readable line whatever it quotes.

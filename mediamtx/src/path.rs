@@ -1,12 +1,126 @@
-//! The suite's paths: `live/<streamId>/in` (ingest) and `live/<streamId>/out` (result).
+//! The names of MediaMTX's paths, and the suite's scheme for them: `live/<streamId>/in` (ingest) and
+//! `live/<streamId>/out` (result).
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+const NAME_RULE: &str = "a path has letters, digits and _ - . ~ : in segments separated by /";
 const RULE: &str = "a path is live/<streamId>/in or live/<streamId>/out";
 const ID_RULE: &str = "a streamId is one or more of A-Z a-z 0-9 - _";
+
+/// Why MediaMTX would refuse a path of this name: names it and the rule it breaks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PathNameError {
+    /// Nothing there.
+    #[error("the path is empty: {NAME_RULE}")]
+    Empty,
+    /// A slash at its beginning or end.
+    #[error("path {0:?} begins or ends with a slash: {NAME_RULE}")]
+    Slash(String),
+    /// A character that no version of MediaMTX allows.
+    #[error("path {path:?} contains {character:?}: {NAME_RULE}")]
+    Character {
+        /// The text.
+        path: String,
+        /// The first character that is not allowed.
+        character: char,
+    },
+    /// A segment that would climb out of a folder of recordings.
+    #[error("path {0:?} has a segment . or ..: {NAME_RULE}, none of which is . or ..")]
+    Dots(String),
+}
+
+/// The name of a path, as MediaMTX allows it (`IsValidPathName` in its `internal/conf/path.go`). `~` and `:` are
+/// allowed up to v1.18 only; a newer server has no such path, and says so itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PathName(String);
+
+impl PathName {
+    /// The whole name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The last segment.
+    #[must_use]
+    pub fn last_segment(&self) -> &str {
+        self.0.rsplit_once('/').map_or(&self.0, |(_, last)| last)
+    }
+
+    /// Which end of which stream it is, where it follows the suite's scheme.
+    #[must_use]
+    pub fn stream(&self) -> Option<StreamPath> {
+        self.0.parse().ok()
+    }
+
+    /// `X/out` for `X/in`: where a stream's result goes when nobody says otherwise.
+    #[must_use]
+    pub fn result(&self) -> Option<Self> {
+        let stream = self.0.strip_suffix("/in")?;
+        Some(Self(format!("{stream}/out")))
+    }
+}
+
+impl FromStr for PathName {
+    type Err = PathNameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.is_empty() {
+            return Err(PathNameError::Empty);
+        }
+        if text.starts_with('/') || text.ends_with('/') {
+            return Err(PathNameError::Slash(excerpt(text)));
+        }
+        let allowed = |c: &char| c.is_ascii_alphanumeric() || "_-./~:".contains(*c);
+        if let Some(character) = text.chars().find(|c| !allowed(c)) {
+            return Err(PathNameError::Character {
+                path: excerpt(text),
+                character,
+            });
+        }
+        if text.split('/').any(|segment| matches!(segment, "." | "..")) {
+            return Err(PathNameError::Dots(excerpt(text)));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for PathName {
+    type Error = PathNameError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<PathName> for String {
+    fn from(name: PathName) -> Self {
+        name.0
+    }
+}
+
+impl From<StreamPath> for PathName {
+    fn from(path: StreamPath) -> Self {
+        Self(path.to_string())
+    }
+}
+
+impl Borrow<str> for PathName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PathName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
 
 /// Why a text is no [`StreamId`] or [`StreamPath`]: names the text and the rule it breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -193,6 +307,54 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
+    fn whatever_mediamtx_allows_is_a_path() {
+        for (text, last, result) in [
+            ("cam1", "cam1", None),
+            ("building/floor1", "floor1", None),
+            ("live/a/b/in", "in", Some("live/a/b/out")),
+            ("group/cam.v1-2_x", "cam.v1-2_x", None),
+            ("a:1/b~2/in", "in", Some("a:1/b~2/out")),
+            ("a//b", "b", None),
+            ("in", "in", None),
+            ("all_others", "all_others", None),
+        ] {
+            let path: PathName = text.parse().unwrap();
+            assert_eq!((path.as_str(), path.last_segment()), (text, last));
+            assert_eq!(path.result().as_ref().map(PathName::as_str), result);
+        }
+    }
+
+    #[test]
+    fn what_mediamtx_refuses_is_refused_with_its_rule() {
+        for (text, named) in [
+            ("", "empty"),
+            ("/cam", "slash"),
+            ("cam/", "slash"),
+            ("a b", "' '"),
+            ("ü", "'ü'"),
+            ("a?b", "'?'"),
+            ("a/../b", ".."),
+            ("./a", "segment ."),
+        ] {
+            let message = text.parse::<PathName>().unwrap_err().to_string();
+            assert!(
+                message.contains(named) && message.contains(NAME_RULE),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_path_of_the_scheme_names_its_stream() {
+        let stream = |text: &str| text.parse::<PathName>().unwrap().stream();
+        let path = stream("live/cam/in").unwrap();
+        assert_eq!((path.id.as_str(), path.leg), ("cam", Leg::In));
+        assert_eq!(PathName::from(path).as_str(), "live/cam/in");
+        assert_eq!(stream("cam"), None);
+        assert_eq!(stream("live/a.b/in"), None);
+    }
+
+    #[test]
     fn both_legs_of_a_stream_are_read() {
         let path: StreamPath = "live/cam_1-A/in".parse().unwrap();
         assert_eq!((path.id.as_str(), path.leg), ("cam_1-A", Leg::In));
@@ -272,6 +434,7 @@ mod tests {
         fn no_text_panics(text in any::<String>()) {
             let _ = text.parse::<StreamPath>();
             let _ = text.parse::<StreamId>();
+            let _ = text.parse::<PathName>();
         }
     }
 }

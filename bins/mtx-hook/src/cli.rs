@@ -27,7 +27,7 @@ Events, and the setting of MediaMTX that each belongs to:
 Environment, besides what the options name:
   ORCHESTRATOR_TOKEN      sent as a bearer token
   SSL_CERT_FILE           certificates (PEM) to trust for https, instead of the built-in ones
-  MTX_PATH, MTX_QUERY, …  set by MediaMTX; a path is live/<streamId>/in or live/<streamId>/out
+  MTX_PATH, MTX_QUERY, …  set by MediaMTX
 
 The event goes to <ORCHESTRATOR_URL>/v1/mediamtx/events/<EVENT> in one POST, never repeated.
 One line on stderr, and so in MediaMTX's log, says what became of it. SIGINT and SIGTERM do

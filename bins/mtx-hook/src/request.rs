@@ -59,7 +59,8 @@ impl Request {
         if let Content::Event { event, .. } = &self.content {
             if let Some(path) = event.kind.path() {
                 fields.push(("path", path.to_string()));
-                fields.push(("streamId", path.id.to_string()));
+                let id = event.kind.stream_id();
+                fields.extend(id.map(|id| ("streamId", id.to_string())));
             }
             fields.extend(event.kind.id().map(|(key, id)| (key, id.to_owned())));
         }

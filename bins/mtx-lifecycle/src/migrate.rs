@@ -1,12 +1,13 @@
 //! Taking over an existing mediamtx.yml.
 
 use mediamtx::api::Fields;
+use mediamtx::pattern::Pattern;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_yaml::Error as YamlError;
 
 use crate::fields::{is_on, text};
-use crate::policy::{CloseAfter, Pattern, Policy, RecordFormat, Rule, Settings, Source};
+use crate::policy::{CloseAfter, Policy, RecordFormat, Rule, Settings, Source};
 use crate::span::Span;
 use crate::wanted::Demand;
 

@@ -1,3 +1,6 @@
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
 use super::*;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -44,6 +47,7 @@ fn test_ready_event_schema() {
         "query": "lang=es",
         "sourceType": "rtmpConn",
         "sourceId": "s1",
+        "streamId": "cam",
         "timestamp": TIME,
         "rtspPort": 8554,
         "groups": ["cam"],
@@ -89,6 +93,8 @@ fn every_other_event_carries_what_mediamtx_gives_it() {
         assert_eq!(fields.remove("timestamp"), Some(TIME.into()));
         assert_eq!(fields.remove("rtspPort"), Some(8554.into()));
         assert_eq!(fields.remove("groups"), Some(json!(["cam"])));
+        let id = fields.remove("streamId");
+        assert_eq!(id, fields.get("path").map(|_| "cam".into()));
         assert_eq!(body, expected, "{name}");
     }
 }
@@ -135,6 +141,24 @@ fn what_is_sent_is_what_the_orchestrator_reads() {
 }
 
 #[test]
+fn a_path_outside_the_scheme_has_no_stream_id() {
+    for path in ["cam1", "building/floor1", "live/a/b/in", "a.b-c:d~e"] {
+        let mut hook: BTreeMap<OsString, OsString> = VARIABLES
+            .iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect();
+        hook.insert("MTX_PATH".into(), path.into());
+        let hook = hook.into_iter().collect();
+        let event = Event::from_hook(EventName::Ready, &hook, TIME.parse().unwrap()).unwrap();
+        let body: Value = serde_json::from_str(&event.to_json()).unwrap();
+        assert_eq!(
+            (&body["path"], &body["streamId"]),
+            (&json!(path), &Value::Null)
+        );
+    }
+}
+
+#[test]
 fn port_and_groups_may_be_absent_and_unknown_fields_present() {
     let body = format!(r#"{{"timestamp": "{TIME}", "path": "live/a/in", "later": 1}}"#);
     let event = Event::from_json(EventName::Init, body.as_bytes()).unwrap();
@@ -148,8 +172,8 @@ fn a_body_that_lacks_something_is_refused_by_name() {
         (r#"{"path": "live/a/in"}"#, "timestamp"),
         (r#"{"timestamp": "2026-11-21T04:18:22Z"}"#, "path"),
         (
-            r#"{"timestamp": "2026-11-21T04:18:22Z", "path": "x"}"#,
-            "live/<streamId>",
+            r#"{"timestamp": "2026-11-21T04:18:22Z", "path": "/x"}"#,
+            "slash",
         ),
         ("", "init"),
         ("[]", "init"),

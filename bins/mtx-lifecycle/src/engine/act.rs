@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use mediamtx::path::PathName;
 use mediamtx::timestamp::Timestamp;
 
 use super::wait::wait_until;
 use super::{Error, Lifecycle, Report, Scope, Session};
 use crate::journal::{Record, State};
-use crate::policy::{Policy, is_path_name};
+use crate::policy::Policy;
 use crate::server::View;
 use crate::wanted::{Demand, Wanted};
 
@@ -197,7 +198,7 @@ fn demand(wanted: &Wanted, view: &View, path: &str) -> Result<Demand, Error> {
 }
 
 fn check_path(path: &str) -> Result<(), Error> {
-    match is_path_name(path) && crate::keeper::kept(path).is_none() {
+    match path.parse::<PathName>().is_ok() && crate::keeper::kept(path).is_none() {
         true => Ok(()),
         false => Err(Error::Path(path.chars().take(80).collect())),
     }

@@ -3,16 +3,15 @@
 #[cfg(test)]
 mod examples;
 mod parse;
-mod pattern;
 mod settings;
 mod source;
 
 use std::collections::BTreeMap;
 
+use mediamtx::pattern::Pattern;
 use serde::{Deserialize, Serialize};
 
 pub use parse::PolicyError;
-pub use pattern::{Pattern, PatternError, is_path_name};
 pub use settings::{CloseAfter, RecordFormat, Settings, Switch};
 pub use source::Source;
 

@@ -3,7 +3,7 @@
 use log::{Level, Record};
 use mediamtx::event::{Event, EventKind, EventName};
 use mediamtx::http::{Answer, Problem};
-use mediamtx::path::StreamPath;
+use mediamtx::path::PathName;
 use mediamtx::secret;
 use mediamtx::timestamp::Timestamp;
 use serde::de::DeserializeOwned;
@@ -62,7 +62,8 @@ fn fields(name: EventName, event: &Event) -> Fields {
     let mut fields = vec![("event", name.to_string())];
     if let Some(path) = event.kind.path() {
         fields.push(("path", path.to_string()));
-        fields.push(("streamId", path.id.to_string()));
+        let id = event.kind.stream_id();
+        fields.extend(id.map(|id| ("streamId", id.to_string())));
     }
     fields.extend(event.kind.id().map(|(key, id)| (key, id.to_owned())));
     fields.push(("sent", event.timestamp.to_string()));
@@ -103,7 +104,7 @@ fn malformed(body: &[u8]) -> Option<(&'static str, String)> {
         ("timestamp", is::<Timestamp>),
         ("rtspPort", is::<Option<u16>>),
         ("groups", is::<Vec<String>>),
-        ("path", is::<StreamPath>),
+        ("path", is::<PathName>),
         ("query", is::<String>),
         ("sourceType", is::<String>),
         ("sourceId", is::<String>),
@@ -147,7 +148,7 @@ mod tests {
         const WHOLE: &str = r#"{"timestamp":"2026-11-21T00:00:00Z","path":"live/x/in","query":"","sourceType":"rtmpConn","sourceId":"1"}"#;
         assert!(Event::from_json(EventName::Ready, WHOLE.as_bytes()).is_ok());
         for (right, wrong, field) in [
-            ("live/x/in", "x", "path"),
+            ("live/x/in", "/x", "path"),
             ("\"live/x/in\"", "[]", "path"),
             ("\"sourceId\":\"1\"", "\"sourceId\":1", "sourceId"),
             ("\"sourceId\"", "\"sourceid\"", "sourceId"),

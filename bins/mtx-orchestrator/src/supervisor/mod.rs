@@ -101,13 +101,14 @@ impl Supervisor {
             EventKind::NotReady(source) | EventKind::Offline(source) => (source, false),
             _ => return EventOutcome::Ignored("it says nothing about whether a stream is there"),
         };
-        if source.path.leg != Leg::In {
+        let ingest = source.path.stream().filter(|path| path.leg == Leg::In);
+        let Some(path) = ingest else {
             return EventOutcome::Ignored(
                 "only what is published to live/<streamId>/in has a worker",
             );
-        }
+        };
         let hint = Message::Hint {
-            id: source.path.id.clone(),
+            id: path.id,
             present,
             at: event.timestamp,
         };

@@ -5,9 +5,9 @@ mod commands;
 mod policy;
 
 use mediamtx::http::{Answer, Head, Method, Problem};
+use mediamtx::path::PathName;
 use mediamtx::secret;
 use mtx_lifecycle::engine::{Error, Lifecycle as Engine, Report};
-use mtx_lifecycle::policy::is_path_name;
 
 use super::{JSON, PROMETHEUS};
 use crate::lifecycle::Lifecycle;
@@ -73,13 +73,9 @@ impl Route {
 
 fn name(segments: &[&str]) -> Result<String, Problem> {
     let name = segments.join("/");
-    match is_path_name(&name) {
-        true => Ok(name),
-        false => Err(Problem::new(
-            400,
-            "not a path's name: that has letters, digits, _, -, . and / within it",
-        )
-        .field("path")),
+    match name.parse::<PathName>() {
+        Ok(_) => Ok(name),
+        Err(error) => Err(Problem::new(400, error.to_string()).field("path")),
     }
 }
 
