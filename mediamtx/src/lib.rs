@@ -18,6 +18,8 @@ pub mod secret;
 pub mod signals;
 pub mod template;
 pub mod timestamp;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 /// The first `max` characters, so that a message stays one readable line whatever it quotes.
 pub(crate) fn excerpt(text: &str, max: usize) -> String {
