@@ -3,20 +3,31 @@
 use clap::Parser;
 use mediamtx::logging::LogFormat;
 use mediamtx::retry::RetrySchedule;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::source::Transport;
 
 const AFTER_HELP: &str = "\
-Started by MediaMTX as a hook, no option is needed: the worker reads MTX_PATH, which is
-live/<streamId>/in, and RTSP_PORT from the hook's environment, and publishes
-live/<streamId>/out to the same server.
+Started by MediaMTX as a hook, the worker reads MTX_PATH and RTSP_PORT from the hook's
+environment. Without --output it publishes X/in to X/out of the same server; with it,
+any path goes wherever it says:
+
+  runOnAvailable: mtx-worker --output rtmp://host/live/{name}
+
+{path} is the whole path, {name} its last segment, {1}, {2} … the groups of its regular
+expression. If MediaMTX starts it again (runOnAvailableRestart: yes), it waits before it
+tries outputs again that have failed: 10 s, 20 s, … up to 5 min, until media has flowed
+for ten seconds.
 
 Environment, besides what the options name:
-  RTSP_USERNAME    login at the input, when its URL has none;
-  RTSP_PASSWORD    as a hook, also at the output
-  RTMP_STREAM_KEY  put behind the path of --output; keeps it out of process lists
-  SSL_CERT_FILE    certificates (PEM) to trust for rtmps:// instead of the built-in ones
+  RTSP_USERNAME        login at the input, when its URL has none; as a hook, also at
+  RTSP_PASSWORD        outputs on the same server. A JWT is the password
+  RTMP_STREAM_KEY      put behind the path of --output; keeps it out of process lists
+  MEDIAMTX_FINGERPRINT SHA-256 of the certificate of the server that is read from, to
+                       trust for rtmps:// outputs on it
+  SSL_CERT_FILE        certificates (PEM) to trust for rtmps:// instead of the built-in
+                       ones
 
 Exit codes:
   0  the source ended, or the worker was told to end (SIGINT, SIGTERM)
@@ -31,10 +42,16 @@ pub(crate) struct Cli {
     #[arg(long, env = "MTX_WORKER_INPUT", hide_env_values = true)]
     pub(crate) input: Option<String>,
 
-    /// Where to publish: rtmp(s)://host[:port]/app/stream-key; may be given several times, or as a list with
-    /// spaces. With FILE.jpg in its place, one picture of the stream (H.264) is taken
+    /// Where to publish: rtmp(s)://host[:port]/app/stream-key, with {path}, {name}, {1} … for parts of the
+    /// input's path; may be given several times, or as a list with spaces. With FILE.jpg in its place, one picture
+    /// of the stream (H.264) is taken
     #[arg(long, env = "MTX_WORKER_OUTPUT", hide_env_values = true)]
     pub(crate) output: Vec<String>,
+
+    /// Stream keys by path, as lines of a path (or a pattern such as cam/*), a space and a key, of which the first
+    /// that fits is put behind the path of --output; only its owner may read the file
+    #[arg(long, env = "MTX_WORKER_KEY_FILE", value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
 
     /// The RTMP port of the server that started the worker as a hook
     #[arg(long, env = "RTMP_PORT", default_value_t = 1935)]

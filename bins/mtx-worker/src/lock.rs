@@ -22,7 +22,7 @@ impl OutputLock {
     /// Takes the lock of `url`; `None` when another worker keeps it.
     pub(crate) async fn take(url: &RtmpUrl) -> io::Result<Option<Self>> {
         let mut hasher = DefaultHasher::new();
-        url.hash(&mut hasher);
+        url.place().hash(&mut hasher);
         let name = format!("mtx-worker-{:016x}", hasher.finish());
         let held = wait_for(async || platform::try_hold(&name).transpose());
         Ok(held.await.transpose()?.map(|held| Self { _held: held }))

@@ -2,6 +2,7 @@
 
 mod cli;
 mod config;
+mod failures;
 mod lock;
 mod media;
 mod output;
@@ -20,12 +21,14 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use mediamtx::hook::HookEnvironment;
 use mediamtx::logging::{self, Output};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::cli::Cli;
 use crate::config::{Config, Destination};
+use crate::failures::Failures;
 use crate::worker::Worker;
 
 const WRONG_USAGE: u8 = 2;
@@ -33,11 +36,14 @@ const WRONG_USAGE: u8 = 2;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let format = cli.log_format;
-    match Config::new(cli, |name| std::env::var(name).ok()) {
+    let hook = HookEnvironment::of_this_process();
+    match Config::new(cli, &hook, |name| std::env::var(name).ok()) {
         Err(error) => {
             logging::init(format, Output::Stderr, log::LevelFilter::Info, Vec::new());
-            log::error!("{error:#}");
-            ExitCode::from(WRONG_USAGE)
+            refuse(&error, &hook).unwrap_or_else(|error| {
+                log::error!("{error:#}");
+                ExitCode::FAILURE
+            })
         }
         Ok((config, destination)) => {
             let (level, context) = (log::LevelFilter::Info, config.context.clone());
@@ -52,13 +58,36 @@ fn main() -> ExitCode {
     }
 }
 
+/// Says what is wrong. A hook that MediaMTX starts again and again says it more and more seldom.
+fn refuse(error: &anyhow::Error, hook: &HookEnvironment) -> Result<ExitCode> {
+    let failures = match hook.path() {
+        Ok(path) => Failures::remembered((path.as_str(), error.to_string())),
+        Err(_) => Failures::forgotten(),
+    };
+    runtime()?.block_on(async {
+        let mut stop = stop_signal()?;
+        let waits = async {
+            tokio::time::sleep(failures.remaining()).await;
+            log::error!("{error:#}");
+            tokio::time::sleep(failures.add()).await;
+        };
+        Ok(tokio::select! {
+            () = waits => ExitCode::from(WRONG_USAGE),
+            () = output::told(&mut stop) => ExitCode::SUCCESS,
+        })
+    })
+}
+
 /// One thread is enough for one stream, and keeps it small.
-fn run(config: Config, destination: Destination) -> Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .context("can't start the runtime")?;
-    runtime.block_on(async {
+        .context("can't start the runtime")
+}
+
+fn run(config: Config, destination: Destination) -> Result<ExitCode> {
+    runtime()?.block_on(async {
         let stop = stop_signal()?;
         let good = match destination {
             Destination::Outputs(outputs) => Worker::new(config, outputs)?.run(stop).await,

@@ -7,6 +7,7 @@ use anyhow::Result;
 use mediamtx::retry::RetrySchedule;
 use tokio::sync::watch;
 
+use crate::failures::Failures;
 use crate::lock::{OutputLock, wait_for};
 use crate::media::AccessUnit;
 use crate::reconnect::Reconnect;
@@ -30,6 +31,7 @@ pub(crate) struct Output {
     name: String,
     /// Where readers find it, if its server can be asked.
     published_at: Option<RtspUrl>,
+    pub(crate) failures: Failures,
     sink: RtmpSink,
     lock: RefCell<Option<OutputLock>>,
 }
@@ -40,10 +42,12 @@ impl Output {
         url: RtmpUrl,
         (number, of): (usize, usize),
         published_at: Option<RtspUrl>,
+        failures: Failures,
         epoch: Instant,
     ) -> Result<Self> {
         Ok(Self {
             sink: RtmpSink::new(url.clone())?,
+            failures,
             name: match of {
                 1 => "output".to_owned(),
                 _ => format!("output {url}"),
@@ -82,6 +86,10 @@ impl Output {
     ) -> Option<(&Self, SinkError)> {
         let side = Side::Sink(self.number);
         loop {
+            tokio::select! {
+                () = tokio::time::sleep(self.failures.remaining()) => {}
+                () = told(&mut closing) => return None,
+            }
             let claimed = tokio::select! {
                 claimed = self.claim(source) => claimed,
                 () = told(&mut closing) => return None,
@@ -94,11 +102,13 @@ impl Output {
             if status.is_every_output_lost() {
                 return Some((self, error));
             }
-            let (name, pause) = (&self.name, mediamtx::duration::format(PAUSE));
-            log::error!(reason:% = error; "{name} given up, tried again in {pause}; the others go on");
+            self.failures.add();
+            let pause = PAUSE.max(self.failures.remaining());
+            let (name, shown) = (&self.name, mediamtx::duration::format(pause));
+            log::error!(reason:% = error; "{name} given up, tried again in {shown}; the others go on");
             *self.lock.borrow_mut() = None;
             tokio::select! {
-                () = tokio::time::sleep(PAUSE) => {}
+                () = tokio::time::sleep(pause) => {}
                 () = told(&mut closing) => return None,
             }
             self.queue.restart();
@@ -162,7 +172,9 @@ impl Output {
             };
             let sent = |unit: &AccessUnit| {
                 self.stats.sent(unit);
-                reconnect.media(Instant::now());
+                if reconnect.media(Instant::now()) {
+                    self.failures.clear();
+                }
                 status.set(Side::Sink(self.number), Link::Up);
             };
             let result = tokio::select! {

@@ -25,10 +25,11 @@ impl Reconnect {
         }
     }
 
-    /// Media went through at `now`.
-    pub(crate) fn media(&mut self, now: Instant) {
+    /// Media went through at `now`. Returns whether it has flowed long enough for all to be well.
+    pub(crate) fn media(&mut self, now: Instant) -> bool {
         let (first, _) = *self.media.get_or_insert((now, now));
         self.media = Some((first, now));
+        now - first >= HEALTHY
     }
 
     /// The connection was lost: logs it, and gives the wait before the next try, or `None` when there

@@ -45,6 +45,10 @@ impl Ending<'_> {
             Self::SinkLost(output, error) if error.is_taken() => {
                 format!("{} is taken: {error}", output.url)
             }
+            Self::SinkLost(output, error) if output.url.lacks_key() => format!(
+                "the output {} is gone: {error} (its URL has no stream key, and RTMP_STREAM_KEY is not set)",
+                output.url
+            ),
             Self::SinkLost(output, error) => format!("the output {} is gone: {error}", output.url),
         }
     }
@@ -65,7 +69,8 @@ impl Worker {
         let of = outputs.len();
         let outputs = outputs.into_iter().enumerate().map(|(number, url)| {
             let published_at = config.published_at(&url);
-            Output::new(url, (number, of), published_at, epoch)
+            let failures = config.failures(&url);
+            Output::new(url, (number, of), published_at, failures, epoch)
         });
         Ok(Self {
             source: RtspSource::new(config.input.clone(), config.transport, epoch),
@@ -76,7 +81,7 @@ impl Worker {
     }
 
     /// Passes the stream through until it ends; returns whether all was well.
-    pub(crate) async fn run(self, stop: watch::Receiver<bool>) -> bool {
+    pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) -> bool {
         let ending = tokio::select! {
             ending = self.pass(stop.clone()) => ending,
             never = self.report_stats() => match never {},
@@ -94,10 +99,34 @@ impl Worker {
             log::Level::Error
         };
         log::log!(level, state:% = State::Ended, reason = ending.reason().as_str(); "ended");
+        if let Ending::SinkLost(output, _) = ending {
+            tokio::select! {
+                () = tokio::time::sleep(output.failures.add()) => {}
+                () = told(&mut stop) => return true,
+            }
+        }
         good
     }
 
+    /// Until the first output may be tried again that failed when this worker was started last.
+    async fn wait_after_failures(&self) {
+        let waits = self.outputs.iter();
+        let waits = waits.map(|output| (output.failures.remaining(), output));
+        let Some((wait, output)) = waits.min_by_key(|(wait, _)| *wait) else {
+            return;
+        };
+        if !wait.is_zero() {
+            let (shown, times) = (mediamtx::duration::format(wait), output.failures.count());
+            log::warn!(delay = shown.as_str(), failures = times; "the output {} has failed {times} times in a row, tried again in {shown}", output.url);
+            tokio::time::sleep(wait).await;
+        }
+    }
+
     async fn pass(&self, mut stop: watch::Receiver<bool>) -> Ending<'_> {
+        tokio::select! {
+            () = self.wait_after_failures() => {}
+            () = told(&mut stop) => return Ending::Told,
+        }
         // Nothing is read for outputs which all belong to somebody else.
         let claims = self.outputs.iter().map(async |output| {
             let claimed = output.claim(&self.source).await;

@@ -1,32 +1,40 @@
 //! Where to publish: `rtmp://host[:port]/app[/more]/stream-key[?query]`.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use anyhow::{Context, Result, bail};
-use url::Url;
+use url::{Url, form_urlencoded};
+
+const FORM: &str = "write rtmp://host[:port]/app/stream-key";
+
+/// Names of query parameters by which MediaMTX lets a publisher in (`internal/servers/rtmp/conn.go`, and `getToken` in
+/// `internal/auth/manager.go`).
+const LOGIN: [&str; 4] = ["user", "pass", "token", "jwt"];
 
 /// A parsed RTMP URL.
 ///
-/// `Display` hides the stream key, unless the path is one of MediaMTX's own
-/// (`live/<streamId>/out`), where it names a stream and opens nothing.
-#[derive(Clone, PartialEq, Eq, Hash)]
+/// `Display` hides the stream key, unless it names a path of the server that is also read from, and so opens nothing.
+#[derive(Clone)]
 pub(crate) struct RtmpUrl {
     pub(crate) tls: bool,
     pub(crate) host: String,
     pub(crate) port: u16,
-    /// All of the path but its last part.
+    /// All of the path but its last part. A path of one part is the application, with the query, and has no stream key:
+    /// so do ffmpeg and OBS, and MediaMTX and nginx put both together again.
     pub(crate) app: String,
     /// The last part of the path, with its query.
     pub(crate) stream_key: String,
+    /// Whether it leads to the server that is also read from.
+    pub(crate) on_server: bool,
 }
 
 impl RtmpUrl {
-    /// Parses `text`; `stream_key`, where given, is put behind the whole path of `text`.
+    /// Parses `text`; `stream_key`, where given, is put between the path and the query of `text`.
     pub(crate) fn parse(text: &str, stream_key: Option<&str>) -> Result<Self> {
         let shown = mediamtx::secret::redact_url(text);
-        let url = Url::parse(text).with_context(|| {
-            format!("output {shown:?} is not a URL; write rtmp://host[:port]/app/stream-key")
-        })?;
+        let url =
+            Url::parse(text).with_context(|| format!("output {shown:?} is not a URL; {FORM}"))?;
         let tls = match url.scheme() {
             "rtmp" => false,
             "rtmps" => true,
@@ -34,33 +42,46 @@ impl RtmpUrl {
         };
         let host = url.host_str().filter(|host| !host.is_empty());
         let Some(host) = host else {
-            bail!("output {shown:?} names no host; write rtmp://host[:port]/app/stream-key");
+            bail!("output {shown:?} names no host; {FORM}");
         };
-        let path = url.path().trim_matches('/');
-        let (app, key) = match stream_key {
-            Some(key) => (path, key.to_owned()),
-            None => {
-                let (app, key) = path.rsplit_once('/').unwrap_or((path, ""));
-                let query = url
-                    .query()
-                    .map(|query| format!("?{query}"))
-                    .unwrap_or_default();
-                (app, format!("{key}{query}"))
-            }
-        };
-        if app.is_empty() || key.is_empty() || key.starts_with('?') {
+        if !url.username().is_empty() || url.password().is_some() {
             bail!(
-                "output {shown:?} needs an application and a stream key: rtmp://host[:port]/app/stream-key, \
-                 or the key in RTMP_STREAM_KEY"
+                "output {shown:?}: RTMP has no login in front of the host: MediaMTX takes ?user=…&pass=…"
             );
         }
-        Ok(Self {
+        let path = url.path().trim_matches('/');
+        if path.is_empty() {
+            bail!("output {shown:?} names no path; {FORM}");
+        }
+        let (app, key) = match stream_key {
+            Some(key) => (path, key),
+            None => path.rsplit_once('/').unwrap_or((path, "")),
+        };
+        let mut parsed = Self {
             tls,
             host: host.trim_matches(['[', ']']).to_owned(),
             port: url.port().unwrap_or(if tls { 443 } else { 1935 }),
             app: app.to_owned(),
-            stream_key: key,
-        })
+            stream_key: key.to_owned(),
+            on_server: false,
+        };
+        parsed.add_query(url.query().unwrap_or_default());
+        Ok(parsed)
+    }
+
+    /// With a login in the query, where MediaMTX looks for it; one that is there already stays.
+    pub(crate) fn or_login(mut self, user: &str, password: &str) -> Self {
+        let query = self.last_part().split_once('?').map_or("", |(_, q)| q);
+        let has_login = form_urlencoded::parse(query.as_bytes())
+            .any(|(name, _)| LOGIN.contains(&name.as_ref()));
+        if !has_login {
+            let login = form_urlencoded::Serializer::new(String::new())
+                .append_pair("user", user)
+                .append_pair("pass", password)
+                .finish();
+            self.add_query(&login);
+        }
+        self
     }
 
     /// The `tcUrl` of the `connect` command: everything but the stream key.
@@ -70,8 +91,45 @@ impl RtmpUrl {
 
     /// MediaMTX's name for the path: application and key, without the query.
     pub(crate) fn path(&self) -> String {
-        let key = self.stream_key.split('?').next().unwrap_or_default();
-        format!("{}/{key}", self.app)
+        match (without_query(&self.app), without_query(&self.stream_key)) {
+            (app, "") => app.to_owned(),
+            (app, key) => format!("{app}/{key}"),
+        }
+    }
+
+    /// The same for all URLs that lead to one stream of one server, however they are written.
+    pub(crate) fn place(&self) -> String {
+        let host = match is_loopback(&self.host) {
+            true => "localhost".to_owned(),
+            false => self.host.to_ascii_lowercase(),
+        };
+        format!("{host}:{}/{}", self.port, self.path())
+    }
+
+    /// Whether a platform would miss something.
+    pub(crate) fn lacks_key(&self) -> bool {
+        !self.on_server && self.stream_key.is_empty()
+    }
+
+    fn last_part(&self) -> &str {
+        if self.stream_key.is_empty() {
+            &self.app
+        } else {
+            &self.stream_key
+        }
+    }
+
+    fn add_query(&mut self, query: &str) {
+        if query.is_empty() {
+            return;
+        }
+        let part = if self.stream_key.is_empty() {
+            &mut self.app
+        } else {
+            &mut self.stream_key
+        };
+        part.push(if part.contains('?') { '&' } else { '?' });
+        part.push_str(query);
     }
 
     fn server(&self) -> String {
@@ -83,17 +141,32 @@ impl RtmpUrl {
         }
     }
 
-    fn is_mediamtx_path(&self) -> bool {
-        self.path().parse::<mediamtx::path::StreamPath>().is_ok()
+    /// A path of one part has no key. `out` is what results are called, on whatever server, and no platform's key.
+    fn has_secret_path(&self) -> bool {
+        let key = without_query(&self.stream_key);
+        !self.on_server && !matches!(key, "" | "out")
     }
+}
+
+/// Whether a host's name or address is this machine for itself.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let address = host.parse::<IpAddr>();
+    // A connection to 0.0.0.0 or :: goes to the loopback.
+    address.map_or(host.eq_ignore_ascii_case("localhost"), |address| {
+        address.is_loopback() || address.is_unspecified()
+    })
+}
+
+fn without_query(text: &str) -> &str {
+    text.split('?').next().unwrap_or_default()
 }
 
 impl fmt::Display for RtmpUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_mediamtx_path() {
-            write!(f, "{}/{}", self.server(), self.path())
+        if self.has_secret_path() {
+            write!(f, "{}/{}/***", self.server(), without_query(&self.app))
         } else {
-            write!(f, "{}/***", self.tc_url())
+            write!(f, "{}/{}", self.server(), self.path())
         }
     }
 }
@@ -157,12 +230,61 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_key_of_the_environment_comes_behind_the_whole_path() {
-        let url = RtmpUrl::parse("rtmp://host/live2/", Some("k3y")).unwrap();
-        assert_eq!(
-            (url.app.as_str(), url.stream_key.as_str()),
-            ("live2", "k3y")
-        );
+    fn a_path_of_one_part_is_the_application_and_takes_the_query() {
+        for (text, app, shown) in [
+            ("rtmp://host/cam", "cam", "rtmp://host:1935/cam"),
+            ("rtmp://host/cam/", "cam", "rtmp://host:1935/cam"),
+            (
+                "rtmp://host/cam?user=u&pass=s3cret",
+                "cam?user=u&pass=s3cret",
+                "rtmp://host:1935/cam",
+            ),
+        ] {
+            let url = RtmpUrl::parse(text, None).unwrap();
+            assert_eq!((url.app.as_str(), url.stream_key.as_str()), (app, ""));
+            assert_eq!((url.path().as_str(), &*url.to_string()), ("cam", shown));
+        }
+    }
+
+    #[test]
+    fn a_stream_key_from_elsewhere_stands_between_the_path_and_the_query() {
+        for (text, key, expected) in [
+            ("rtmp://host/live2/", "k3y", "k3y"),
+            ("rtmp://host/live2?s_bl=1", "k3y", "k3y?s_bl=1"),
+            ("rtmp://host/live2?s_bl=1", "k3y?a=b", "k3y?a=b&s_bl=1"),
+        ] {
+            let url = RtmpUrl::parse(text, Some(key)).unwrap();
+            assert_eq!(
+                (url.app.as_str(), url.stream_key.as_str()),
+                ("live2", expected)
+            );
+            assert_eq!(url.to_string(), "rtmp://host:1935/live2/***");
+        }
+    }
+
+    #[test]
+    fn a_path_of_the_own_server_is_no_secret_but_its_login_is() {
+        let mut url = RtmpUrl::parse("rtmp://localhost/building/floor1", None).unwrap();
+        assert_eq!(url.to_string(), "rtmp://localhost:1935/building/***");
+        url.on_server = true;
+        let url = url.or_login("me", "p&ss w").or_login("me", "other");
+        assert_eq!(url.stream_key, "floor1?user=me&pass=p%26ss+w");
+        assert_eq!(url.to_string(), "rtmp://localhost:1935/building/floor1");
+        let token = RtmpUrl::parse("rtmp://localhost/cam?jwt=abc", None).unwrap();
+        assert_eq!(token.or_login("", "def").app, "cam?jwt=abc");
+    }
+
+    #[test]
+    fn one_place_has_many_spellings() {
+        let place = |text: &str| RtmpUrl::parse(text, None).unwrap().place();
+        for text in [
+            "rtmp://127.0.0.1/a/b",
+            "rtmp://LOCALHOST:1935/a/b?user=x",
+            "rtmp://[::1]/a/b",
+        ] {
+            assert_eq!(place(text), "localhost:1935/a/b");
+        }
+        assert_ne!(place("rtmp://host/a/b"), place("rtmp://host:1936/a/b"));
     }
 
     #[test]
@@ -179,9 +301,9 @@ mod tests {
         let cases = [
             ("http://host/app/key", "scheme http"),
             ("rtmp:///app/key", "names no host"),
-            ("rtmp://host/onlykey", "application and a stream key"),
+            ("rtmp://host/", "names no path"),
             ("not a url", "is not a URL"),
-            ("rtmp://user:s3cret@host/x", "application and a stream key"),
+            ("rtmp://user:s3cret@host/x", "?user=…&pass=…"),
         ];
         for (text, expected) in cases {
             let message = format!("{:#}", RtmpUrl::parse(text, None).unwrap_err());

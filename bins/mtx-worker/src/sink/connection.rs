@@ -1,5 +1,7 @@
 //! One RTMP connection to a server: the bytes of a [`Publisher`] over a socket.
 
+use std::io::ErrorKind::{AddrNotAvailable, ConnectionRefused, NetworkUnreachable};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -21,6 +23,12 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// An orderly end must not hold up a worker that was told to go.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// `localhost` is this machine whatever files and name servers say (RFC 6761, 6.3), and MediaMTX's image has neither.
+const LOOPBACK: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::LOCALHOST),
+    IpAddr::V6(Ipv6Addr::LOCALHOST),
+];
+
 trait Socket: AsyncRead + AsyncWrite + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Unpin> Socket for T {}
 
@@ -41,9 +49,18 @@ impl Connection {
     }
 
     async fn publish(url: &RtmpUrl, tls: Option<&TlsConnector>) -> Result<Self, SinkError> {
-        let tcp = TcpStream::connect((url.host.as_str(), url.port))
-            .await
-            .map_err(SinkError::Connect)?;
+        let connected = if url.host.eq_ignore_ascii_case("localhost") {
+            TcpStream::connect(&LOOPBACK.map(|host| SocketAddr::new(host, url.port))[..]).await
+        } else {
+            TcpStream::connect((url.host.as_str(), url.port)).await
+        };
+        let tcp = connected.map_err(|error| match error.kind() {
+            // The others say that there is no IPv6, which is tried last.
+            ConnectionRefused | AddrNotAvailable | NetworkUnreachable if url.on_server => {
+                SinkError::NobodyListens(url.port)
+            }
+            _ => SinkError::Connect(error),
+        })?;
         // Frames go out one by one; waiting to fill packets would add up to 40 ms.
         tcp.set_nodelay(true).map_err(SinkError::Connect)?;
         let socket: Box<dyn Socket> = match tls {

@@ -12,6 +12,11 @@ use crate::rtmp::publish::PublishError;
 pub(crate) enum SinkError {
     #[error("no connection to the server: {0}")]
     Connect(#[source] io::Error),
+    #[error(
+        "nobody listens at port {0}: is RTMP on there (rtmp, rtmpAddress and rtmpEncryption in mediamtx.yml), and is \
+         RTMP_PORT set if it is not 1935?"
+    )]
+    NobodyListens(u16),
     #[error("the TLS connection failed: {0}")]
     Tls(#[source] io::Error),
     #[error(transparent)]

@@ -46,7 +46,7 @@ pub(crate) struct Stream {
 impl RtmpSink {
     /// An output at `url`; fails if its TLS can't be set up.
     pub(crate) fn new(url: RtmpUrl) -> Result<Self> {
-        let tls = url.tls.then(tls::connector).transpose()?;
+        let tls = url.tls.then(|| tls::connector(&url)).transpose()?;
         Ok(Self { url, tls })
     }
 

@@ -11,6 +11,11 @@ pub(crate) enum SourceError {
     Unauthorized(&'static str),
     #[error("no such path on the server (RTSP status 404): is the stream published?")]
     NotFound,
+    #[error(
+        "nobody listens at port {0}: is RTSP on there (in mediamtx.yml rtsp: yes, and rtspEncryption: no or optional, \
+         since the worker does not speak rtsps)?"
+    )]
+    NobodyListens(u16),
     #[error("the server refused with RTSP status {0}")]
     Status(u16),
     #[error("nothing in this stream can be passed on over RTMP: it has {0}")]

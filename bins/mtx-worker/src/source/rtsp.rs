@@ -8,6 +8,7 @@ use retina::client::{
     SetupOptions, TcpTransportOptions, UdpTransportOptions, UnknownRtcpSsrcPolicy,
 };
 use retina::codec::FrameFormat;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::clock::SourceClock;
@@ -133,6 +134,26 @@ impl RtspSource {
         &self,
         url: &RtspUrl,
     ) -> Result<retina::client::Session<Described>, SourceError> {
+        // It is this machine whatever files and name servers say (RFC 6761, 6.3), and MediaMTX's image has neither.
+        let hosts = if url.host().eq_ignore_ascii_case("localhost") {
+            vec!["127.0.0.1", "::1"]
+        } else {
+            vec![url.host()]
+        };
+        for host in hosts {
+            let described = self.describe_at(&url.with_host(host)).await;
+            let is_protocol_error = matches!(described, Err(SourceError::Protocol(_)));
+            if !is_protocol_error || !is_refused(host, url.port()).await {
+                return described;
+            }
+        }
+        Err(SourceError::NobodyListens(url.port()))
+    }
+
+    async fn describe_at(
+        &self,
+        url: &RtspUrl,
+    ) -> Result<retina::client::Session<Described>, SourceError> {
         let credentials = url
             .credentials
             .clone()
@@ -150,4 +171,16 @@ impl RtspSource {
             error => error,
         })
     }
+}
+
+/// Whether nobody listens there, which retina tells in words only; or there is no IPv6.
+async fn is_refused(host: &str, port: u16) -> bool {
+    use std::io::ErrorKind::{AddrNotAvailable, ConnectionRefused, NetworkUnreachable};
+    let connected = TcpStream::connect((host, port)).await;
+    connected.is_err_and(|error| {
+        matches!(
+            error.kind(),
+            ConnectionRefused | AddrNotAvailable | NetworkUnreachable
+        )
+    })
 }

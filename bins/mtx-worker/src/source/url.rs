@@ -45,6 +45,17 @@ impl RtspUrl {
         other
     }
 
+    /// The same at another of the host's addresses.
+    pub(super) fn with_host(&self, host: &str) -> Self {
+        let mut other = self.clone();
+        match host.parse() {
+            // Fails for a URL without a host only.
+            Ok(address) => drop(other.url.set_ip_host(address)),
+            Err(_) => drop(other.url.set_host(Some(host))),
+        }
+        other
+    }
+
     /// The path as MediaMTX names it, without the leading slash.
     pub(crate) fn path(&self) -> &str {
         self.url.path().trim_start_matches('/')
@@ -56,6 +67,11 @@ impl RtspUrl {
             .host_str()
             .unwrap_or_default()
             .trim_matches(['[', ']'])
+    }
+
+    /// The port, 554 if the URL has none.
+    pub(crate) fn port(&self) -> u16 {
+        self.url.port().unwrap_or(554)
     }
 
     /// User and password, if there are any.
@@ -75,7 +91,10 @@ impl FromStr for RtspUrl {
         })?;
         match url.scheme() {
             "rtsp" => {}
-            "rtsps" => bail!("input {shown:?}: RTSP over TLS is not supported; write rtsp://"),
+            "rtsps" => bail!(
+                "input {shown:?}: the worker does not speak RTSP over TLS; write rtsp:// (MediaMTX takes both \
+                 with rtspEncryption: optional, not with strict)"
+            ),
             other => bail!("input {shown:?} has the scheme {other}; write rtsp://"),
         }
         if url.host_str().is_none_or(str::is_empty) {

@@ -1,0 +1,201 @@
+//! Stream keys that are not in the output's URL.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use mediamtx::path::PathName;
+use mediamtx::pattern::Pattern;
+use mediamtx::secret;
+
+/// Where the stream key comes from.
+#[derive(Debug)]
+pub(super) enum KeySource {
+    /// The URL, if it needs one.
+    Url,
+    /// `RTMP_STREAM_KEY`
+    Environment(String),
+    /// `--key-file`, which has a key for this path.
+    File(PathBuf, Option<PathName>),
+}
+
+impl KeySource {
+    /// The key, as a secret of the log; none if the URL has it.
+    pub(super) fn key(&self) -> Result<Option<String>> {
+        let key = match self {
+            Self::Url => return Ok(None),
+            Self::Environment(key) => key.clone(),
+            Self::File(file, path) => {
+                let path = path.as_ref().with_context(|| {
+                    format!(
+                        "{}: keys are for paths, and the input has none",
+                        file.display()
+                    )
+                })?;
+                key_of(path, file)?
+            }
+        };
+        secret::register(&key);
+        Ok(Some(key))
+    }
+
+    /// What the user gave it by.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::File(..) => "--key-file",
+            Self::Url | Self::Environment(_) => "RTMP_STREAM_KEY",
+        }
+    }
+}
+
+fn key_of(path: &PathName, file: &Path) -> Result<String> {
+    let shown = file.display();
+    let text = read(file)?;
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let (pattern, key) = entry(line).with_context(|| format!("{shown}, line {number}"))?;
+        if pattern.matches(path.as_str()) {
+            return Ok(key.to_owned());
+        }
+    }
+    bail!("{shown} has no stream key for the path {path}; add a line: {path} STREAM-KEY")
+}
+
+/// Errors never show what may be a key.
+fn entry(line: &str) -> Result<(Pattern, &str)> {
+    let fields = line.split_once(char::is_whitespace);
+    let fields = fields.map(|(path, key)| (path, key.trim_start()));
+    let Some((path, key)) = fields.filter(|(_, key)| !key.contains(char::is_whitespace)) else {
+        bail!("it is not a path (or a pattern such as cam/*), a space and a stream key");
+    };
+    if path.ends_with(':') {
+        bail!("a space stands between path and stream key, without a colon");
+    }
+    let pattern = path.parse().context("its path")?;
+    Ok((pattern, key))
+}
+
+fn read(file: &Path) -> Result<String> {
+    let shown = file.display();
+    let open = || fs::File::open(file).with_context(|| format!("can't read the keys in {shown}"));
+    let mut opened = open()?;
+    check_mode(&opened, file)?;
+    let mut text = String::new();
+    opened
+        .read_to_string(&mut text)
+        .with_context(|| format!("can't read the keys in {shown}"))?;
+    Ok(text)
+}
+
+#[cfg(unix)]
+fn check_mode(opened: &fs::File, file: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let shown = file.display();
+    let metadata = opened.metadata().with_context(|| format!("{shown}"))?;
+    if metadata.permissions().mode() & 0o077 != 0 {
+        bail!("others may read the stream keys in {shown}: chmod 600 {shown}");
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn check_mode(_: &fs::File, _: &Path) -> Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn key(text: &str, path: &str) -> Result<String> {
+        let folder = Folder::new();
+        let file = folder.0.join("keys");
+        fs::write(&file, text).unwrap();
+        chmod(&file, 0o600);
+        key_of(&path.parse().unwrap(), &file)
+    }
+
+    fn chmod(file: &Path, mode: u32) {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(file, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// A folder that is gone afterwards.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new() -> Self {
+            use std::sync::atomic::{AtomicU32, Ordering};
+            static NEXT: AtomicU32 = AtomicU32::new(0);
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("mtx-worker-keys-{}-{number}", std::process::id());
+            let folder = std::env::temp_dir().join(name);
+            fs::create_dir(&folder).unwrap();
+            Self(folder)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn each_path_has_its_own_key_and_the_first_line_that_fits_wins() {
+        let text =
+            "# platform A\ncam1 k3y-1\n\n  studio/main\tk3y-2?a=b  \nstudio/* k3y-3\n** rest\n";
+        for (path, expected) in [
+            ("cam1", "k3y-1"),
+            ("studio/main", "k3y-2?a=b"),
+            ("studio/b", "k3y-3"),
+            ("a/b/c", "rest"),
+        ] {
+            assert_eq!(key(text, path).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn a_path_without_a_key_is_named_with_the_file_and_without_any_key() {
+        for (text, named) in [
+            ("cam2 s3cret", "path cam1"),
+            ("cam2 s3cret\ncam1", "line 2"),
+            ("cam1 s3cret s3cret", "line 1"),
+            ("cam1: s3cret", "without a colon"),
+            ("~cam1 s3cret", "regular expression"),
+        ] {
+            let message = format!("{:#}", key(text, "cam1").unwrap_err());
+            assert!(
+                message.contains(named) && message.contains("/keys") && !message.contains("s3cret"),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_that_others_may_read_is_refused_with_the_remedy() {
+        let folder = Folder::new();
+        let file = folder.0.join("keys");
+        fs::write(&file, "cam1 s3cret").unwrap();
+        for mode in [0o644, 0o640, 0o604] {
+            chmod(&file, mode);
+            let message = format!("{:#}", read(&file).unwrap_err());
+            let remedy = format!("chmod 600 {}", file.display());
+            assert!(message.contains(&remedy), "{message}");
+        }
+        chmod(&file, 0o400);
+        assert!(read(&file).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_panics(line in any::<String>()) {
+            let _ = entry(&line);
+        }
+    }
+}

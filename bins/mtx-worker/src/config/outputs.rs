@@ -1,0 +1,139 @@
+//! What the outputs of a worker mean: their places filled in, their stream keys, and whether they lead back to the
+//! server that is read from.
+
+use std::net::UdpSocket;
+
+use anyhow::{Context, Result, bail};
+use mediamtx::path::PathName;
+use mediamtx::template::Template;
+
+use super::keys::KeySource;
+use crate::rtmp::url::{RtmpUrl, is_loopback};
+use crate::source::RtspUrl;
+
+/// The stream, and the server that it is read from.
+pub(super) struct Origin<'a> {
+    pub(super) input: &'a RtspUrl,
+    /// What `{path}` stands for, if MediaMTX would allow it.
+    pub(super) path: Option<PathName>,
+    /// What `{1}`, `{2}` … stand for.
+    pub(super) groups: Vec<String>,
+    /// Whether that server started the worker.
+    pub(super) is_hook: bool,
+    /// Its RTMP port.
+    pub(super) rtmp_port: u16,
+}
+
+impl Origin<'_> {
+    /// The text with this stream's path and groups in their places.
+    pub(super) fn fill(&self, template: &Template) -> Result<String> {
+        if template.is_constant() {
+            return Ok(template.as_str().to_owned());
+        }
+        let path = self.path.as_ref().with_context(|| {
+            format!(
+                "the input {} has no path that could be filled in",
+                self.input
+            )
+        })?;
+        Ok(template.fill(path, &self.groups)?)
+    }
+
+    /// Checked, with keys and the login of the server where it belongs.
+    pub(super) fn outputs(&self, given: &[&str], keys: &KeySource) -> Result<Vec<RtmpUrl>> {
+        let mut outputs: Vec<RtmpUrl> = Vec::new();
+        let mut has_used_key = false;
+        for text in given {
+            let template: Template = text.parse().context("--output")?;
+            let text = self.fill(&template).context("--output")?;
+            let mut output = self.located(RtmpUrl::parse(&text, None)?);
+            if !(self.is_hook && output.on_server)
+                && let Some(key) = keys.key()?
+            {
+                if std::mem::replace(&mut has_used_key, true) {
+                    bail!(
+                        "{} goes with one output; with several, write each one's key into its URL",
+                        keys.name()
+                    );
+                }
+                output = self.located(RtmpUrl::parse(&text, Some(&key))?);
+                output.on_server = false;
+            }
+            self.check_circle(&output, &template)?;
+            if outputs.iter().any(|other| other.place() == output.place()) {
+                bail!("the output {output} is given twice");
+            }
+            outputs.push(self.with_login(output));
+        }
+        Ok(outputs)
+    }
+
+    /// `X/out` on the same server for `X/in`.
+    pub(super) fn default_output(&self, path: &PathName) -> Result<RtmpUrl> {
+        let Some(result) = path.result() else {
+            let server = format!("rtmp://localhost:{}", self.rtmp_port);
+            match path.last_segment() {
+                "out" => bail!(
+                    "{path} is where a worker publishes: set the hook on what it reads only, in mediamtx.yml \
+                     paths: {{\"~^(.+)/in$\": {{runOnAvailable: mtx-worker}}}}"
+                ),
+                _ => bail!(
+                    "{path} does not end in /in, so say where to publish it, in mediamtx.yml: \
+                     runOnAvailable: mtx-worker --output {server}/{{path}}/out"
+                ),
+            }
+        };
+        let url = format!("rtmp://localhost:{}/{result}", self.rtmp_port);
+        Ok(self.with_login(self.located(RtmpUrl::parse(&url, None)?)))
+    }
+
+    fn located(&self, mut output: RtmpUrl) -> RtmpUrl {
+        let result = self.path.as_ref().and_then(PathName::result);
+        let is_result = result.is_some_and(|result| result.as_str() == output.path());
+        // On another port of this host may be whatever, for instance a tunnel to a platform.
+        output.on_server = self.is_same_host(&output)
+            && (output.tls || output.port == self.rtmp_port || is_result);
+        output
+    }
+
+    fn is_same_host(&self, output: &RtmpUrl) -> bool {
+        let input = self.input.host();
+        let is_here = self.is_hook || is_loopback(input);
+        input.eq_ignore_ascii_case(&output.host) || (is_here && is_loopback(&output.host))
+    }
+
+    /// MediaMTX takes at RTMP what it takes at RTSP.
+    fn with_login(&self, output: RtmpUrl) -> RtmpUrl {
+        match self.input.credentials() {
+            Some((user, password)) if self.is_hook && output.on_server => {
+                output.or_login(user, password)
+            }
+            _ => output,
+        }
+    }
+
+    /// Refuses an output that is the input, or that would be one of a next worker, and so on for ever.
+    fn check_circle(&self, output: &RtmpUrl, template: &Template) -> Result<()> {
+        let (from, to) = (self.input.path(), output.path());
+        let may_be_other_port = self.is_hook && !output.on_server;
+        if self.is_same_host(output) && from == to && !may_be_other_port {
+            bail!(
+                "the output {output} is the input itself; publish to another path, such as {{path}}/out"
+            );
+        }
+        // What gets shorter each time ends by itself.
+        let goes_on = to.len() >= from.len() && template.url_path().can_give(from);
+        if self.is_hook && goes_on && (output.on_server || is_this_machine(&output.host)) {
+            bail!(
+                "{from} is itself an output of this hook, which would go on for ever with {output}; \
+                 give mediamtx.yml a path for such outputs, without the hook"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Only an address of this machine can be bound to.
+fn is_this_machine(host: &str) -> bool {
+    UdpSocket::bind((host, 0)).is_ok()
+}
