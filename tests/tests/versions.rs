@@ -201,20 +201,20 @@ fn calls_that_the_suite_makes_to_the_api_are_there() {
         let patch = json!({"runOnDemandCloseAfter": "7m"});
         api.patch_path("new", &fields(&patch))
             .expect("it is changed");
-        let entry = api
-            .path_config("new")
-            .expect("an answer")
-            .expect("it is there");
-        assert_eq!(
-            (&entry["maxReaders"], &entry["runOnDemandCloseAfter"]),
-            (&json!(3), &json!("7m0s"))
-        );
+        wait_until("the changed entry", SOON, || {
+            let entry = api.path_config("new").expect("an answer");
+            entry.is_some_and(|entry| {
+                entry["maxReaders"] == 3 && entry["runOnDemandCloseAfter"] == "7m0s"
+            })
+        });
         let wrong = api.patch_path("new", &fields(&json!({"nonsense": 1})));
         assert!(matches!(wrong, Err(ApiError::Rejected { .. })), "{wrong:?}");
         let configs: Vec<Value> = api.path_configs().expect("a list");
         assert!(configs.iter().any(|entry| entry["name"] == "new"));
         api.delete_path("new").expect("it is removed");
-        assert_eq!(api.path_config("new").expect("an answer"), None);
+        wait_until("the end of the entry", SOON, || {
+            api.path_config("new").expect("an answer").is_none()
+        });
 
         let mut publisher = clip().publish(&server.rtmp("cam"));
         server.wait_ready("cam", SOON);
