@@ -136,7 +136,7 @@ fn rtmp_that_is_off_is_named_with_its_settings() {
     let _publisher = Clip::h264_aac().publish(&server.rtsp(IN));
     let line = server
         .process()
-        .wait_for_line("nobody listens at port", 2 * SOON)
+        .wait_for_line("connection refused at port", 2 * SOON)
         .text;
     assert!(line.contains(&server.ports.rtmp.to_string()), "{line}");
     assert!(
@@ -162,7 +162,7 @@ fn rtsp_over_tls_only_is_named_with_its_setting() {
     let _publisher = Clip::h264_aac().publish(&server.rtmp(IN));
     let line = server
         .process()
-        .wait_for_line("nobody listens at port", 2 * SOON)
+        .wait_for_line("connection refused at port", 2 * SOON)
         .text;
     assert!(
         line.contains("rtspEncryption") && line.contains("rtsps"),
