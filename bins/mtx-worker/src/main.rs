@@ -70,7 +70,7 @@ fn refuse(error: &anyhow::Error, hook: &HookEnvironment) -> Result<ExitCode> {
         let mut stop = stop_signal()?;
         let waits = async {
             log::error!("{error:#}");
-            tokio::time::sleep(failures.remaining()).await;
+            failures.wait().await;
             tokio::time::sleep(failures.add()).await;
         };
         Ok(tokio::select! {

@@ -118,7 +118,7 @@ impl Worker {
         if !wait.is_zero() {
             let shown = mediamtx::duration::format(Duration::from_secs(wait.as_secs() + 1));
             log::warn!(delay = shown.as_str(), failures = output.failures.count(); "the output {} failed before, tried again in {shown}", output.url);
-            tokio::time::sleep(wait).await;
+            output.failures.wait().await;
         }
     }
 
