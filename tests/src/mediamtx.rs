@@ -92,6 +92,15 @@ impl Config {
         self
     }
 
+    /// Has hooks find mtx-worker, know the RTMP port, and remember failures in the server's own folder.
+    #[must_use]
+    pub fn worker_for_hooks(self) -> Self {
+        let worker = binaries::suite_binary("mtx-worker");
+        let folder = worker.parent().expect("it lies in a folder");
+        self.rtmp_port_for_hooks()
+            .env("PATH", folder.to_string_lossy())
+    }
+
     /// Opens an RTMPS port with this certificate besides the RTMP one.
     #[must_use]
     pub fn rtmps(mut self, certificate: Certificate) -> Self {
@@ -156,7 +165,10 @@ impl Config {
         if !self.path_defaults.is_empty() {
             let _ = write!(yaml, "pathDefaults:\n{}", self.path_defaults);
         }
-        let _ = write!(yaml, "paths:\n{}  all_others: {{}}\n", self.paths);
+        let _ = write!(yaml, "paths:\n{}", self.paths);
+        if !self.paths.contains("\"all_others\"") {
+            yaml += "  all_others: {}\n";
+        }
         yaml
     }
 }
@@ -224,6 +236,7 @@ impl MediaMtx {
             config = config.env("RTMP_PORT", ports.rtmp.to_string());
         }
         let folder = tempfile::tempdir().expect("a temp folder");
+        config = config.env("XDG_RUNTIME_DIR", folder.path().to_string_lossy());
         let yaml = config.render(&ports, folder.path());
         fs::write(folder.path().join("mediamtx.yml"), yaml).expect("the temp folder is writable");
         let binary = match &config.version {

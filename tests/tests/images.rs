@@ -211,7 +211,7 @@ fn both_images_work_together_with_nothing_around_them_and_write_to_their_volume_
 #[test]
 fn mediamtx_in_its_image_starts_the_workers_itself_when_told_so() {
     let moved = Moved::choose();
-    let (direct, mut uncommented) = ("    # runOnAvailable: mtx-worker", 0);
+    let (direct, mut uncommented) = ("    # runOnAvailable", 0);
     let lines = configuration();
     let lines = lines.lines().filter_map(|line| {
         let orchestrated = line.contains(": mtx-hook ");
@@ -221,7 +221,7 @@ fn mediamtx_in_its_image_starts_the_workers_itself_when_told_so() {
         (!orchestrated).then(|| line.replace(direct, &direct.replace("# ", "")))
     });
     let configuration: Vec<String> = lines.collect();
-    assert_eq!(uncommented, 1, "the line of the other mode");
+    assert_eq!(uncommented, 2, "the lines of the other mode");
     let mut server = moved.mediamtx(&configuration.join("\n"));
     server.set("RTMP_PORT", moved.port("1935").to_string());
     let process = Spawned::start("mediamtx", server.command("/mediamtx"));

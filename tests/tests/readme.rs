@@ -1,12 +1,15 @@
 //! The README's commands work as they are printed.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use serde_json::Value;
 use suite_tests::binaries::suite_binary;
 use suite_tests::clips::Clip;
 use suite_tests::environment::Environment;
-use suite_tests::mediamtx::{Config, MediaMtx};
+use suite_tests::mediamtx::{Config, MediaMtx, Ports};
+use suite_tests::nginx::Nginx;
 use suite_tests::orchestrator::Orchestrator;
 use suite_tests::packets::{Kind, Reader};
 use suite_tests::readme::{block, command, start, with_ports};
@@ -176,22 +179,27 @@ fn gstreamer_passes_a_stream_by_the_worker() {
 
 /// A server with the lines that the README tells to write, which finds the suite's programs in its `PATH`.
 fn own_server(name: &str, orchestrator: u16) -> MediaMtx {
+    let config = Config::default().env(
+        "ORCHESTRATOR_URL",
+        format!("http://127.0.0.1:{orchestrator}"),
+    );
+    MediaMtx::start(with_lines(config, &block("yaml", name)))
+}
+
+/// These lines, and hooks that find the suite's programs in their `PATH`.
+fn with_lines(config: Config, lines: &str) -> Config {
     let binaries = ["mtx-hook", "mtx-worker"].map(suite_binary);
     let folders = binaries.iter().filter_map(|binary| binary.parent());
     let path = std::env::join_paths(folders).expect("no colon in the path");
-    let mut config = Config::default()
+    let mut config = config
         .rtmp_port_for_hooks()
-        .env(
-            "ORCHESTRATOR_URL",
-            format!("http://127.0.0.1:{orchestrator}"),
-        )
         .env("PATH", path.to_string_lossy());
-    let lines: serde_yaml::Value = serde_yaml::from_str(&block("yaml", name)).expect("it is YAML");
+    let lines: serde_yaml::Value = serde_yaml::from_str(lines).expect("it is YAML");
     for (path, settings) in lines["paths"].as_mapping().expect("paths") {
         let settings = serde_yaml::to_string(settings).expect("it was read");
         config = config.path(path.as_str().expect("a name"), &settings);
     }
-    MediaMtx::start(config)
+    config
 }
 
 #[test]
@@ -222,4 +230,33 @@ fn lines_for_an_own_mediamtx_yml_pass_streams_through_without_an_orchestrator() 
     );
     drop(publisher);
     wait_until("the end of the worker", SOON, || server.hooks().is_empty());
+}
+
+#[test]
+fn lines_for_an_own_mediamtx_yml_lead_to_other_paths_and_to_platforms() {
+    let (nginx, folder, ports) = (
+        Nginx::start(),
+        tempfile::tempdir().unwrap(),
+        Ports::choose(),
+    );
+    let keys = folder.path().join("stream-keys");
+    fs::write(&keys, "event/main k3y-of-main\nevent/* k3y-of-others\n").unwrap();
+    fs::set_permissions(&keys, fs::Permissions::from_mode(0o600)).unwrap();
+    let lines = block("yaml", "direct-outputs")
+        .replace("localhost:1935", &format!("localhost:{}", ports.rtmp))
+        .replace(
+            "rtmps://a.rtmps.youtube.com/live2",
+            nginx.rtmp("").trim_end_matches('/'),
+        )
+        .replace("/etc/stream-keys", &keys.to_string_lossy());
+    let config = Config::default().env("RTMP_STREAM_KEY", "k3y-of-the-studio");
+    let server = MediaMtx::start_on(ports, with_lines(config, &lines));
+    let paths = ["cams/north/gate", "studio", "event/main", "event/2"];
+    let _publishers = paths.map(|path| Clip::h264_aac().publish(&server.rtsp(path)));
+    server.wait_ready("live/north/gate", 2 * SOON);
+    for key in ["k3y-of-the-studio", "k3y-of-main", "k3y-of-others"] {
+        wait_until("the stream at the platform", 2 * SOON, || {
+            nginx.has_publisher(key)
+        });
+    }
 }

@@ -73,7 +73,7 @@ type Case = (
     &'static [(&'static str, &'static str)],
     &'static str,
 );
-const WRONG_USAGE: [Case; 6] = [
+const WRONG_USAGE: [Case; 8] = [
     (&[], &[], "MTX_PATH"),
     (
         &[],
@@ -84,6 +84,21 @@ const WRONG_USAGE: [Case; 6] = [
         &[],
         &[("MTX_PATH", "live/test/out"), ("RTSP_PORT", "8554")],
         "live/test/out",
+    ),
+    (
+        &[],
+        &[("MTX_PATH", "cam1")],
+        "--output rtmp://localhost:1935/{path}/out",
+    ),
+    (
+        &[
+            "--input",
+            "rtsps://127.0.0.1/x",
+            "--output",
+            "rtmp://127.0.0.1/a/b",
+        ],
+        &[],
+        "rtspEncryption: optional",
     ),
     (
         &[
@@ -122,9 +137,11 @@ const WRONG_USAGE: [Case; 6] = [
 #[test]
 fn wrong_usage_is_exit_code_2_with_a_line_that_helps() {
     for (arguments, environment, hint) in WRONG_USAGE {
+        let folder = tempfile::tempdir().expect("a temp folder");
         let mut command = Command::new(suite_binary("mtx-worker"));
         command
             .args(arguments)
+            .env("XDG_RUNTIME_DIR", folder.path())
             .env_remove("MTX_PATH")
             .env_remove("RTSP_PORT")
             .envs(environment.iter().copied());

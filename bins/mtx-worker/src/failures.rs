@@ -64,6 +64,14 @@ impl Failures {
         })
     }
 
+    /// Waits for that long; if it is no time, not even for a tick of the timer.
+    pub(crate) async fn wait(&self) {
+        let remaining = self.remaining();
+        if !remaining.is_zero() {
+            tokio::time::sleep(remaining).await;
+        }
+    }
+
     /// One more. Returns how long to wait before the process ends, if the next one would not know of it.
     pub(crate) fn add(&self) -> Duration {
         self.count.set(self.count.get().saturating_add(1));

@@ -39,7 +39,9 @@ fn main() -> ExitCode {
     let hook = HookEnvironment::of_this_process();
     match Config::new(cli, &hook, |name| std::env::var(name).ok()) {
         Err(error) => {
-            logging::init(format, Output::Stderr, log::LevelFilter::Info, Vec::new());
+            let path = hook.path().map(|path| ("path", path.to_string()));
+            let context = path.into_iter().collect();
+            logging::init(format, Output::Stderr, log::LevelFilter::Info, context);
             refuse(&error, &hook).unwrap_or_else(|error| {
                 log::error!("{error:#}");
                 ExitCode::FAILURE
@@ -67,8 +69,8 @@ fn refuse(error: &anyhow::Error, hook: &HookEnvironment) -> Result<ExitCode> {
     runtime()?.block_on(async {
         let mut stop = stop_signal()?;
         let waits = async {
-            tokio::time::sleep(failures.remaining()).await;
             log::error!("{error:#}");
+            failures.wait().await;
             tokio::time::sleep(failures.add()).await;
         };
         Ok(tokio::select! {

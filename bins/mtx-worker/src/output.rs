@@ -87,7 +87,7 @@ impl Output {
         let side = Side::Sink(self.number);
         loop {
             tokio::select! {
-                () = tokio::time::sleep(self.failures.remaining()) => {}
+                () = self.failures.wait() => {}
                 () = told(&mut closing) => return None,
             }
             let claimed = tokio::select! {

@@ -1,7 +1,7 @@
 //! The middle of the worker: the source on one side, the outputs on the other, a queue before each of them.
 
 use std::convert::Infallible;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use futures_util::future::join_all;
@@ -116,9 +116,9 @@ impl Worker {
             return;
         };
         if !wait.is_zero() {
-            let (shown, times) = (mediamtx::duration::format(wait), output.failures.count());
-            log::warn!(delay = shown.as_str(), failures = times; "the output {} has failed {times} times in a row, tried again in {shown}", output.url);
-            tokio::time::sleep(wait).await;
+            let shown = mediamtx::duration::format(Duration::from_secs(wait.as_secs() + 1));
+            log::warn!(delay = shown.as_str(), failures = output.failures.count(); "the output {} failed before, tried again in {shown}", output.url);
+            output.failures.wait().await;
         }
     }
 

@@ -10,7 +10,6 @@ use mediamtx::pattern::Pattern;
 use mediamtx::secret;
 
 /// Where the stream key comes from.
-#[derive(Debug)]
 pub(super) enum KeySource {
     /// The URL, if it needs one.
     Url,

@@ -115,18 +115,19 @@ impl Origin<'_> {
     /// Refuses an output that is the input, or that would be one of a next worker, and so on for ever.
     fn check_circle(&self, output: &RtmpUrl, template: &Template) -> Result<()> {
         let (from, to) = (self.input.path(), output.path());
-        let may_be_other_port = self.is_hook && !output.on_server;
-        if self.is_same_host(output) && from == to && !may_be_other_port {
-            bail!(
-                "the output {output} is the input itself; publish to another path, such as {{path}}/out"
-            );
-        }
         // What gets shorter each time ends by itself.
         let goes_on = to.len() >= from.len() && template.url_path().can_give(from);
-        if self.is_hook && goes_on && (output.on_server || is_this_machine(&output.host)) {
+        let is_rule = self.is_hook && !template.is_constant();
+        if is_rule && goes_on && (output.on_server || is_this_machine(&output.host)) {
             bail!(
                 "{from} is itself an output of this hook, which would go on for ever with {output}; \
-                 give mediamtx.yml a path for such outputs, without the hook"
+                 to be rid of this line, give such outputs a path without the hook in mediamtx.yml"
+            );
+        }
+        let is_other_port = self.is_hook && !output.on_server;
+        if self.is_same_host(output) && from == to && !is_other_port {
+            bail!(
+                "the output {output} is the input itself; publish to another path, such as {{path}}/out"
             );
         }
         Ok(())

@@ -13,7 +13,7 @@ pub(crate) enum SinkError {
     #[error("no connection to the server: {0}")]
     Connect(#[source] io::Error),
     #[error(
-        "nobody listens at port {0}: is RTMP on there (rtmp, rtmpAddress and rtmpEncryption in mediamtx.yml), and is \
+        "connection refused at port {0}: is RTMP on there (rtmp, rtmpAddress and rtmpEncryption in mediamtx.yml), and is \
          RTMP_PORT set if it is not 1935?"
     )]
     NobodyListens(u16),

@@ -12,7 +12,7 @@ pub(crate) enum SourceError {
     #[error("no such path on the server (RTSP status 404): is the stream published?")]
     NotFound,
     #[error(
-        "nobody listens at port {0}: is RTSP on there (in mediamtx.yml rtsp: yes, and rtspEncryption: no or optional, \
+        "connection refused at port {0}: is RTSP on there (in mediamtx.yml rtsp: yes, and rtspEncryption: no or optional, \
          since the worker does not speak rtsps)?"
     )]
     NobodyListens(u16),

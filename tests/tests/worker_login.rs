@@ -1,0 +1,184 @@
+//! mtx-worker as a hook of servers that ask for a login, speak TLS, or listen elsewhere.
+
+use suite_tests::certificates::Certificate;
+use suite_tests::clips::Clip;
+use suite_tests::mediamtx::{Config, MediaMtx, Ports};
+use suite_tests::packets::{Kind, Reader};
+use suite_tests::processes::Spawned;
+use suite_tests::stack::{IN, OUT, SOON};
+use suite_tests::web::Web;
+
+const USER: &str = "worker";
+const PASSWORD: &str = "s3cret+of@the#worker";
+const ENCODED: &str = "s3cret%2Bof%40the%23worker";
+
+fn config() -> Config {
+    let hook = "runOnAvailable: mtx-worker\nrunOnAvailableRestart: yes";
+    Config::default()
+        .worker_for_hooks()
+        .path("~^(.+)/in$", hook)
+}
+
+/// With the login that the README has in MediaMTX's environment.
+fn config_with_login() -> Config {
+    config()
+        .env("RTSP_USERNAME", USER)
+        .env("RTSP_PASSWORD", PASSWORD)
+}
+
+/// What is published to `/in` comes out at `/out`, and no password is in the log.
+#[track_caller]
+fn passes_through(server: &MediaMtx, credentials: &str) {
+    let with_login = |path| {
+        server
+            .rtsp(path)
+            .replace("://", &format!("://{credentials}"))
+    };
+    let _publisher = Clip::h264_aac().publish(&with_login(IN));
+    server.wait_ready(IN, 2 * SOON);
+    server.wait_ready(OUT, SOON);
+    Reader::start(&with_login(OUT)).collect(Kind::Video, 25, SOON);
+    let log = server.process().output();
+    assert!(!log.contains("s3cret"), "{log}");
+}
+
+#[test]
+fn internal_users() {
+    for methods in ["[basic]", "[digest]"] {
+        let config = config_with_login().only_user(USER, &format!("{PASSWORD:?}"));
+        let server = MediaMtx::start(config.global(&format!("rtspAuthMethods: {methods}")));
+        passes_through(&server, &format!("{USER}:{ENCODED}@"));
+    }
+}
+
+#[test]
+fn an_http_service_that_decides() {
+    let service = Web::start(|request| {
+        let asked: serde_json::Value = serde_json::from_str(&request.body).unwrap_or_default();
+        let right = asked["user"] == USER && asked["password"] == PASSWORD;
+        (if right { 200 } else { 401 }, Vec::new())
+    });
+    let http = format!("authMethod: http\nauthHTTPAddress: {}/auth", service.url());
+    let server = MediaMtx::start(config_with_login().global(&http));
+    passes_through(&server, &format!("{USER}:{ENCODED}@"));
+}
+
+/// HS256, without an end; it allows to publish and to read all paths.
+const JWT: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6InRlc3QifQ.\
+    eyJtZWRpYW10eF9wZXJtaXNzaW9ucyI6W3siYWN0aW9uIjoicHVibGlzaCIsInBhdGgiOiIifSx7ImFjdGlvbiI6InJlYWQiLCJwYXRoIjoiIn1dfQ.\
+    Qlf626aSCamxLzUcN9AuXFyhV28XzwaLN9QkbqDdIbg";
+/// With which it is signed.
+const JWKS: &str = r#"{"keys": [{"kty": "oct", "kid": "test", "alg": "HS256", "use": "sig",
+    "k": "b25seSBmb3IgdGhpcyB0ZXN0LCBhbmQgbG9uZyBlbm91Z2g"}]}"#;
+
+#[test]
+fn a_json_web_token_as_the_password() {
+    let keys = Web::start(|_| (200, JWKS.into()));
+    let jwt = format!(
+        "authMethod: jwt\nauthJWTJWKS: {}/keys\nauthJWTClaimKey: mediamtx_permissions\nauthJWTExclude: [{{action: api}}]",
+        keys.url()
+    );
+    let server = MediaMtx::start(config().env("RTSP_PASSWORD", JWT).global(&jwt));
+    let with_token = |path| format!("{}?jwt={JWT}", server.rtsp(path));
+    let _publisher = Clip::h264_aac().publish(&with_token(IN));
+    server.wait_ready(IN, 2 * SOON);
+    server.wait_ready(OUT, SOON);
+    Reader::start(&with_token(OUT)).collect(Kind::Video, 25, SOON);
+    let log = server.process().output();
+    assert!(!log.contains(JWT), "{log}");
+}
+
+/// A server that takes RTMP over TLS only, whose hook says so.
+fn rtmps_only(
+    certificate: Certificate,
+    change: impl FnOnce(Config) -> Config,
+) -> (MediaMtx, Spawned) {
+    let ports = Ports::choose();
+    let hook = format!(
+        "runOnAvailable: mtx-worker --output rtmps://127.0.0.1:{}/{{1}}/out\nrunOnAvailableRestart: yes",
+        ports.rtmps
+    );
+    let config = Config::default()
+        .worker_for_hooks()
+        .path("~^(.+)/in$", &hook);
+    let config = config
+        .rtmps(certificate)
+        .env("MTX_RTMPENCRYPTION", "strict");
+    let server = MediaMtx::start_on(ports, change(config));
+    let publisher = Clip::h264_aac().publish(&server.rtsp(IN));
+    server.wait_ready(IN, 2 * SOON);
+    (server, publisher)
+}
+
+#[test]
+fn rtmp_over_tls_only_with_the_fingerprint_of_its_certificate() {
+    let certificate = Certificate::generate();
+    let fingerprint = certificate.fingerprint();
+    let (server, _publisher) = rtmps_only(certificate, |config| {
+        config.env("MEDIAMTX_FINGERPRINT", fingerprint)
+    });
+    server.wait_ready(OUT, SOON);
+    assert_eq!(server.connections("rtmpsconns").len(), 1);
+}
+
+#[test]
+fn a_self_signed_certificate_is_refused_with_the_variable_that_trusts_it() {
+    let certificate = Certificate::generate();
+    let remedy = format!("MEDIAMTX_FINGERPRINT={}", certificate.fingerprint());
+    let (server, _publisher) = rtmps_only(certificate, |config| config);
+    server.process().wait_for_line(&remedy, SOON);
+    assert!(!server.is_ready(OUT));
+}
+
+#[test]
+fn rtmp_that_is_off_is_named_with_its_settings() {
+    let server = MediaMtx::start(config().env("MTX_RTMP", "no"));
+    let _publisher = Clip::h264_aac().publish(&server.rtsp(IN));
+    let line = server
+        .process()
+        .wait_for_line("connection refused at port", 2 * SOON)
+        .text;
+    assert!(line.contains(&server.ports.rtmp.to_string()), "{line}");
+    assert!(
+        line.contains("rtmpEncryption") && line.contains("RTMP_PORT"),
+        "{line}"
+    );
+}
+
+#[test]
+fn rtsp_over_tls_only_is_named_with_its_setting() {
+    let certificate = Certificate::generate();
+    let folder = tempfile::tempdir().unwrap();
+    let (cert, key) = certificate.write(folder.path());
+    let ports = Ports::choose();
+    let tls = format!(
+        "rtspServerCert: {}\nrtspServerKey: {}\nrtspsAddress: 127.0.0.1:{}",
+        cert.display(),
+        key.display(),
+        suite_tests::ports::tcp()
+    );
+    let strict = config().global(&tls).env("MTX_RTSPENCRYPTION", "strict");
+    let server = MediaMtx::start_on(ports, strict);
+    let _publisher = Clip::h264_aac().publish(&server.rtmp(IN));
+    let line = server
+        .process()
+        .wait_for_line("connection refused at port", 2 * SOON)
+        .text;
+    assert!(
+        line.contains("rtspEncryption") && line.contains("rtsps"),
+        "{line}"
+    );
+}
+
+#[test]
+fn ipv6_only() {
+    let ports = Ports::choose();
+    let at = |port: u16| format!("[::1]:{port}");
+    let config = config()
+        .env("MTX_RTSPADDRESS", at(ports.rtsp))
+        .env("MTX_RTMPADDRESS", at(ports.rtmp))
+        .global("rtspTransports: [tcp]");
+    let server = MediaMtx::start_on(ports, config);
+    let _publisher = Clip::h264_aac().publish(&format!("rtsp://[::1]:{}/{IN}", ports.rtsp));
+    server.wait_ready(OUT, 2 * SOON);
+}
