@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 
@@ -24,6 +25,23 @@ impl Certificate {
             certificate: cert.pem(),
             key: signing_key.serialize_pem(),
         }
+    }
+
+    /// Its SHA-256 fingerprint, as `openssl x509 -noout -fingerprint -sha256` prints it after the equals sign.
+    ///
+    /// # Panics
+    /// When openssl is not installed.
+    pub fn fingerprint(&self) -> String {
+        let folder = tempfile::tempdir().expect("a temp folder");
+        let (certificate, _) = self.write(folder.path());
+        let openssl = Command::new("openssl")
+            .args(["x509", "-noout", "-fingerprint", "-sha256", "-in"])
+            .arg(certificate)
+            .output()
+            .expect("openssl runs");
+        let line = String::from_utf8_lossy(&openssl.stdout);
+        let (_, fingerprint) = line.trim().split_once('=').expect("openssl prints it");
+        fingerprint.to_owned()
     }
 
     /// Writes `server.crt` and `server.key` into `folder` and returns their paths.

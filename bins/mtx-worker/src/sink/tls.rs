@@ -3,7 +3,7 @@
 use std::io;
 
 use anyhow::Result;
-use mediamtx::tls::{MEDIAMTX_FINGERPRINT, Trust};
+use mediamtx::tls::{MEDIAMTX_FINGERPRINT, Trust, readable};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -29,5 +29,5 @@ pub(super) async fn wrap(
 ) -> io::Result<TlsStream<TcpStream>> {
     let name = ServerName::try_from(host.to_owned())
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-    connector.connect(name, socket).await
+    connector.connect(name, socket).await.map_err(readable)
 }
