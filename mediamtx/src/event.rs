@@ -160,10 +160,13 @@ pub struct OfSource {
     pub path: PathName,
     /// The publisher's query, as it wrote it.
     pub query: String,
-    /// MediaMTX's name for the kind of source, for example `rtmpConn`.
-    pub source_type: String,
+    /// MediaMTX's name for the kind of source, for example `rtmpConn`; none on an `alwaysAvailable` path that became
+    /// available without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_type: Option<String>,
     /// MediaMTX's id of the source.
-    pub source_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_id: Option<String>,
 }
 
 /// Somebody asked for a stream that is made on demand, or nobody does any more.
@@ -399,7 +402,7 @@ impl EventKind {
     pub fn id(&self) -> Option<(&'static str, &str)> {
         match self {
             Self::Ready(of) | Self::NotReady(of) | Self::Online(of) | Self::Offline(of) => {
-                Some(("sourceId", &of.source_id))
+                Some(("sourceId", of.source_id.as_deref()?))
             }
             Self::Read(of) | Self::Unread(of) => Some(("readerId", &of.reader_id)),
             Self::Connect(of) | Self::Disconnect(of) => Some(("connId", &of.conn_id)),

@@ -52,11 +52,7 @@ impl HookEnvironment {
             "MTX_QUERY",
             "the hooks of publishers and readers, empty if there was no query",
         ))?;
-        Ok(if is_query_escaped(&escaped) {
-            unescape(&escaped)
-        } else {
-            escaped
-        })
+        Ok(unescape(&escaped))
     }
 
     /// `RTSP_PORT`; none if the server has no RTSP listener.
@@ -78,14 +74,14 @@ impl HookEnvironment {
             .collect()
     }
 
-    /// `MTX_SOURCE_TYPE`
-    pub fn source_type(&self) -> Result<String, HookError> {
-        self.required("MTX_SOURCE_TYPE", SOURCE)
+    /// `MTX_SOURCE_TYPE`; MediaMTX does not set it where an `alwaysAvailable` path becomes available without a publisher.
+    pub fn source_type(&self) -> Result<Option<String>, HookError> {
+        self.optional("MTX_SOURCE_TYPE")
     }
 
-    /// `MTX_SOURCE_ID`
-    pub fn source_id(&self) -> Result<String, HookError> {
-        self.required("MTX_SOURCE_ID", SOURCE)
+    /// `MTX_SOURCE_ID`; as for the type, and a static source has none.
+    pub fn source_id(&self) -> Result<Option<String>, HookError> {
+        self.optional("MTX_SOURCE_ID")
     }
 
     /// `MTX_READER_TYPE`
@@ -123,8 +119,12 @@ impl HookEnvironment {
     }
 
     fn required(&self, name: &'static str, set_for: &'static str) -> Result<String, HookError> {
-        let value = self.text(name)?.filter(|value| !value.is_empty());
+        let value = self.optional(name)?;
         value.ok_or(HookError::Missing(name, set_for))
+    }
+
+    fn optional(&self, name: &str) -> Result<Option<String>, HookError> {
+        Ok(self.text(name)?.filter(|value| !value.is_empty()))
     }
 
     fn text(&self, name: &str) -> Result<Option<String>, HookError> {
@@ -136,32 +136,12 @@ impl HookEnvironment {
     }
 }
 
-const SOURCE: &str =
-    "the hooks of publishers, but not for runOnAvailable/runOnReady of an alwaysAvailable path";
-
 impl FromIterator<(OsString, OsString)> for HookEnvironment {
     fn from_iter<I: IntoIterator<Item = (OsString, OsString)>>(variables: I) -> Self {
         // A name that is no text is none of MediaMTX's.
         let named = |(name, value): (OsString, _)| Some((name.into_string().ok()?, value));
         Self(variables.into_iter().filter_map(named).collect())
     }
-}
-
-/// Whether a text can come from Go's `url.QueryEscape`, which MediaMTX applies to the query since a version between
-/// v1.14.0 and v1.19.2. Older ones pass it on as the client wrote it, with its `=` and `&`.
-fn is_query_escaped(text: &str) -> bool {
-    let mut bytes = text.bytes();
-    let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'A'..=b'F');
-    while let Some(byte) = bytes.next() {
-        let allowed = match byte {
-            b'%' => bytes.next().is_some_and(is_hex) && bytes.next().is_some_and(is_hex),
-            _ => byte.is_ascii_alphanumeric() || b"-_.~+".contains(&byte),
-        };
-        if !allowed {
-            return false;
-        }
-    }
-    true
 }
 
 /// Undoes Go's `url.QueryEscape`. What a client sent as raw bytes that are no text stays escaped,
@@ -204,8 +184,8 @@ mod tests {
         ]);
         assert_eq!(hook.path().unwrap().to_string(), "live/stream123/in");
         assert_eq!(hook.query().unwrap(), "lang=es&x=a%20b");
-        assert_eq!(hook.source_type().unwrap(), "rtmpConn");
-        assert_eq!(hook.source_id().unwrap(), "0a1b");
+        assert_eq!(hook.source_type().unwrap().unwrap(), "rtmpConn");
+        assert_eq!(hook.source_id().unwrap().unwrap(), "0a1b");
         assert_eq!(hook.rtsp_port().unwrap(), Some(8554));
         assert_eq!(hook.groups().unwrap(), ["stream123", ""]);
     }
@@ -220,8 +200,6 @@ mod tests {
             ("a%FF%C3%A9", "a%FFé"),
             ("%22%0A%24%28id%29", "\"\n$(id)"),
             ("%zz%", "%zz%"),
-            // Servers up to v1.14.0 do not escape it.
-            ("lang=es&x=a%20b&y=1+2", "lang=es&x=a%20b&y=1+2"),
         ] {
             let hook = environment(&[("MTX_QUERY", escaped)]);
             assert_eq!(hook.query().unwrap(), query);
@@ -246,10 +224,6 @@ mod tests {
                 hook.segment_duration().unwrap_err(),
                 ["MTX_SEGMENT_DURATION", "-1", "seconds"],
             ),
-            (
-                hook.source_id().unwrap_err(),
-                ["MTX_SOURCE_ID", "not set", "alwaysAvailable"],
-            ),
             (hook.query().unwrap_err(), ["MTX_QUERY", "not set", "empty"]),
             (
                 hook.reader_id().unwrap_err(),
@@ -266,6 +240,7 @@ mod tests {
             }
         }
         assert_eq!(environment(&[("RTSP_PORT", "")]).rtsp_port(), Ok(None));
+        assert_eq!(hook.source_id(), Ok(None));
         for seconds in ["NaN", "inf", "1e300", "x", "1,5"] {
             let hook = environment(&[("MTX_SEGMENT_DURATION", seconds)]);
             assert!(hook.segment_duration().is_err(), "{seconds}");

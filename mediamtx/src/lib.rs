@@ -7,6 +7,8 @@ pub mod event;
 pub mod hook;
 #[cfg(feature = "http-server")]
 pub mod http;
+#[cfg(feature = "https")]
+pub mod https;
 pub mod logging;
 pub mod path;
 #[cfg(feature = "pattern")]
@@ -20,8 +22,6 @@ pub mod template;
 pub mod timestamp;
 #[cfg(feature = "tls")]
 pub mod tls;
-#[cfg(feature = "api")]
-pub mod version;
 
 /// The first `max` characters, so that a message stays one readable line whatever it quotes.
 pub(crate) fn excerpt(text: &str, max: usize) -> String {

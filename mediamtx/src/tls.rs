@@ -3,6 +3,7 @@
 
 use std::env;
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -362,6 +363,22 @@ impl fmt::Display for Untrusted {
         }
         Ok(())
     }
+}
+
+/// The error of a handshake in words for the user: rustls itself shows what a verifier says as Rust source.
+#[must_use]
+pub fn readable(error: io::Error) -> io::Error {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    let text = match inner {
+        Some(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(reason)))) => {
+            format!("the server's certificate is not trusted: {reason}")
+        }
+        Some(rustls::Error::InvalidMessage(_)) => {
+            "the port speaks no TLS: write http:// instead of https:// (rtmp:// instead of rtmps://), or another port".to_owned()
+        }
+        _ => return error,
+    };
+    io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! nginx with its RTMP module: an RTMP server that is not MediaMTX.
 
 use std::fs;
+use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::certificates::Certificate;
 use crate::processes::Spawned;
 use crate::waiting::wait_until;
 use crate::{http, ports};
@@ -129,4 +131,58 @@ http {{
 }}
 "
     )
+}
+
+/// nginx as people put it in front of other servers: TLS, and a prefix of the path.
+pub struct TlsProxy {
+    port: u16,
+    _folder: TempDir,
+    _process: Spawned,
+}
+
+impl TlsProxy {
+    /// Passes what is asked below `prefix` on to `upstream`, both with a slash at the end.
+    ///
+    /// # Panics
+    /// When nginx is not installed or does not come up.
+    #[track_caller]
+    pub fn start(certificate: &Certificate, prefix: &str, upstream: &str) -> Self {
+        let port = ports::tcp();
+        let folder = tempfile::tempdir().expect("a temp folder");
+        certificate.write(folder.path());
+        let configuration = format!(
+            "daemon off;
+master_process off;
+pid nginx.pid;
+error_log stderr info;
+events {{}}
+http {{
+  access_log off;
+  client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;
+  uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+  server {{
+    listen 127.0.0.1:{port} ssl;
+    ssl_certificate server.crt;
+    ssl_certificate_key server.key;
+    location {prefix} {{ proxy_pass {upstream}; }}
+  }}
+}}
+"
+        );
+        fs::write(folder.path().join("nginx.conf"), configuration).expect("a writable temp folder");
+        let process = launch(&folder);
+        wait_until("nginx", Duration::from_secs(5), || {
+            TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+        Self {
+            port,
+            _folder: folder,
+            _process: process,
+        }
+    }
+
+    /// Where it listens, on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use suite_tests::binaries::suite_binary;
-use suite_tests::clips::Clip;
+use suite_tests::clips::{Clip, Video};
 use suite_tests::mediamtx::{Config, MediaMtx};
 use suite_tests::ports;
 use suite_tests::processes::Spawned;
@@ -29,8 +29,11 @@ fn server(orchestrator: &str, config: Config) -> MediaMtx {
 
 /// The usual: a hook when a stream comes and one when it goes.
 fn ready_hooks() -> Config {
-    let hooks = hook("runOnAvailable", "ready") + &hook("runOnUnavailable", "not-ready");
-    Config::default().path(INGEST, &hooks)
+    Config::default().path(INGEST, &ready_and_not_ready())
+}
+
+fn ready_and_not_ready() -> String {
+    hook("runOnAvailable", "ready") + &hook("runOnUnavailable", "not-ready")
 }
 
 fn publish(server: &MediaMtx, path: &str) -> Spawned {
@@ -299,21 +302,87 @@ fn a_stream_that_ends_at_once_still_delivers_ready() {
 }
 
 #[test]
-fn a_path_outside_the_grammar_is_told_in_mediamtx_log_and_nothing_is_sent() {
+fn events_of_any_path_arrive_with_what_its_expression_matched() {
     let receiver = Receiver::start(Answer::Status(204));
-    let config = Config::default().path("~.*", &hook("runOnAvailable", "ready"));
+    let config = Config::default()
+        .path("~^site/([a-z]+)/(cam-[0-9]+)$", "")
+        .path_default(&ready_and_not_ready());
     let server = server(&receiver.url(), config);
-    for path in ["live/a.b/in", "other/cam", "live/cam/in/more"] {
-        let mark = server.process().mark();
+    for (path, groups, id) in [
+        ("cam1", serde_json::Value::Null, serde_json::Value::Null),
+        (
+            "building/floor1",
+            serde_json::Value::Null,
+            serde_json::Value::Null,
+        ),
+        (
+            "a.b-c_d/e.f",
+            serde_json::Value::Null,
+            serde_json::Value::Null,
+        ),
+        (
+            "site/north/cam-7",
+            serde_json::json!(["north", "cam-7"]),
+            serde_json::Value::Null,
+        ),
+        ("live/x/in", serde_json::Value::Null, "x".into()),
+        (
+            "live/a/b/in",
+            serde_json::Value::Null,
+            serde_json::Value::Null,
+        ),
+    ] {
         let mut publisher = Clip::h264_aac().publish(&server.rtsp(path));
-        let line = server.process().find_line(mark, "refused", SOON, |line| {
-            line.text.contains("ready event refused") && line.text.contains(path)
-        });
-        assert!(line.text.contains("live/<streamId>/in"), "{}", line.text);
-        assert!(server.is_ready(path), "{path}");
+        let ready = receiver.wait("its beginning", SOON, of(path, "ready"));
         publisher.kill();
+        let gone = receiver.wait("its end", SOON, of(path, "not-ready"));
+        for event in [ready.json(), gone.json()] {
+            assert_eq!(
+                (&event["groups"], &event["streamId"]),
+                (&groups, &id),
+                "{path}"
+            );
+        }
     }
-    assert_eq!(count(&receiver, "ready"), 0);
+}
+
+/// A static source has no id, and what an always available path shows before a publisher comes has not even a type.
+#[test]
+fn a_camera_and_an_always_available_path_send_what_mediamtx_knows_of_them() {
+    let receiver = Receiver::start(Answer::Status(204));
+    let origin = MediaMtx::start(Config::default());
+    let _publisher = Clip::h264_aac().publish(&origin.rtsp("lens"));
+    origin.wait_ready("lens", SOON);
+    let camera =
+        format!("source: {}\nrtspTransport: tcp\n", origin.rtsp("lens")) + &ready_and_not_ready();
+    let always = "alwaysAvailable: yes\nalwaysAvailableTracks:\n- codec: H264\n".to_owned()
+        + &ready_and_not_ready()
+        + &hook("runOnOnline", "online");
+    let config = Config::default()
+        .path("camera", &camera)
+        .path("always", &always);
+    let server = server(&receiver.url(), config);
+
+    let pulled = receiver
+        .wait("the camera", SOON, of("camera", "ready"))
+        .json();
+    assert_eq!(pulled["sourceType"], "rtspSource");
+    let ready = receiver
+        .wait("the path", SOON, of("always", "ready"))
+        .json();
+    for missing in [
+        &pulled["sourceId"],
+        &ready["sourceType"],
+        &ready["sourceId"],
+    ] {
+        assert!(missing.is_null(), "{pulled} {ready}");
+    }
+    let _second = Clip::new(Video::H264, None).publish(&server.rtsp("always"));
+    let online = receiver
+        .wait("its publisher", SOON, of("always", "online"))
+        .json();
+    assert_eq!(online["sourceType"], "rtspSession");
+    assert!(!server.process().output().contains("refused"));
 }
 
 #[test]

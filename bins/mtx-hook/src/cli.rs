@@ -1,6 +1,7 @@
 //! What the user typed.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
@@ -27,6 +28,8 @@ Events, and the setting of MediaMTX that each belongs to:
 Environment, besides what the options name:
   ORCHESTRATOR_TOKEN      sent as a bearer token
   SSL_CERT_FILE           certificates (PEM) to trust for https, instead of the built-in ones
+  ORCHESTRATOR_FINGERPRINT
+                          or the one to trust, by its SHA-256 fingerprint, as openssl prints it
   MTX_PATH, MTX_QUERY, …  set by MediaMTX
 
 The event goes to <ORCHESTRATOR_URL>/v1/mediamtx/events/<EVENT> in one POST, never repeated.
@@ -41,6 +44,23 @@ Exit codes:
 Examples, in mediamtx.yml:
   runOnAvailable: mtx-hook ready
   runOnUnavailable: mtx-hook not-ready --timeout 5s";
+
+const DOCTOR_HELP: &str = "\
+Looks at the file, at the running server over its API, and at the orchestrator. One line for each
+thing on stdout: \"error\" for what does not work, \"warning\" for what works otherwise than one may
+think, \"not checked\" for what could not be looked at. Started by MediaMTX (runOnInit: mtx-hook doctor),
+it sees the server's own environment, PATH and file; by hand, those of the shell.
+
+Environment:
+  MEDIAMTX_API_URL     the server's API; by default where the file says, on this machine
+  MEDIAMTX_API_TOKEN   bearer token for it, in place of user:password in the URL
+  MEDIAMTX_FINGERPRINT SHA-256 fingerprint of its certificate, if that is self-signed
+  MTX_…                settings in place of the file's, as MediaMTX reads them
+
+Exit codes:
+  0  all is well, or there are only warnings
+  1  there is an error
+  2  wrong usage, or the named file can't be read";
 
 /// Posts one event of MediaMTX as JSON over HTTP, then exits.
 ///
@@ -83,6 +103,12 @@ pub(crate) enum Command {
     Check {
         /// What to get: http(s)://host[:port][/path]
         url: OsString,
+    },
+    /// Says what is wrong with a server's configuration, and what to write instead
+    #[command(after_help = DOCTOR_HELP)]
+    Doctor {
+        /// mediamtx.yml; by default the one that MediaMTX reads
+        file: Option<PathBuf>,
     },
 }
 

@@ -2,6 +2,7 @@
 
 mod cli;
 mod deadline;
+mod doctor;
 mod request;
 mod send;
 mod signals;
@@ -17,13 +18,17 @@ use mediamtx::logging::{self, Output};
 use mediamtx::timestamp::Timestamp;
 use ureq::http::StatusCode;
 
-use cli::Cli;
+use cli::{Cli, Command};
 use request::Request;
 
 fn main() -> ExitCode {
     let (timestamp, start) = (Timestamp::now(), Instant::now());
     signals::hold_back();
-    let cli = Cli::parse();
+    let mut cli = Cli::parse();
+    if let Some(Command::Doctor { file }) = &mut cli.command {
+        signals::let_through();
+        return doctor::run(file.take(), cli.timeout);
+    }
     let report = Report {
         what: cli.what(),
         // Health checks come every few seconds, and only their failures are news.

@@ -2,22 +2,22 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::fs;
 
 use anyhow::{Context, Result, bail};
 use mediamtx::event::{ENDPOINT, Event};
 use mediamtx::hook::HookEnvironment;
 use mediamtx::secret;
 use mediamtx::timestamp::Timestamp;
+use ureq::Agent;
 use ureq::http::{HeaderValue, Uri};
-use ureq::tls::{PemItem, RootCerts, parse_pem};
 
 use crate::cli::{Cli, Command};
+use crate::send;
 
 /// One request.
 pub(crate) struct Request {
+    pub(crate) agent: Agent,
     pub(crate) url: Uri,
-    pub(crate) roots: RootCerts,
     pub(crate) content: Content,
 }
 
@@ -44,10 +44,10 @@ impl Request {
                 (endpoint(&base, name.as_str())?, content)
             }
             (None, Some(Command::Check { url: text })) => (url(text)?, Content::Check),
-            (None, None) => bail!("neither an event nor a command was given"),
+            (None, _) => bail!("neither an event nor a command was given"),
         };
         Ok(Self {
-            roots: roots(&url)?,
+            agent: send::agent(&url)?,
             url,
             content,
         })
@@ -67,27 +67,6 @@ impl Request {
         fields.push(("url", secret::redact_url(&self.url.to_string())));
         fields
     }
-}
-
-/// MediaMTX's image has no certificates, so some are built in; reading others costs time, and only
-/// https needs them.
-fn roots(url: &Uri) -> Result<RootCerts> {
-    let file = env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty());
-    let Some(file) = file.filter(|_| url.scheme_str() == Some("https")) else {
-        return Ok(RootCerts::WebPki);
-    };
-    let context = || format!("SSL_CERT_FILE {}", file.display());
-    let pem = fs::read(&file).with_context(context)?;
-    let mut certificates = Vec::new();
-    for item in parse_pem(&pem) {
-        if let PemItem::Certificate(certificate) = item.with_context(context)? {
-            certificates.push(certificate);
-        }
-    }
-    if certificates.is_empty() {
-        bail!("{} holds no certificate in PEM form", context());
-    }
-    Ok(RootCerts::Specific(certificates.into()))
 }
 
 fn url(text: OsString) -> Result<Uri> {

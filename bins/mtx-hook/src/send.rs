@@ -1,22 +1,20 @@
 //! One HTTP request.
 
 use anyhow::Result;
+use mediamtx::https;
+use mediamtx::tls::ORCHESTRATOR_FINGERPRINT;
 use ureq::Agent;
-use ureq::http::StatusCode;
 use ureq::http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE};
-use ureq::tls::TlsConfig;
+use ureq::http::{StatusCode, Uri};
 
 use crate::request::{Content, Request};
 
 /// An event's body and an answer's head are small, and pages that are not touched cost nothing.
 const BUFFER: usize = 16 * 1024;
 
-/// The status of the answer, whichever it is. What follows the answer's head is not waited for.
-///
-/// Without a time limit: see [`crate::deadline`].
-pub(crate) fn send(request: Request) -> Result<StatusCode> {
-    let agent = Agent::config_builder()
-        .tls_config(TlsConfig::builder().root_certs(request.roots).build())
+/// What sends to `url`: fails if it is https and it is not known whom to trust.
+pub(crate) fn agent(url: &Uri) -> Result<Agent> {
+    let config = Agent::config_builder()
         // A redirected event would arrive as a GET, or with the token somewhere else.
         .max_redirects(0)
         .http_status_as_error(false)
@@ -26,8 +24,15 @@ pub(crate) fn send(request: Request) -> Result<StatusCode> {
         .input_buffer_size(BUFFER)
         .output_buffer_size(BUFFER)
         .max_response_header_size(BUFFER)
-        .build()
-        .new_agent();
+        .build();
+    Ok(https::agent(config, url, ORCHESTRATOR_FINGERPRINT)?)
+}
+
+/// The status of the answer, whichever it is. What follows the answer's head is not waited for.
+///
+/// Without a time limit: see [`crate::deadline`].
+pub(crate) fn send(request: Request) -> Result<StatusCode> {
+    let agent = request.agent;
     let answer = match request.content {
         Content::Check => agent.get(request.url).header(CONNECTION, "close").call(),
         Content::Event {

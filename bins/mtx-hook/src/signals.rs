@@ -9,6 +9,18 @@ pub(crate) fn hold_back() {
     let _ = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM]).thread_block();
 }
 
+/// A command that loses nothing may be interrupted.
+#[cfg(unix)]
+pub(crate) fn let_through() {
+    use nix::sys::signal::{SigSet, Signal};
+
+    let _ = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM]).thread_unblock();
+}
+
 /// There are no such signals here.
 #[cfg(not(unix))]
 pub(crate) fn hold_back() {}
+
+/// There are no such signals here.
+#[cfg(not(unix))]
+pub(crate) fn let_through() {}

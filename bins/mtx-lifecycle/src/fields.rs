@@ -1,13 +1,13 @@
-//! The settings of a path that a policy can touch: what they are called, which of them are hot, and when two are the same.
+//! The settings of a path that a policy can touch: what they are called, which are hot, and when two are the same.
 
 use mediamtx::api::Fields;
-use mediamtx::version::ServerVersion;
 use serde_json::Value;
 
 use crate::span::Span;
 
-/// What a policy sets of a recording.
-const RECORDING: [&str; 7] = [
+/// A change of one of these leaves the stream, its readers and its publisher alone (MediaMTX's
+/// `pathConfCanBeUpdated`). A change of any other destroys the path and creates it anew.
+const HOT: [&str; 7] = [
     "record",
     "recordPath",
     "recordFormat",
@@ -17,8 +17,8 @@ const RECORDING: [&str; 7] = [
     "recordDeleteAfter",
 ];
 
-/// What a policy sets or has to know of a source.
-const SOURCE: [&str; 9] = [
+/// Of the others, those that a policy sets or has to know.
+const COLD: [&str; 9] = [
     "source",
     "sourceOnDemand",
     "sourceOnDemandStartTimeout",
@@ -40,10 +40,16 @@ const TIMES: [&str; 7] = [
     "runOnDemandCloseAfter",
 ];
 
+/// Whether a running stream survives a change of this setting.
+#[must_use]
+pub fn is_hot(name: &str) -> bool {
+    HOT.contains(&name)
+}
+
 /// Whether a policy has anything to do with this setting.
 #[must_use]
 pub fn is_managed(name: &str) -> bool {
-    RECORDING.contains(&name) || SOURCE.contains(&name)
+    is_hot(name) || COLD.contains(&name)
 }
 
 /// Whether two values of a setting mean the same: `300s` is `5m0s`.
@@ -71,12 +77,10 @@ pub fn difference(current: &Fields, wanted: &Fields) -> Fields {
         .collect()
 }
 
-/// The settings that are hot on this server, and those that are not.
+/// The settings that are hot, and those that are not.
 #[must_use]
-pub fn split(fields: Fields, version: &ServerVersion) -> (Fields, Fields) {
-    fields
-        .into_iter()
-        .partition(|(name, _)| version.is_hot(name))
+pub fn split(fields: Fields) -> (Fields, Fields) {
+    fields.into_iter().partition(|(name, _)| is_hot(name))
 }
 
 /// A setting's text, or nothing.
@@ -94,7 +98,6 @@ pub fn is_on(fields: &Fields, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mediamtx::version::Version;
     use serde_json::json;
 
     fn fields(value: Value) -> Fields {
@@ -119,15 +122,8 @@ mod tests {
     #[test]
     fn settings_of_a_recording_are_hot_and_those_of_the_source_are_not() {
         let all = fields(json!({"record": true, "recordPath": "x", "runOnDemand": "y"}));
-        let pinned = ServerVersion::Known(Version::release(1, 19, 3));
-        let (hot, cold) = split(all.clone(), &pinned);
+        let (hot, cold) = split(all);
         assert_eq!(hot.keys().collect::<Vec<_>>(), ["record", "recordPath"]);
         assert_eq!(cold.keys().collect::<Vec<_>>(), ["runOnDemand"]);
-        let (hot, cold) = split(all, &ServerVersion::Unknown);
-        assert_eq!(hot.keys().collect::<Vec<_>>(), ["record"]);
-        assert_eq!(
-            cold.keys().collect::<Vec<_>>(),
-            ["recordPath", "runOnDemand"]
-        );
     }
 }

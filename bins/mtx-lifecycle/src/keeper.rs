@@ -96,12 +96,9 @@ pub fn fields(rtsp: &Url, path: &str, defaults: &Fields) -> Fields {
         ("source".to_owned(), Value::from(source)),
         ("sourceOnDemand".to_owned(), Value::from(false)),
         ("rtspTransport".to_owned(), Value::from("tcp")),
+        ("alwaysAvailable".to_owned(), Value::from(false)),
         ("record".to_owned(), Value::from(false)),
     ]);
-    // Servers up to v1.14.0 have no such setting, and refuse those that they do not know.
-    if defaults.contains_key("alwaysAvailable") {
-        fields.insert("alwaysAvailable".to_owned(), Value::from(false));
-    }
     let hooks = HOOKS.iter().chain(&OLD_HOOKS);
     let set = hooks.filter(|hook| defaults.get(**hook).is_some_and(|value| value != ""));
     fields.extend(set.map(|hook| ((*hook).to_owned(), Value::from(""))));
@@ -116,7 +113,8 @@ mod tests {
     #[test]
     fn a_keeper_reads_the_path_and_does_nothing_else() {
         let rtsp: Url = "rtsp://u:p@127.0.0.1:8554".parse().unwrap();
-        let defaults = json!({"runOnReady": "x", "runOnRead": "y", "runOnInit": "", "record": true, "alwaysAvailable": true});
+        let defaults =
+            json!({"runOnReady": "x", "runOnRead": "y", "runOnInit": "", "record": true});
         let fields = fields(&rtsp, "live/a/in", defaults.as_object().unwrap());
         assert_eq!(
             Value::from(fields),

@@ -1,11 +1,10 @@
 //! What has to be written for a path to be as it is wanted, and what of it can be written without hurting anybody.
 
 use mediamtx::api::Fields;
-use mediamtx::version::ServerVersion;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::fields::{difference, is_on, same, split};
+use crate::fields::{difference, is_hot, is_on, same, split};
 use crate::server::{Busy, GoverningError, View};
 use crate::wanted::{Target, Wanted};
 
@@ -62,8 +61,8 @@ impl Impact {
     }
 
     /// Of a change of these settings on a path that is recorded before and after it, or not.
-    fn of(changed: &Fields, stays_recorded: bool, version: &ServerVersion) -> Self {
-        if !changed.keys().all(|name| version.is_hot(name)) {
+    fn of(changed: &Fields, stays_recorded: bool) -> Self {
+        if !changed.keys().all(|name| is_hot(name)) {
             Self::Path
         } else if stays_recorded && !changed.is_empty() {
             Self::Recording
@@ -145,9 +144,9 @@ fn plan_entry(
     let mut after = current.clone();
     after.extend(aim.clone());
     let stays_recorded = is_on(current, "record") && is_on(&after, "record");
-    let (hot, cold) = split(difference(current, &aim), &view.version);
+    let (hot, cold) = split(difference(current, &aim));
     let step = |fields: Fields| {
-        let impact = Impact::of(&fields, stays_recorded, &view.version);
+        let impact = Impact::of(&fields, stays_recorded);
         (!fields.is_empty()).then(|| Step {
             entry: path.to_owned(),
             change: Change::Patch(fields),
@@ -190,11 +189,11 @@ fn plan_template(wanted: &Wanted, view: &View, path: &str) -> Result<Plan, Gover
     let mut aim = others.clone();
     aim.extend(fields.clone());
     let impact = match model {
-        Some(model) if view.version.survives_change_of_entry() => {
+        Some(model) => {
             let stays_recorded = is_on(model, "record") && is_on(&aim, "record");
-            Impact::of(&difference(model, &aim), stays_recorded, &view.version)
+            Impact::of(&difference(model, &aim), stays_recorded)
         }
-        _ => Impact::Path,
+        None => Impact::Path,
     };
     let before = |name: &String| {
         (
@@ -235,11 +234,11 @@ fn impact_of_removal(view: &View, path: &str, current: &Fields) -> Impact {
     };
     let model = &view.entries[&template.entry];
     // What the path has from the groups of an expression is in no list of settings that are looked at.
-    if template.fill(model) != *model || !view.version.survives_change_of_entry() {
+    if template.fill(model) != *model {
         return Impact::Path;
     }
     let stays_recorded = is_on(current, "record") && is_on(model, "record");
-    Impact::of(&difference(model, current), stays_recorded, &view.version)
+    Impact::of(&difference(model, current), stays_recorded)
 }
 
 /// What is known of the entry, but for settings that somebody else has changed since: a restart of the server, which

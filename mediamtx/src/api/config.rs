@@ -63,7 +63,12 @@ impl Api {
         self.get("/v3/config/pathdefaults/get", self.deadline)
     }
 
-    /// Settings of the whole server.
+    /// All settings of the whole server.
+    pub fn global_settings(&self) -> Result<Fields, ApiError> {
+        self.get("/v3/config/global/get", self.deadline)
+    }
+
+    /// Settings of the whole server, as far as all programs need them.
     pub fn global(&self) -> Result<Global, ApiError> {
         self.get("/v3/config/global/get", self.deadline)
     }

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::secret;
+use crate::tls::TrustError;
 
 /// Why the server could not be asked, or did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -43,15 +44,26 @@ pub enum ApiError {
         error: serde_json::Error,
     },
     /// It answers, but not to us.
-    #[error(
-        "MediaMTX's API at {url} answers {status}: its authInternalUsers give this user no permission for the API"
-    )]
+    #[error("MediaMTX's API at {url} answers {status}{}", .login.advice())]
     Refused {
         /// What was asked.
         url: String,
         /// 401 or 403.
         status: u16,
+        /// What it was shown.
+        login: Login,
     },
+    /// It is asked in plain HTTP and speaks TLS only.
+    #[error(
+        "the server at {url} speaks TLS at this port (apiEncryption: yes, or a proxy): write https:// in place of http://"
+    )]
+    WantsTls {
+        /// What was asked.
+        url: String,
+    },
+    /// It is not known whom to trust.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// It understood, and does not want it so.
     #[error("MediaMTX rejects {url}{message}")]
     Rejected {
@@ -61,19 +73,56 @@ pub enum ApiError {
         message: String,
     },
     /// There is no such thing.
-    #[error("MediaMTX knows nothing at {url}")]
+    #[error(
+        "MediaMTX knows nothing at {url} (404); is a prefix of a proxy missing in the address?"
+    )]
     NotFound {
         /// What was asked.
         url: String,
     },
 }
 
+/// What a request identifies itself with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Login {
+    /// Nothing.
+    None,
+    /// `user:password` of the URL.
+    Password,
+    /// `MEDIAMTX_API_TOKEN`.
+    Token,
+}
+
+impl Login {
+    /// What to change where this is not accepted; MediaMTX itself does not say what it misses.
+    fn advice(self) -> &'static str {
+        match self {
+            Self::None => {
+                ": nobody may use it from here without a login. Put one into the URL (http://user:password@…) or a \
+                 token into MEDIAMTX_API_TOKEN; or let this address in, in mediamtx.yml: an entry of \
+                 authInternalUsers with `user: any`, the address in its `ips` and `permissions: [{action: api}]`"
+            }
+            Self::Password => {
+                " to the login in the URL: wrong, or that entry of authInternalUsers lacks \
+                 `permissions: [{action: api}]`, or this address in its `ips`; with authMethod http or jwt \
+                 MediaMTX's log says why"
+            }
+            Self::Token => {
+                " to MEDIAMTX_API_TOKEN: with authMethod jwt it may have expired, or its claim (authJWTClaimKey) \
+                 lacks {\"action\": \"api\"}: MediaMTX's log says which; with authMethod internal there are no \
+                 tokens: put user:password into the URL"
+            }
+        }
+    }
+}
+
 impl ApiError {
-    pub(super) fn from_status(url: String, status: u16, body: &[u8]) -> Self {
+    pub(super) fn from_status(url: String, status: u16, body: &[u8], login: Login) -> Self {
         let message = message(body);
         match status {
+            400 if wants_tls(&message) => Self::WantsTls { url },
             400 => Self::Rejected { url, message },
-            401 | 403 => Self::Refused { url, status },
+            401 | 403 => Self::Refused { url, status, login },
             404 => Self::NotFound { url },
             _ => Self::Failed {
                 url,
@@ -89,9 +138,18 @@ impl ApiError {
     pub fn is_verdict(&self) -> bool {
         !matches!(
             self,
-            Self::Request { .. } | Self::Failed { .. } | Self::Answer { .. }
+            Self::Request { .. }
+                | Self::Failed { .. }
+                | Self::Answer { .. }
+                | Self::WantsTls { .. }
         )
     }
+}
+
+/// In the words of Go's net/http, or of nginx.
+fn wants_tls(message: &str) -> bool {
+    message.contains("HTTP request to an HTTPS server")
+        || message.contains("plain HTTP request was sent to HTTPS port")
 }
 
 #[derive(Deserialize)]
@@ -119,7 +177,7 @@ mod tests {
     fn what_the_server_says_is_passed_on_without_passwords() {
         let url = || "http://h/v3".to_owned();
         let body = br#"{"status":"error","error":"'rtsp://u:hunter2@h' is not a valid URL"}"#;
-        let error = ApiError::from_status(url(), 400, body);
+        let error = ApiError::from_status(url(), 400, body, Login::None);
         let message = error.to_string();
         assert!(
             message.contains("not a valid URL") || message.contains("***"),
@@ -127,7 +185,7 @@ mod tests {
         );
         assert!(!message.contains("hunter2"), "{message}");
         assert!(error.is_verdict());
-        let broken = ApiError::from_status(url(), 500, b"");
+        let broken = ApiError::from_status(url(), 500, b"", Login::None);
         assert_eq!(
             broken.to_string(),
             "MediaMTX's API at http://h/v3 answers 500"

@@ -12,14 +12,14 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use ureq::http::{HeaderValue, Method, Request, Uri};
-use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
 pub use config::{Fields, Global};
-pub use error::ApiError;
+pub use error::{ApiError, Login};
 pub use paths::{Client, PathInfo, Recordings, Segment, ServerInfo};
 
-use crate::secret;
+use crate::tls::MEDIAMTX_FINGERPRINT;
+use crate::{https, secret};
 
 /// Two hundred paths with all their settings take a megabyte.
 const LARGEST_ANSWER: u64 = 16 * 1024 * 1024;
@@ -32,11 +32,13 @@ pub struct Api {
     agent: Agent,
     base: String,
     authorization: Option<HeaderValue>,
+    login: Login,
     deadline: Duration,
 }
 
 impl Api {
-    /// A client of the API at `url`, whose every call ends within `deadline`.
+    /// A client of the API at `url`, whose every call ends within `deadline`. With https, the environment says whom
+    /// to trust: see [`crate::tls`].
     pub fn new(url: &str, deadline: Duration) -> Result<Self, ApiError> {
         let wrong = || ApiError::Url {
             url: secret::redact_url(url),
@@ -54,19 +56,19 @@ impl Api {
         if address.is_empty() || address.starts_with(':') || uri.query().is_some() {
             return Err(wrong());
         }
+        let shown = login.map_or(Login::None, |_| Login::Password);
         let authorization = login.map(basic).transpose().map_err(|()| wrong())?;
-        let agent = Agent::config_builder()
-            .tls_config(TlsConfig::builder().root_certs(RootCerts::WebPki).build())
+        let config = Agent::config_builder()
             .max_redirects(0)
             .http_status_as_error(false)
             .proxy(None)
             .user_agent(concat!("mtx-suite/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .new_agent();
+            .build();
         Ok(Self {
-            agent,
+            agent: https::agent(config, &uri, MEDIAMTX_FINGERPRINT)?,
             base: format!("{scheme}://{address}{}", uri.path().trim_end_matches('/')),
             authorization,
+            login: shown,
             deadline,
         })
     }
@@ -84,6 +86,7 @@ impl Api {
         let mut value = value.map_err(|_| ApiError::Token)?;
         value.set_sensitive(true);
         self.authorization = Some(value);
+        self.login = Login::Token;
         Ok(self)
     }
 
@@ -137,7 +140,7 @@ impl Api {
         };
         match status {
             200..=299 => Ok(body),
-            _ => Err(ApiError::from_status(url, status, &body)),
+            _ => Err(ApiError::from_status(url, status, &body, self.login)),
         }
     }
 

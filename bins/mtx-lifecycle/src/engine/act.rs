@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use mediamtx::path::PathName;
 use mediamtx::timestamp::Timestamp;
-use mediamtx::version::ServerVersion;
 
 use super::wait::wait_until;
 use super::{Error, Lifecycle, Report, Scope, Session};
@@ -170,7 +169,7 @@ impl Lifecycle {
     pub fn reconcile(&self) -> Result<Report, Error> {
         let mut session = Session::begin(self, self.options.timeout)?;
         wait_until(self.options.timeout, || {
-            ServerVersion::ask(&self.options.api).map(|_| true)
+            self.options.api.info().map(|_| true)
         })?;
         session.look_and_converge(&Scope::default())
     }

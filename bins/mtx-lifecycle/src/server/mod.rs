@@ -5,7 +5,6 @@ mod governing;
 use std::collections::BTreeMap;
 
 use mediamtx::api::{Api, ApiError, Client, Fields, PathInfo};
-use mediamtx::version::ServerVersion;
 use serde::Deserialize;
 
 use crate::fields::{is_managed, is_on, text};
@@ -17,8 +16,6 @@ pub use governing::{GoverningError, Template};
 /// One look at the server.
 #[derive(Debug, Clone)]
 pub struct View {
-    /// Which MediaMTX it is: that decides what can be changed without hurting anybody.
-    pub version: ServerVersion,
     /// The entries under `paths`, by name. Of an entry for one path, the settings that a policy can touch.
     pub entries: BTreeMap<String, Fields>,
     /// What an entry has that does not say otherwise.
@@ -90,7 +87,6 @@ impl View {
         let entries: Vec<Entry> = api.path_configs()?;
         let defaults = api.path_defaults()?;
         Ok(Self {
-            version: ServerVersion::ask(api)?,
             entries: entries
                 .into_iter()
                 .map(|entry| (entry.name, entry.fields))
@@ -190,7 +186,6 @@ impl View {
         let entries = entries.as_object().unwrap().iter();
         let live: Vec<PathInfo> = serde_json::from_value(live.clone()).unwrap();
         Self {
-            version: ServerVersion::Known(mediamtx::version::Version::release(1, 19, 3)),
             entries: entries
                 .map(|(name, fields)| (name.clone(), fields.as_object().unwrap().clone()))
                 .collect(),

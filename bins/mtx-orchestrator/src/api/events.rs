@@ -151,7 +151,7 @@ mod tests {
             ("live/x/in", "/x", "path"),
             ("\"live/x/in\"", "[]", "path"),
             ("\"sourceId\":\"1\"", "\"sourceId\":1", "sourceId"),
-            ("\"sourceId\"", "\"sourceid\"", "sourceId"),
+            ("\"query\"", "\"Query\"", "query"),
             ("2026-11", "2026-13", "timestamp"),
             ("\"query\":\"\"", "\"query\":null", "query"),
             ("\"query\"", "\"rtspPort\":70000,\"query\"", "rtspPort"),

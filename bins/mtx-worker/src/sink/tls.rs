@@ -3,9 +3,8 @@
 use std::io;
 
 use anyhow::Result;
-use mediamtx::tls::{MEDIAMTX_FINGERPRINT, Trust};
+use mediamtx::tls::{MEDIAMTX_FINGERPRINT, Trust, readable};
 use rustls::pki_types::ServerName;
-use rustls::{CertificateError, OtherError};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -30,16 +29,5 @@ pub(super) async fn wrap(
 ) -> io::Result<TlsStream<TcpStream>> {
     let name = ServerName::try_from(host.to_owned())
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-    let connected = connector.connect(name, socket).await;
-    connected.map_err(|error| untrusted(&error).unwrap_or(error))
-}
-
-/// What the check of the certificate says, which rustls quotes as a program would.
-fn untrusted(error: &io::Error) -> Option<io::Error> {
-    match error.get_ref()?.downcast_ref()? {
-        rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(reason))) => Some(
-            io::Error::other(format!("the server's certificate: {reason}")),
-        ),
-        _ => None,
-    }
+    connector.connect(name, socket).await.map_err(readable)
 }

@@ -1,0 +1,121 @@
+//! A hook's line, split as MediaMTX splits it: by github.com/kballard/go-shellquote, and no shell.
+
+/// The words of a line; the error says what is open at its end.
+pub(super) fn split(line: &str) -> Result<Vec<String>, &'static str> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut rest = line.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            ' ' | '\n' | '\t' => words.extend(word.take()),
+            '\'' => {
+                let inside = word.get_or_insert_default();
+                loop {
+                    match rest.next().ok_or("a ' without its end")? {
+                        '\'' => break,
+                        c => inside.push(c),
+                    }
+                }
+            }
+            '"' => double_quoted(&mut rest, word.get_or_insert_default())?,
+            '\\' => match rest.next().ok_or("a \\ at its end")? {
+                '\n' => {}
+                c => word.get_or_insert_default().push(c),
+            },
+            c => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    Ok(words)
+}
+
+fn double_quoted(rest: &mut std::str::Chars<'_>, inside: &mut String) -> Result<(), &'static str> {
+    const OPEN: &str = "a \" without its end";
+    loop {
+        match rest.next().ok_or(OPEN)? {
+            '"' => return Ok(()),
+            '\\' => match rest.next().ok_or(OPEN)? {
+                '\n' => {}
+                c @ ('$' | '`' | '"' | '\\') => inside.push(c),
+                c => inside.extend(['\\', c]),
+            },
+            c => inside.push(c),
+        }
+    }
+}
+
+/// The first word that only a shell understands: it would reach the program as an argument.
+pub(super) fn shell_feature(words: &[String]) -> Option<&str> {
+    const OPERATORS: [&str; 13] = [
+        "|", "||", "|&", "&", "&&", ";", ">", ">>", "<", "2>", "2>>", "&>", "2>&1",
+    ];
+    let is_redirection = |word: &str| {
+        let target = word.strip_prefix("2>").or_else(|| word.strip_prefix('>'));
+        target.is_some_and(|target| target.starts_with(['/', '>', '&']))
+    };
+    let feature = |word: &&String| {
+        OPERATORS.contains(&word.as_str())
+            || is_redirection(word)
+            || word.contains("$(")
+            || (word.ends_with(';') && word.len() > 1)
+    };
+    words.iter().find(feature).map(String::as_str)
+}
+
+/// A program's name without its folders.
+pub(super) fn base_name(program: &str) -> &str {
+    program.rsplit('/').next().unwrap_or(program)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn lines_are_split_as_mediamtx_does() {
+        for (line, words) in [
+            ("mtx-hook ready", &["mtx-hook", "ready"][..]),
+            (
+                "  a\t'b c'\"d \\$e\\x\" f\\ g ",
+                &["a", "b cd $e\\x", "f g"],
+            ),
+            ("a \\\nb", &["a", "b"]),
+            ("''", &[""]),
+            ("", &[]),
+        ] {
+            assert_eq!(split(line).unwrap(), words, "{line}");
+        }
+        for line in ["a 'b", "a \"b", "a\\", "\"a\\"] {
+            assert!(split(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_needs_a_shell_is_seen_and_what_does_not_is_left_alone() {
+        for (line, feature) in [
+            ("a | b", Some("|")),
+            ("a && b", Some("&&")),
+            ("a >/dev/null", Some(">/dev/null")),
+            ("a 2>&1", Some("2>&1")),
+            ("a; b", Some("a;")),
+            ("a $(id)", Some("$(id)")),
+            ("sh -c 'a | b > c'", None),
+            ("ffmpeg -i concat:a|b -vf scale='>1' $MTX_PATH ${X}", None),
+        ] {
+            let words = split(line).unwrap();
+            assert_eq!(shell_feature(&words), feature, "{line}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_panics(line in any::<String>(), other in "[a '\"\\\\|>\n$]{0,30}") {
+            for line in [line, other] {
+                if let Ok(words) = split(&line) {
+                    let _ = shell_feature(&words);
+                }
+            }
+        }
+    }
+}

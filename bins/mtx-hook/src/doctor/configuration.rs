@@ -1,0 +1,202 @@
+//! A configuration of MediaMTX, be it a file's or a running server's, as far as doctor looks at it.
+
+use mediamtx::event::EventName;
+use serde_json::{Map, Value};
+
+/// Settings by their names in mediamtx.yml.
+pub(super) type Settings = Map<String, Value>;
+
+/// MediaMTX's defaults (`setDefaults` in its `internal/conf/conf.go`).
+const DEFAULTS: [(&str, &str); 11] = [
+    ("api", "no"),
+    ("apiAddress", ":9997"),
+    ("apiEncryption", "no"),
+    ("rtsp", "yes"),
+    ("rtspAddress", ":8554"),
+    ("rtspsAddress", ":8322"),
+    ("rtspEncryption", "no"),
+    ("rtmp", "yes"),
+    ("rtmpAddress", ":1935"),
+    ("rtmpsAddress", ":1936"),
+    ("rtmpEncryption", "no"),
+];
+
+/// Settings of the whole server that doctor looks at.
+pub(super) const GLOBAL: [&str; 14] = [
+    "api",
+    "apiAddress",
+    "apiEncryption",
+    "rtsp",
+    "rtspAddress",
+    "rtspsAddress",
+    "rtspEncryption",
+    "rtspTransports",
+    "rtmp",
+    "rtmpAddress",
+    "rtmpsAddress",
+    "rtmpEncryption",
+    "runOnConnect",
+    "runOnDisconnect",
+];
+
+/// Hooks of a path, those of servers before v1.19.3 among them, and the event of each.
+pub(super) const PATH_HOOKS: [(&str, EventName); 13] = [
+    ("runOnInit", EventName::Init),
+    ("runOnDemand", EventName::Demand),
+    ("runOnUnDemand", EventName::Undemand),
+    ("runOnAvailable", EventName::Ready),
+    ("runOnUnavailable", EventName::NotReady),
+    ("runOnReady", EventName::Ready),
+    ("runOnNotReady", EventName::NotReady),
+    ("runOnOnline", EventName::Online),
+    ("runOnOffline", EventName::Offline),
+    ("runOnRead", EventName::Read),
+    ("runOnUnread", EventName::Unread),
+    ("runOnRecordSegmentCreate", EventName::SegmentCreate),
+    ("runOnRecordSegmentComplete", EventName::SegmentComplete),
+];
+
+const GLOBAL_HOOKS: [(&str, EventName); 2] = [
+    ("runOnConnect", EventName::Connect),
+    ("runOnDisconnect", EventName::Disconnect),
+];
+
+/// Further settings of a path that doctor looks at.
+pub(super) const PATH_SETTINGS: [&str; 7] = [
+    "source",
+    "overridePublisher",
+    "record",
+    "recordDeleteAfter",
+    "runOnReadyRestart",
+    "runOnAvailableRestart",
+    "runOnOnlineRestart",
+];
+
+/// Where an entry's defaults stand.
+const PATH_DEFAULTS: &str = "pathDefaults";
+
+#[derive(Debug, Default)]
+pub(super) struct Configuration {
+    pub(super) global: Settings,
+    pub(super) defaults: Settings,
+    pub(super) entries: Vec<Entry>,
+}
+
+/// An entry under `paths`.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) name: String,
+    /// What it does not take from `pathDefaults`.
+    pub(super) settings: Settings,
+}
+
+/// A hook that is set somewhere.
+#[derive(Debug)]
+pub(super) struct Hook<'a> {
+    /// The entry, or `pathDefaults`; none for hooks of connections.
+    pub(super) owner: Option<&'a str>,
+    pub(super) setting: &'static str,
+    pub(super) event: EventName,
+    pub(super) line: &'a str,
+}
+
+impl Hook<'_> {
+    /// How messages name it.
+    pub(super) fn place(&self) -> String {
+        match self.owner {
+            Some(owner) => format!("{owner}: {}", self.setting),
+            None => self.setting.to_owned(),
+        }
+    }
+
+    pub(super) fn is_default(&self) -> bool {
+        self.owner == Some(PATH_DEFAULTS)
+    }
+}
+
+impl Configuration {
+    /// A setting of the whole server.
+    pub(super) fn text(&self, name: &str) -> &str {
+        let default = || DEFAULTS.iter().find(|(known, _)| *known == name);
+        let given = self.global.get(name).and_then(Value::as_str);
+        given
+            .or_else(|| default().map(|(_, value)| *value))
+            .unwrap_or_default()
+    }
+
+    /// A setting of the whole server that is on or off.
+    pub(super) fn is_on(&self, name: &str) -> bool {
+        let given = self.global.get(name).and_then(flag);
+        given.unwrap_or_else(|| flag(&self.text(name).into()) == Some(true))
+    }
+
+    /// The port of an address such as `:8554` or `127.0.0.1:8554`.
+    pub(super) fn port(&self, name: &str) -> Option<u16> {
+        let (_, port) = self.text(name).rsplit_once(':')?;
+        port.parse().ok()
+    }
+
+    /// `no`, `optional` or `strict`; a YAML `no` is a boolean.
+    pub(super) fn is_strict(&self, name: &str) -> bool {
+        matches!(self.text(name), "strict" | "yes")
+    }
+
+    /// What holds for an entry.
+    pub(super) fn of_entry<'a>(&'a self, entry: &'a Entry, name: &str) -> Option<&'a Value> {
+        entry.settings.get(name).or_else(|| self.defaults.get(name))
+    }
+
+    /// Every hook once, where it is written.
+    pub(super) fn hooks(&self) -> Vec<Hook<'_>> {
+        let mut hooks = Vec::new();
+        let defaults = (Some(PATH_DEFAULTS), &self.defaults);
+        let entries = self.entries.iter();
+        let owners = entries.map(|entry| (Some(entry.name.as_str()), &entry.settings));
+        for (owner, settings) in [defaults].into_iter().chain(owners) {
+            hooks.extend(set(&PATH_HOOKS, owner, settings));
+        }
+        hooks.extend(set(&GLOBAL_HOOKS, None, &self.global));
+        hooks
+    }
+
+    /// The entries for which a hook runs.
+    pub(super) fn entries_with<'a>(&'a self, hook: &Hook<'_>) -> Vec<&'a Entry> {
+        let line = |entry: &Entry| {
+            self.of_entry(entry, hook.setting)
+                .is_some_and(|value| value.as_str() == Some(hook.line))
+        };
+        let owned = |entry: &&Entry| hook.is_default() || hook.owner == Some(entry.name.as_str());
+        let entries = self.entries.iter().filter(owned);
+        entries.filter(|entry| line(entry)).collect()
+    }
+}
+
+fn set<'a>(
+    hooks: &[(&'static str, EventName)],
+    owner: Option<&'a str>,
+    settings: &'a Settings,
+) -> Vec<Hook<'a>> {
+    let hook = |(setting, event): &(&'static str, EventName)| {
+        let line = settings.get(*setting)?.as_str()?;
+        (!line.trim().is_empty()).then_some(Hook {
+            owner,
+            setting,
+            event: *event,
+            line,
+        })
+    };
+    hooks.iter().filter_map(hook).collect()
+}
+
+/// On or off, as MediaMTX reads it: with the words of YAML 1.1.
+pub(super) fn flag(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(flag) => Some(*flag),
+        Value::String(text) => match text.to_lowercase().as_str() {
+            "yes" | "on" | "true" => Some(true),
+            "no" | "off" | "false" => Some(false),
+            _ => None,
+        },
+        _ => None,
+    }
+}

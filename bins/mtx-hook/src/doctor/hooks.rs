@@ -1,0 +1,208 @@
+//! Hooks: whether MediaMTX can start them, and whether the suite's programs can do what they are started for.
+
+use mediamtx::event::EventName;
+
+use super::command::{base_name, shell_feature, split};
+use super::configuration::{Configuration, Entry, Hook, flag};
+use super::finding::Findings;
+use super::process::{Process, Program};
+
+/// Whose arguments are lines for a shell.
+const SHELLS: [&str; 5] = ["sh", "bash", "ash", "dash", "zsh"];
+
+/// Whether a program of the suite is started by any hook.
+pub(super) fn starts(configuration: &Configuration, program: &str) -> bool {
+    let hooks = configuration.hooks();
+    hooks.iter().any(|hook| is(hook, program))
+}
+
+fn is(hook: &Hook<'_>, program: &str) -> bool {
+    let words = split(hook.line).unwrap_or_default();
+    words
+        .first()
+        .is_some_and(|first| base_name(first) == program)
+}
+
+/// The entries whose streams mtx-hook tells the orchestrator of.
+pub(super) fn entries_that_tell(configuration: &Configuration) -> Vec<&Entry> {
+    let tells = |hook: &&Hook<'_>| hook.event == EventName::Ready && is(hook, "mtx-hook");
+    let hooks = configuration.hooks();
+    let hooks = hooks.iter().filter(tells);
+    hooks
+        .flat_map(|hook| configuration.entries_with(hook))
+        .collect()
+}
+
+/// The hooks that start mtx-worker, and whether each says where to publish.
+pub(super) fn workers<'a>(
+    configuration: &'a Configuration,
+    process: &Process,
+) -> Vec<(Hook<'a>, bool)> {
+    let hooks = configuration.hooks().into_iter();
+    hooks
+        .filter(|hook| is(hook, "mtx-worker"))
+        .map(|hook| {
+            let words = split(hook.line).unwrap_or_default();
+            let output = |word: &String| word == "--output" || word.starts_with("--output=");
+            let has_output =
+                words.iter().any(output) || process.variable("MTX_WORKER_OUTPUT").is_some();
+            (hook, has_output)
+        })
+        .collect()
+}
+
+/// Everything about each hook. On another machine's server, its programs can't be looked for.
+pub(super) fn check(
+    configuration: &Configuration,
+    process: &Process,
+    programs_are_here: bool,
+    findings: &mut Findings,
+) {
+    for hook in configuration.hooks() {
+        let words = match split(hook.line) {
+            Ok(words) => words,
+            Err(open) => {
+                findings.error(
+                    hook.place(),
+                    format!("MediaMTX cannot split the line, it has {open}: close or escape it"),
+                );
+                continue;
+            }
+        };
+        let Some((program, arguments)) = words.split_first() else {
+            continue;
+        };
+        if programs_are_here {
+            check_program(&hook, program, process, findings);
+        }
+        if !SHELLS.contains(&base_name(program)) {
+            check_shell(&hook, &words, findings);
+        }
+        if base_name(program) == "mtx-hook" {
+            check_event(&hook, arguments, findings);
+        }
+    }
+    for (hook, has_output) in workers(configuration, process) {
+        check_worker(configuration, &hook, has_output, findings);
+    }
+}
+
+fn check_program(hook: &Hook<'_>, program: &str, process: &Process, findings: &mut Findings) {
+    let place = hook.place();
+    if program.starts_with("~/") {
+        let text = format!("MediaMTX does not know what ~ is in {program}: write the whole path");
+        return findings.error(place, text);
+    }
+    if program.contains('=') {
+        // What follows the name could be a secret.
+        let (name, _) = program.split_once('=').unwrap_or((program, ""));
+        let text = format!(
+            "MediaMTX takes the assignment of {name} for a program: set variables in the server's environment, or write `env` before it"
+        );
+        return findings.error(place, text);
+    }
+    if program.contains('$') {
+        let text = format!("{place}: whether the program is there: its name is a variable's");
+        return findings.unchecked(text);
+    }
+    match process.program(program) {
+        Some(Program::Found) => {}
+        None => findings.unchecked(format!(
+            "{place}: whether {program} is there: its path is relative to the server's folder"
+        )),
+        Some(Program::NotExecutable(file)) => findings.error(
+            place,
+            format!("{0} is not executable: chmod +x {0}", file.display()),
+        ),
+        Some(Program::NotFound) if program.contains('/') => {
+            findings.error(place, format!("there is no {program}: write where it is"));
+        }
+        Some(Program::NotFound) => {
+            let way_out = match process.beside(program) {
+                Some(file) => format!("write {}", file.display()),
+                None => "put it there, or write its whole path".to_owned(),
+            };
+            let text = format!("{program} is in no folder of PATH: {way_out}");
+            findings.error(place, text);
+            let path = process.variable("PATH").unwrap_or_default();
+            findings.note(format!("PATH is that of {}: {path}", process.owner()));
+        }
+    }
+}
+
+fn check_shell(hook: &Hook<'_>, words: &[String], findings: &mut Findings) {
+    if let Some(feature) = shell_feature(words) {
+        findings.error(
+            hook.place(),
+            format!(
+                "MediaMTX runs no shell: {feature} reaches {} as an argument: write sh -c '…' if the server has a shell",
+                base_name(&words[0])
+            ),
+        );
+    }
+}
+
+fn check_event(hook: &Hook<'_>, arguments: &[String], findings: &mut Findings) {
+    let names = ["doctor", "check"];
+    if arguments.iter().any(|word| names.contains(&word.as_str())) {
+        return;
+    }
+    let events = arguments.iter().filter_map(|word| word.parse().ok());
+    match events.collect::<Vec<EventName>>().as_slice() {
+        [event] if *event == hook.event => {}
+        [event] => findings.warning(
+            hook.place(),
+            format!(
+                "it sends {event} events, which belong to {}: write mtx-hook {}",
+                event.setting(),
+                hook.event
+            ),
+        ),
+        _ => findings.error(
+            hook.place(),
+            format!("mtx-hook needs one event: write mtx-hook {}", hook.event),
+        ),
+    }
+}
+
+fn check_worker(
+    configuration: &Configuration,
+    hook: &Hook<'_>,
+    has_output: bool,
+    findings: &mut Findings,
+) {
+    if !matches!(hook.event, EventName::Ready | EventName::Online) {
+        findings.error(
+            hook.place(),
+            "no stream is there to be read then: start mtx-worker in runOnAvailable",
+        );
+        return;
+    }
+    let restart = format!("{}Restart", hook.setting);
+    for entry in configuration.entries_with(hook) {
+        let restarts = configuration.of_entry(entry, &restart).and_then(flag);
+        if restarts != Some(true) {
+            findings.warning(
+                format!("{}: {}", entry.name, hook.setting),
+                format!("a worker that has given up is not started again: add {restart}: yes"),
+            );
+        }
+        if !has_output && !ends_in(&entry.name, "in") {
+            findings.error(
+                format!("{}: {}", entry.name, hook.setting),
+                "mtx-worker publishes X/in to X/out, and nothing else without being told where: add --output rtmp://…",
+            );
+        }
+    }
+}
+
+/// Whether the paths of an entry end in this segment; a regular expression is looked at as it is written.
+pub(super) fn ends_in(name: &str, segment: &str) -> bool {
+    let written = match name.strip_prefix('~') {
+        Some(expression) => expression.trim_end_matches(['$', ')']),
+        None => name,
+    };
+    written
+        .strip_suffix(segment)
+        .is_some_and(|rest| rest.ends_with(['/', '(', '|']))
+}

@@ -1,0 +1,240 @@
+//! `mtx-hook doctor`: says in plain lines what is wrong with a server's configuration, and what to write instead.
+
+mod command;
+mod configuration;
+mod file;
+mod finding;
+mod hooks;
+mod names;
+mod orchestrator;
+mod process;
+mod protocols;
+mod server;
+mod streams;
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use configuration::Configuration;
+use file::FileError;
+use finding::{Findings, Severity};
+use process::Process;
+use server::Server;
+
+/// What was looked at.
+#[derive(Debug, Default)]
+struct Seen {
+    file: Option<PathBuf>,
+    configuration: Option<Configuration>,
+    /// Variables that stand in for the file's settings.
+    variables: Vec<String>,
+}
+
+/// Looks at the named file, or at the one that MediaMTX would read, and at the running server.
+pub(crate) fn run(file: Option<PathBuf>, deadline: Duration) -> ExitCode {
+    let process = Process::current();
+    let mut findings = Findings::default();
+    let seen = match read(file, &process, &mut findings) {
+        Ok(seen) => seen,
+        Err(message) => {
+            // Nobody is left to tell if even that can't be written.
+            let _ = writeln!(io::stderr(), "mtx-hook doctor: {message}");
+            return ExitCode::from(2);
+        }
+    };
+    let server = server::look(
+        seen.configuration.as_ref(),
+        &process,
+        deadline,
+        &mut findings,
+    );
+    if seen.configuration.is_none() && server.is_none() && findings.found.is_empty() {
+        findings.error(
+            "mediamtx.yml",
+            format!(
+                "there is none in {}, and no running server: name it, mtx-hook doctor FILE, or set MEDIAMTX_API_URL",
+                file::PLACES.join(", ")
+            ),
+        );
+    }
+    findings.merge(compare(&seen, server.as_ref(), &process));
+    print(&findings, &seen, server.as_ref())
+}
+
+/// The file's content. A file that was named has to be there.
+fn read(
+    named: Option<PathBuf>,
+    process: &Process,
+    findings: &mut Findings,
+) -> Result<Seen, String> {
+    let is_named = named.is_some();
+    let Some(file) = named.or_else(|| file::locate(process)) else {
+        return Ok(Seen::default());
+    };
+    let shown = file.display().to_string();
+    match file::read(&file, process) {
+        Ok((configuration, variables)) => Ok(Seen {
+            file: Some(file),
+            configuration: Some(configuration),
+            variables,
+        }),
+        Err(FileError::Read(error)) if is_named => Err(format!("{shown}: {error}")),
+        Err(FileError::Read(error)) => {
+            findings.unchecked(format!("{shown}: {error}"));
+            Ok(Seen::default())
+        }
+        Err(FileError::Encrypted) => {
+            findings.unchecked(format!("{shown}: it is encrypted with MTX_CONFKEY"));
+            Ok(Seen::default())
+        }
+        Err(FileError::Content(error)) => {
+            findings.error(shown, format!("MediaMTX cannot read it: {error}"));
+            Ok(Seen::default())
+        }
+    }
+}
+
+/// The findings in the file and on the server, those of both once.
+fn compare(seen: &Seen, server: Option<&Server>, process: &Process) -> Findings {
+    let mut all = Findings::default();
+    if let Some(configuration) = &seen.configuration {
+        check(configuration, Origin::File, server, process, &mut all);
+    }
+    if let Some(running) = server {
+        let origin = match seen.configuration {
+            Some(_) => Origin::ServerBesideFile,
+            None => Origin::Server,
+        };
+        let mut on_server = Findings::default();
+        check(
+            &running.configuration,
+            origin,
+            server,
+            process,
+            &mut on_server,
+        );
+        on_server
+            .found
+            .retain(|finding| !all.found.contains(finding));
+        if origin == Origin::ServerBesideFile {
+            for finding in &mut on_server.found {
+                finding.place = format!("running server: {}", finding.place);
+            }
+        }
+        all.merge(on_server);
+    }
+    all
+}
+
+/// Where a configuration is from. Only a file tells what its author wrote from what is the default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    File,
+    Server,
+    ServerBesideFile,
+}
+
+fn check(
+    configuration: &Configuration,
+    origin: Origin,
+    server: Option<&Server>,
+    process: &Process,
+    findings: &mut Findings,
+) {
+    let are_here = process.is_hook() || server.is_none_or(Server::is_here);
+    if !are_here {
+        findings.unchecked("whether the hooks' programs are there: the server is another machine");
+    }
+    hooks::check(configuration, process, are_here, findings);
+    match server {
+        Some(server) => names::check(configuration, &server.known, findings),
+        None => findings.unchecked("names of hooks, which differ by the server's version"),
+    }
+    protocols::check(configuration, process, findings);
+    if origin != Origin::ServerBesideFile {
+        streams::check(configuration, origin == Origin::Server, findings);
+    }
+    orchestrator::check(configuration, server, process, findings);
+}
+
+/// 0 if nothing is wrong, warnings aside; 1 if something is.
+fn print(findings: &Findings, seen: &Seen, server: Option<&Server>) -> ExitCode {
+    let mut found = findings.found.clone();
+    found.sort();
+    found.dedup();
+    let mut lines: Vec<String> = found
+        .iter()
+        .map(|it| mediamtx::secret::conceal(&it.to_string()))
+        .collect();
+    let notes = findings.notes.iter();
+    lines.extend(notes.map(|text| mediamtx::secret::conceal(&format!("note: {text}"))));
+    let unchecked = findings.unchecked.iter();
+    lines.extend(unchecked.map(|text| mediamtx::secret::conceal(&format!("not checked: {text}"))));
+    let errors = found
+        .iter()
+        .filter(|it| it.severity == Severity::Error)
+        .count();
+    lines.push(match (errors, found.len() - errors) {
+        (0, 0) => format!("ok: looked at {}", looked_at(seen, server)),
+        (errors, warnings) => format!(
+            "{}, {}; looked at {}",
+            counted(errors, "error"),
+            counted(warnings, "warning"),
+            looked_at(seen, server)
+        ),
+    });
+    let text = lines.join("\n") + "\n";
+    if io::stdout().write_all(text.as_bytes()).is_err() || errors > 0 {
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+fn looked_at(seen: &Seen, server: Option<&Server>) -> String {
+    let mut parts = Vec::new();
+    if let Some(file) = &seen.file {
+        parts.push(shown(file));
+    }
+    if !seen.variables.is_empty() {
+        parts.push(seen.variables.join(", "));
+    }
+    if let Some(server) = server {
+        let version = server
+            .version
+            .as_deref()
+            .unwrap_or("a version that it does not tell");
+        parts.push(format!("the server at {} ({version})", server.url));
+    }
+    match parts.as_slice() {
+        [] => "nothing".to_owned(),
+        parts => parts.join(", "),
+    }
+}
+
+fn shown(file: &Path) -> String {
+    file.canonicalize()
+        .unwrap_or_else(|_| file.to_owned())
+        .display()
+        .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All checks that need no server.
+    pub(super) fn look_at(configuration: &Configuration) {
+        let process = Process::test(&[("PATH", "/nowhere")]);
+        let mut findings = Findings::default();
+        hooks::check(configuration, &process, true, &mut findings);
+        names::check(configuration, &configuration.defaults, &mut findings);
+        protocols::check(configuration, &process, &mut findings);
+        streams::check(configuration, false, &mut findings);
+    }
+}

@@ -1,0 +1,248 @@
+//! The service that events go to: whether it is there, and whether it has a route for each path.
+
+use std::time::Duration;
+
+use mediamtx::https;
+use mediamtx::pattern::Pattern;
+use mediamtx::tls::ORCHESTRATOR_FINGERPRINT;
+use regex_lite::Regex;
+use serde::Deserialize;
+use ureq::Agent;
+use ureq::http::Uri;
+
+use super::configuration::{Configuration, Entry};
+use super::finding::Findings;
+use super::hooks::{entries_that_tell, starts};
+use super::process::Process;
+use super::server::Server;
+
+const DEFAULT: &str = "http://localhost:8080";
+const PLACE: &str = "ORCHESTRATOR_URL";
+const DEADLINE: Duration = Duration::from_secs(2);
+
+#[derive(Deserialize)]
+struct Routes {
+    routes: Vec<Route>,
+}
+
+#[derive(Deserialize)]
+struct Route {
+    path: Pattern,
+}
+
+/// Whether an orchestrator is there.
+pub(super) fn is_there(process: &Process) -> bool {
+    get(process, "/v1/routes").is_ok_and(|answer| answer.status == 200)
+}
+
+pub(super) fn check(
+    configuration: &Configuration,
+    server: Option<&Server>,
+    process: &Process,
+    findings: &mut Findings,
+) {
+    if !starts(configuration, "mtx-hook") || entries_that_tell(configuration).is_empty() {
+        return;
+    }
+    let url = url(process);
+    match get(process, "/healthz") {
+        Err(error) => {
+            findings.error(
+                PLACE,
+                format!("events are lost, {url}/healthz does not answer ({error}): start mtx-orchestrator, or set {PLACE} in the server's environment"),
+            );
+            return;
+        }
+        Ok(answer) if (500..600).contains(&answer.status) => {
+            let text = format!("{url}/healthz answers {}: see its log", answer.status);
+            findings.error(PLACE, text);
+        }
+        // A service of somebody's own need not have that page.
+        Ok(_) => {}
+    }
+    match routes(process) {
+        Ok(routes) => {
+            for entry in entries_that_tell(configuration) {
+                check_route(entry, &routes, server, findings);
+            }
+        }
+        Err(reason) => findings.unchecked(format!("whether each path has a route: {reason}")),
+    }
+}
+
+fn routes(process: &Process) -> Result<Vec<Pattern>, String> {
+    let url = format!("{}/v1/routes", url(process));
+    let answer = get(process, "/v1/routes").map_err(|error| format!("{url}: {error}"))?;
+    match answer.status {
+        200 => {}
+        401 | 403 => {
+            return Err(format!(
+                "{url} answers {}: set ORCHESTRATOR_TOKEN",
+                answer.status
+            ));
+        }
+        status => return Err(format!("{url} answers {status}")),
+    }
+    let routes: Routes = serde_json::from_slice(&answer.body)
+        .map_err(|error| format!("{url} answers something else: {error}"))?;
+    Ok(routes.routes.into_iter().map(|route| route.path).collect())
+}
+
+fn check_route(
+    entry: &Entry,
+    routes: &[Pattern],
+    server: Option<&Server>,
+    findings: &mut Findings,
+) {
+    let matched = |path: &str| routes.iter().any(|route| route.matches(path));
+    let missing = |findings: &mut Findings, path: &str| {
+        findings.error(
+            path,
+            format!("no route of mtx-orchestrator is for it ({}), so its stream goes nowhere: add one, for example --route '{path} => rtmp://…'", shown(routes)),
+        );
+    };
+    let expression = match entry.name.strip_prefix('~') {
+        Some(expression) => Regex::new(expression).ok(),
+        None if matches!(entry.name.as_str(), "all" | "all_others") => Regex::new("").ok(),
+        None if matched(&entry.name) => return,
+        None => return missing(findings, &entry.name),
+    };
+    let streams = server
+        .map(|server| server.streams.as_slice())
+        .unwrap_or_default();
+    let streams: Vec<&str> = streams
+        .iter()
+        .filter(|(_, conf_name)| *conf_name == entry.name)
+        .map(|(name, _)| name.as_str())
+        .collect();
+    for stream in streams.iter().filter(|stream| !matched(stream)) {
+        missing(findings, stream);
+    }
+    let fits = |expression: Regex| {
+        let mut examples = routes.iter().flat_map(examples);
+        examples.any(|example| expression.is_match(&example))
+    };
+    if streams.is_empty() && !expression.is_some_and(fits) {
+        findings.unchecked(format!(
+            "whether a route is for the paths of {}: none of them has a stream now (routes: {})",
+            entry.name,
+            shown(routes)
+        ));
+    }
+}
+
+fn shown(routes: &[Pattern]) -> String {
+    match routes {
+        [] => "it has none".to_owned(),
+        routes => routes
+            .iter()
+            .map(Pattern::as_str)
+            .collect::<Vec<_>>()
+            .join(", "),
+    }
+}
+
+/// Paths that a pattern is for, to try a regular expression on.
+fn examples(pattern: &Pattern) -> Vec<String> {
+    ["a", "1", "cam1", "cam-1"]
+        .iter()
+        .map(|name| pattern.as_str().replace("**", name).replace('*', name))
+        .filter(|path| pattern.matches(path))
+        .collect()
+}
+
+struct Answer {
+    status: u16,
+    body: Vec<u8>,
+}
+
+/// Where events go, without what a URL must not have.
+fn url(process: &Process) -> String {
+    let url = process.variable("ORCHESTRATOR_URL").unwrap_or(DEFAULT);
+    mediamtx::secret::redact_url(url.trim_end_matches('/'))
+}
+
+fn get(process: &Process, call: &str) -> Result<Answer, String> {
+    let base = process.variable("ORCHESTRATOR_URL").unwrap_or(DEFAULT);
+    let uri: Uri = format!("{}{call}", base.trim_end_matches('/'))
+        .parse()
+        .map_err(|_| format!("{PLACE} is not http(s)://host[:port][/path]"))?;
+    let config = Agent::config_builder()
+        .max_redirects(0)
+        .http_status_as_error(false)
+        .proxy(None)
+        .timeout_global(Some(DEADLINE))
+        .build();
+    let agent =
+        https::agent(config, &uri, ORCHESTRATOR_FINGERPRINT).map_err(|error| error.to_string())?;
+    let mut request = agent.get(uri);
+    if let Some(token) = process.variable("ORCHESTRATOR_TOKEN") {
+        mediamtx::secret::register(token);
+        request = request.header("Authorization", format!("Bearer {token}"));
+    }
+    let mut answer = request.call().map_err(|error| match error {
+        ureq::Error::Io(error) => error.to_string(),
+        error => error.to_string(),
+    })?;
+    let status = answer.status().as_u16();
+    let body = answer
+        .body_mut()
+        .read_to_vec()
+        .map_err(|error| error.to_string())?;
+    Ok(Answer { status, body })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn findings(entry: &str, streams: &[&str]) -> Findings {
+        let routes = ["live/*/in".parse().unwrap(), "cam/**".parse().unwrap()];
+        let entry = Entry {
+            name: entry.to_owned(),
+            settings: super::super::configuration::Settings::new(),
+        };
+        let server = Server {
+            url: String::new(),
+            version: None,
+            configuration: Configuration::default(),
+            known: super::super::configuration::Settings::new(),
+            streams: streams
+                .iter()
+                .map(|stream| ((*stream).to_owned(), entry.name.clone()))
+                .collect(),
+        };
+        let mut findings = Findings::default();
+        check_route(&entry, &routes, Some(&server), &mut findings);
+        findings
+    }
+
+    #[test]
+    fn a_path_without_a_route_is_found_by_its_name_or_its_streams() {
+        for (entry, streams, found, unchecked) in [
+            ("cam/a/b", &[][..], 0, 0),
+            ("building/floor1", &[], 1, 0),
+            ("~^live/([a-z]+)/in$", &[], 0, 0),
+            ("all_others", &[], 0, 0),
+            ("~^site/.*$", &[], 0, 1),
+            ("~^.*$", &["live/a/in", "site/a", "b"], 2, 0),
+            ("~^(?=x)$", &[], 0, 1),
+        ] {
+            let findings = findings(entry, streams);
+            let counts = (findings.found.len(), findings.unchecked.len());
+            assert_eq!(counts, (found, unchecked), "{entry}");
+        }
+        let text = findings("building/floor1", &[]).found[0].to_string();
+        assert!(
+            text.contains("--route 'building/floor1 => rtmp://…'"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn routes_are_read_as_the_orchestrator_lists_them() {
+        let json = br#"{"routes": [{"path": "live/*/in", "name": "default", "outputs": []}]}"#;
+        let routes: Routes = serde_json::from_slice(json).unwrap();
+        assert!(routes.routes[0].path.matches("live/a/in"));
+    }
+}

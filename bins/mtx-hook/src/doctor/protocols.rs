@@ -1,0 +1,255 @@
+//! RTSP and RTMP: whether workers get in, and at which ports.
+
+use ureq::http::Uri;
+
+use super::configuration::Configuration;
+use super::finding::{Findings, Severity};
+use super::hooks::{entries_that_tell, workers};
+use super::process::Process;
+
+/// What workers use of a server.
+struct Protocol {
+    setting: &'static str,
+    encryption: &'static str,
+    address: &'static str,
+    /// If workers speak it.
+    secure: Option<Secure>,
+    /// Tells the orchestrator where the server is.
+    variable: &'static str,
+    scheme: &'static str,
+    default_port: u16,
+    task: &'static str,
+}
+
+struct Secure {
+    scheme: &'static str,
+    address: &'static str,
+}
+
+const RTSP: Protocol = Protocol {
+    setting: "rtsp",
+    encryption: "rtspEncryption",
+    address: "rtspAddress",
+    secure: None,
+    variable: "MEDIAMTX_RTSP_URL",
+    scheme: "rtsp",
+    default_port: 8554,
+    task: "read",
+};
+
+const RTMP: Protocol = Protocol {
+    setting: "rtmp",
+    encryption: "rtmpEncryption",
+    address: "rtmpAddress",
+    secure: Some(Secure {
+        scheme: "rtmps",
+        address: "rtmpsAddress",
+    }),
+    variable: "MEDIAMTX_RTMP_URL",
+    scheme: "rtmp",
+    default_port: 1935,
+    task: "publish",
+};
+
+/// What uses the server: a protocol that nobody needs may be off.
+struct Users {
+    /// Hooks that start a worker.
+    workers: bool,
+    /// … which publishes to the same server.
+    publishing_workers: bool,
+    /// Hooks that tell the orchestrator.
+    orchestrator: bool,
+}
+
+pub(super) fn check(configuration: &Configuration, process: &Process, findings: &mut Findings) {
+    let workers = workers(configuration, process);
+    let users = Users {
+        workers: !workers.is_empty(),
+        publishing_workers: workers.iter().any(|(_, has_output)| !has_output),
+        orchestrator: !entries_that_tell(configuration).is_empty(),
+    };
+    check_protocol(
+        &RTSP,
+        configuration,
+        process,
+        users.workers,
+        users.orchestrator,
+        findings,
+    );
+    check_protocol(
+        &RTMP,
+        configuration,
+        process,
+        users.publishing_workers,
+        users.orchestrator,
+        findings,
+    );
+    check_transports(configuration, process, &users, findings);
+    if users.publishing_workers && configuration.is_on("rtmp") {
+        check_rtmp_port(configuration, process, findings);
+    }
+}
+
+fn check_protocol(
+    protocol: &Protocol,
+    configuration: &Configuration,
+    process: &Process,
+    worker: bool,
+    orchestrator: bool,
+    findings: &mut Findings,
+) {
+    if !worker && !orchestrator {
+        return;
+    }
+    let Protocol { setting, task, .. } = protocol;
+    if !configuration.is_on(setting) {
+        findings.error(
+            *setting,
+            format!("it is off, and workers {task} over it: write {setting}: yes"),
+        );
+        return;
+    }
+    let url = process.variable(protocol.variable);
+    if configuration.is_strict(protocol.encryption) {
+        check_strict(protocol, configuration, worker, url, findings);
+    } else if orchestrator {
+        check_port(protocol, configuration, process, url, findings);
+    }
+}
+
+fn check_strict(
+    protocol: &Protocol,
+    configuration: &Configuration,
+    worker: bool,
+    url: Option<&str>,
+    findings: &mut Findings,
+) {
+    let Some(secure) = &protocol.secure else {
+        return findings.error(
+            protocol.encryption,
+            "strict shuts out workers, which do not speak rtsps: write optional, which leaves rtsp open, too",
+        );
+    };
+    let is_matched = url.is_some_and(|url| url.starts_with(secure.scheme));
+    if !worker && is_matched {
+        return;
+    }
+    let port = configuration.port(secure.address).unwrap_or_default();
+    let url = format!("{}://localhost:{port}", secure.scheme);
+    let instead = if worker {
+        format!("give the mtx-worker hook --output {url}/…")
+    } else {
+        format!("give mtx-orchestrator {}={url}", protocol.variable)
+    };
+    findings.add(
+        if worker { Severity::Error } else { Severity::Warning },
+        protocol.encryption.to_owned(),
+        format!("strict shuts out who publishes to {0}://: write optional, or {instead}, and MEDIAMTX_FINGERPRINT if the certificate is self-signed", protocol.scheme),
+    );
+}
+
+/// By hand, what the server's own environment says is not known.
+fn severity(is_certain: bool, process: &Process) -> Severity {
+    if is_certain && process.is_hook() {
+        Severity::Error
+    } else {
+        Severity::Warning
+    }
+}
+
+fn check_port(
+    protocol: &Protocol,
+    configuration: &Configuration,
+    process: &Process,
+    url: Option<&str>,
+    findings: &mut Findings,
+) {
+    let Some(port) = configuration.port(protocol.address) else {
+        return;
+    };
+    let used = match url {
+        Some(url) => port_of_this_machine(url, protocol.default_port),
+        None => Some(protocol.default_port),
+    };
+    if used.is_some_and(|used| used != port) {
+        let told = match url {
+            Some(_) => format!("{} in {} names another", protocol.variable, process.owner()),
+            None => format!("mtx-orchestrator uses {} by default", protocol.default_port),
+        };
+        findings.warning(
+            protocol.address,
+            format!(
+                "the port is {port}, and {told}: give mtx-orchestrator {}={}://127.0.0.1:{port}",
+                protocol.variable, protocol.scheme
+            ),
+        );
+    }
+}
+
+fn check_rtmp_port(configuration: &Configuration, process: &Process, findings: &mut Findings) {
+    let given = process.variable("RTMP_PORT");
+    let used = given.map_or(Some(1935), |port| port.parse().ok());
+    let Some(port) = configuration.port("rtmpAddress") else {
+        return;
+    };
+    let argument = workers(configuration, process)
+        .iter()
+        .all(|(hook, has_output)| *has_output || hook.line.contains("--rtmp-port"));
+    if used != Some(port) && !argument && !configuration.is_strict("rtmpEncryption") {
+        findings.add(
+            severity(true, process),
+            "rtmpAddress".to_owned(),
+            format!(
+                "the port is {port}, and a mtx-worker hook publishes to {} (RTMP_PORT in {}): set RTMP_PORT={port} for the server",
+                given.unwrap_or("1935"),
+                process.owner()
+            ),
+        );
+    }
+}
+
+/// Workers read over TCP unless they are told otherwise.
+fn check_transports(
+    configuration: &Configuration,
+    process: &Process,
+    users: &Users,
+    findings: &mut Findings,
+) {
+    let Some(listed) = configuration.global.get("rtspTransports") else {
+        return;
+    };
+    let has_tcp = match listed {
+        serde_json::Value::Array(transports) => transports.iter().any(|it| it == "tcp"),
+        serde_json::Value::String(text) => text.split(',').any(|it| it.trim() == "tcp"),
+        _ => return,
+    };
+    let uses_rtsp = (users.workers || users.orchestrator) && configuration.is_on("rtsp");
+    if uses_rtsp && !has_tcp && process.variable("MTX_WORKER_TRANSPORT").is_none() {
+        findings.add(
+            severity(users.workers, process),
+            "rtspTransports".to_owned(),
+            "workers read over TCP, which is not listed: add tcp, or set MTX_WORKER_TRANSPORT=udp"
+                .to_owned(),
+        );
+    }
+}
+
+/// The port of a URL on this machine; elsewhere it may be forwarded to any.
+fn port_of_this_machine(url: &str, default: u16) -> Option<u16> {
+    let uri: Uri = url.parse().ok()?;
+    let is_here = matches!(uri.host()?, "localhost" | "127.0.0.1" | "[::1]");
+    is_here.then(|| uri.port_u16().unwrap_or(default))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_ports_of_this_machine_are_compared() {
+        assert_eq!(port_of_this_machine("rtsp://u:p@localhost:9", 1), Some(9));
+        assert_eq!(port_of_this_machine("rtsp://[::1]", 1), Some(1));
+        assert_eq!(port_of_this_machine("rtsp://cam:9", 1), None);
+        assert_eq!(port_of_this_machine("", 1), None);
+    }
+}

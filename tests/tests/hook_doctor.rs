@@ -1,0 +1,362 @@
+//! mtx-hook doctor over configurations that a real server runs with, and over files that none would.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use suite_tests::binaries::suite_binary;
+use suite_tests::certificates::Certificate;
+use suite_tests::mediamtx::{Config, MediaMtx, Ports};
+use suite_tests::ports;
+use suite_tests::receiver::{Answer, Receiver};
+
+const SOON: Duration = Duration::from_secs(20);
+const INGEST: &str = "~^live/([a-z]+)/in$";
+const RESULT: &str = "~^live/([a-z]+)/out$";
+const WORKER: &str = "runOnAvailable: mtx-worker\nrunOnAvailableRestart: yes";
+
+/// What doctor printed, and its exit code.
+struct Visit {
+    exit: i32,
+    text: String,
+}
+
+impl Visit {
+    /// Checks that a line begins so and says that.
+    #[track_caller]
+    fn says(&self, start: &str, part: &str) {
+        let mut lines = self.text.lines();
+        let found = lines.any(|line| line.starts_with(start) && line.contains(part));
+        assert!(found, "no «{start} … {part}» in\n{}", self.text);
+    }
+
+    #[track_caller]
+    fn is_silent_about(&self, part: &str) {
+        assert!(!self.text.contains(part), "{part} in\n{}", self.text);
+    }
+}
+
+/// By hand, with the suite's programs in PATH and these variables.
+fn doctor(file: Option<&Path>, variables: &[(&str, &str)]) -> Visit {
+    let hook = suite_binary("mtx-hook");
+    let mut command = Command::new(&hook);
+    command.arg("doctor").args(file).env_clear();
+    command.env("PATH", path_of_programs());
+    command.envs(variables.iter().copied());
+    command.envs(std::env::var_os("LLVM_PROFILE_FILE").map(|file| ("LLVM_PROFILE_FILE", file)));
+    let folder = tempfile::tempdir().expect("a temp folder");
+    let output = command
+        .current_dir(folder.path())
+        .output()
+        .expect("it starts");
+    let text = [output.stdout, output.stderr].concat();
+    Visit {
+        exit: output.status.code().expect("it exits by itself"),
+        text: String::from_utf8(text).expect("text"),
+    }
+}
+
+fn path_of_programs() -> String {
+    suite_binary("mtx-worker");
+    let hook = suite_binary("mtx-hook");
+    let folder = hook.parent().expect("it lies in a folder");
+    format!("{}:/usr/bin:/bin", folder.display())
+}
+
+/// Starts a server with this configuration and has its file and itself looked at.
+#[track_caller]
+fn examine(config: Config, variables: &[(&str, &str)]) -> (MediaMtx, Visit) {
+    let server = MediaMtx::start(config);
+    let rtmp = server.ports.rtmp.to_string();
+    let variables = [&[("RTMP_PORT", rtmp.as_str())], variables].concat();
+    let visit = doctor(Some(&server.file()), &variables);
+    (server, visit)
+}
+
+fn file(yaml: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().expect("a temp file");
+    fs::write(file.path(), yaml).expect("it is writable");
+    file
+}
+
+#[test]
+fn a_clean_configuration_is_one_line_and_exit_code_0() {
+    let config = Config::default().path(INGEST, WORKER).path(
+        RESULT,
+        "overridePublisher: no\nrecord: yes\nrecordDeleteAfter: 7d",
+    );
+    let (server, visit) = examine(config, &[]);
+    assert_eq!(
+        (visit.exit, visit.text.lines().count()),
+        (0, 1),
+        "{}",
+        visit.text
+    );
+    visit.says("ok: looked at ", &server.file().display().to_string());
+    visit.says(
+        "ok: looked at ",
+        &format!(
+            "the server at http://127.0.0.1:{} (v1.19.3)",
+            server.ports.api
+        ),
+    );
+}
+
+#[test]
+fn what_is_wrong_with_hooks_is_said_with_what_to_write() {
+    let config = Config::default()
+        .path("typo", "runOnAvailable: mtx-hok ready")
+        .path(
+            "gone",
+            "runOnAvailable: /nowhere/mtx-worker --output rtmp://h/a/b",
+        )
+        .path("data", "runOnRead: /etc/passwd")
+        .path("home", "runOnRead: ~/bin/notify")
+        .path("shell", "runOnAvailable: mtx-hook ready | tee log")
+        .path("quote", "runOnRead: mtx-hook read 'x")
+        .path("variable", "runOnRead: KEY=hunter2 mtx-hook read")
+        .path("event", "runOnUnavailable: mtx-hook ready")
+        .path("usage", "runOnRead: mtx-hook reed")
+        .path("cam1", "runOnAvailable: mtx-worker")
+        .path("late", "runOnUnavailable: mtx-worker --output rtmp://h/a/b")
+        .path(
+            "old",
+            "runOnReady: mtx-hook ready\nrunOnAvailable: mtx-hook ready",
+        )
+        .path("fine", "runOnRead: sh -c 'mtx-hook read | cat > /dev/null'");
+    let (_server, visit) = examine(config, &[]);
+    assert_eq!(visit.exit, 1, "{}", visit.text);
+    for (start, part) in [
+        (
+            "error: typo: runOnAvailable:",
+            "mtx-hok is in no folder of PATH",
+        ),
+        ("note: PATH is that of this environment", "/usr/bin"),
+        (
+            "error: gone: runOnAvailable:",
+            "there is no /nowhere/mtx-worker",
+        ),
+        ("error: data: runOnRead:", "chmod +x /etc/passwd"),
+        ("error: home: runOnRead:", "write the whole path"),
+        ("error: shell: runOnAvailable:", "sh -c"),
+        ("error: quote: runOnRead:", "without its end"),
+        ("error: variable: runOnRead:", "assignment of KEY"),
+        (
+            "warning: event: runOnUnavailable:",
+            "write mtx-hook not-ready",
+        ),
+        ("error: usage: runOnRead:", "write mtx-hook read"),
+        ("error: cam1: runOnAvailable:", "add --output rtmp://"),
+        (
+            "warning: cam1: runOnAvailable:",
+            "add runOnAvailableRestart: yes",
+        ),
+        ("error: late: runOnUnavailable:", "in runOnAvailable"),
+        (
+            "warning: old: runOnReady:",
+            "silently beats the runOnAvailable beside it: write runOnAvailable",
+        ),
+    ] {
+        visit.says(start, part);
+    }
+    visit.is_silent_about(": fine: ");
+    visit.is_silent_about("hunter2");
+    visit.is_silent_about("running server: ");
+}
+
+#[test]
+fn what_is_off_or_shut_is_said() {
+    let (_, visit) = examine(
+        Config::default().path(INGEST, WORKER).global("rtsp: no"),
+        &[],
+    );
+    visit.says("error: rtsp:", "write rtsp: yes");
+    let (_, visit) = examine(
+        Config::default().path(INGEST, WORKER).global("rtmp: no"),
+        &[],
+    );
+    visit.says("error: rtmp:", "write rtmp: yes");
+    // Nobody here publishes to the server itself.
+    let elsewhere = "runOnAvailable: mtx-worker --output rtmp://h/a/b\nrunOnAvailableRestart: yes";
+    let (_, visit) = examine(
+        Config::default().path("cam", elsewhere).global("rtmp: no"),
+        &[],
+    );
+    assert_eq!(visit.exit, 0, "{}", visit.text);
+    let udp = Config::default()
+        .path(INGEST, WORKER)
+        .global("rtspTransports: [udp]");
+    examine(udp, &[])
+        .1
+        .says("warning: rtspTransports:", "add tcp");
+    let strict = Config::default()
+        .path(INGEST, WORKER)
+        .rtmps(Certificate::generate());
+    let strict = file_of(strict).replace(
+        "rtmpEncryption: optional",
+        "rtmpEncryption: strict\nrtspEncryption: strict",
+    );
+    let visit = doctor(Some(file(&strict).path()), &[]);
+    visit.says("error: rtmpEncryption:", "--output rtmps://localhost:");
+    visit.says("error: rtspEncryption:", "write optional");
+}
+
+/// The file of a server that is gone.
+fn file_of(config: Config) -> String {
+    let server = MediaMtx::start(config);
+    fs::read_to_string(server.file()).expect("it is there")
+}
+
+#[test]
+fn ports_that_nobody_was_told_of_are_said() {
+    let server = MediaMtx::start(Config::default().path(INGEST, WORKER));
+    let visit = doctor(Some(&server.file()), &[]);
+    let port = server.ports.rtmp;
+    visit.says(
+        "warning: rtmpAddress:",
+        &format!("set RTMP_PORT={port} for the server"),
+    );
+
+    let receiver = Receiver::start(Answer::Status(200));
+    let orchestrated = Config::default().path(INGEST, "runOnAvailable: mtx-hook ready");
+    let (server, visit) = examine(orchestrated, &[("ORCHESTRATOR_URL", &receiver.url())]);
+    let rtsp = format!("MEDIAMTX_RTSP_URL=rtsp://127.0.0.1:{}", server.ports.rtsp);
+    visit.says("warning: rtspAddress:", &rtsp);
+    visit.says("warning: rtmpAddress:", "MEDIAMTX_RTMP_URL=");
+    let (rtsp, rtmp) = (server.rtsp(""), server.rtmp(""));
+    let told = [
+        ("ORCHESTRATOR_URL", receiver.url()),
+        ("MEDIAMTX_RTSP_URL", rtsp),
+        ("MEDIAMTX_RTMP_URL", rtmp),
+    ];
+    let told: Vec<_> = told
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    doctor(Some(&server.file()), &told).is_silent_about("warning:");
+}
+
+#[test]
+fn defaults_of_results_and_recordings_are_said() {
+    let config = Config::default()
+        .path("cam/out", "")
+        .path("tape", "record: yes")
+        .path("kept", "record: yes\nrecordDeleteAfter: 1d");
+    let (server, visit) = examine(config, &[]);
+    assert_eq!(visit.exit, 0, "{}", visit.text);
+    visit.says(
+        "warning: cam/out: overridePublisher:",
+        "write overridePublisher: no",
+    );
+    visit.says("warning: tape: recordDeleteAfter:", "after a day");
+    visit.is_silent_about("kept");
+    visit.says("0 errors, 2 warnings; looked at ", "");
+    // Without the file, over the API alone.
+    let visit = doctor(None, &[("MEDIAMTX_API_URL", &server.api(""))]);
+    visit.says(
+        "warning: cam/out: overridePublisher:",
+        "write overridePublisher: no",
+    );
+}
+
+#[test]
+fn an_orchestrator_that_is_not_there_is_said() {
+    let url = format!("http://127.0.0.1:{}", ports::tcp());
+    let config = || Config::default().path(INGEST, "runOnAvailable: mtx-hook ready");
+    let (server, visit) = examine(config(), &[("ORCHESTRATOR_URL", &url)]);
+    visit.says(
+        "error: ORCHESTRATOR_URL:",
+        &format!("{url}/healthz does not answer (Connection refused"),
+    );
+    let sick = Receiver::start(Answer::Status(503));
+    let visit = doctor(Some(&server.file()), &[("ORCHESTRATOR_URL", &sick.url())]);
+    visit.says("error: ORCHESTRATOR_URL:", "answers 503");
+}
+
+#[test]
+fn an_api_that_is_off_is_said() {
+    let direct = file(&format!(
+        "paths:\n  '{INGEST}': {{runOnAvailable: mtx-worker, runOnAvailableRestart: yes}}"
+    ));
+    let visit = doctor(Some(direct.path()), &[]);
+    assert_eq!(visit.exit, 0, "{}", visit.text);
+    visit.says("warning: api:", "write api: yes");
+    visit.says("not checked: the running server:", "off");
+    let lifecycle = file("paths:\n  init: {runOnInit: /bin/mtx-lifecycle reconcile}");
+    let visit = doctor(Some(lifecycle.path()), &[]);
+    visit.says("error: api:", "write api: yes");
+}
+
+#[test]
+fn a_server_that_does_not_run_and_a_file_that_is_none_are_said() {
+    let api = format!("api: yes\napiAddress: 127.0.0.1:{}", ports::tcp());
+    let visit = doctor(Some(file(&api).path()), &[]);
+    assert_eq!(visit.exit, 0, "{}", visit.text);
+    visit.says("not checked: the running server:", "set MEDIAMTX_API_URL");
+    let port = ports::tcp();
+    let visit = doctor(
+        Some(file("paths: {a: {").path()),
+        &[("MEDIAMTX_API_URL", &format!("http://127.0.0.1:{port}"))],
+    );
+    assert_eq!(visit.exit, 1, "{}", visit.text);
+    visit.says("error: ", "MediaMTX cannot read it: ");
+    let visit = doctor(Some(Path::new("/nowhere/mediamtx.yml")), &[]);
+    assert_eq!(visit.exit, 2, "{}", visit.text);
+    visit.says("mtx-hook doctor: /nowhere/mediamtx.yml", "No such file");
+}
+
+#[test]
+fn what_the_server_has_and_the_file_has_not_is_told_apart() {
+    let server = MediaMtx::start(
+        Config::default()
+            .path(INGEST, WORKER)
+            .path("cam", "runOnRead: mtx-nothing"),
+    );
+    let rtmp = server.ports.rtmp.to_string();
+    let text = fs::read_to_string(server.file()).expect("it is there");
+    let edited = file(&text.replace("mtx-nothing", "mtx-hook read"));
+    let visit = doctor(Some(edited.path()), &[("RTMP_PORT", &rtmp)]);
+    visit.says("error: running server: cam: runOnRead:", "mtx-nothing");
+}
+
+#[test]
+fn as_a_hook_it_sees_the_servers_environment_and_its_file() {
+    let ports = Ports::choose();
+    let config = Config::default()
+        .env("PATH", path_of_programs())
+        .env("MTX_PATHDEFAULTS_RECORD", "yes")
+        .path(INGEST, WORKER)
+        .path("init", "runOnInit: mtx-hook doctor");
+    let server = MediaMtx::start_on(ports, config);
+    let log = server.process();
+    log.wait_for_line("warning: init: recordDeleteAfter: ", SOON);
+    let port = format!("error: rtmpAddress: the port is {}", ports.rtmp);
+    let line = log.wait_for_line(&port, SOON).text;
+    assert!(
+        line.contains("RTMP_PORT in the server's environment"),
+        "{line}"
+    );
+    let last = log.wait_for_line("looked at ", SOON).text;
+    for part in [
+        "1 error, ",
+        &server.file().display().to_string(),
+        "MTX_PATHDEFAULTS_RECORD",
+        "(v1.19.3)",
+    ] {
+        assert!(last.contains(part), "no {part} in {last}");
+    }
+}
+
+#[test]
+fn passwords_of_the_configuration_are_never_printed() {
+    let yaml = "api: yes\napiAddress: 127.0.0.1:1\nauthInternalUsers:\n- {user: admin, pass: hunter2, permissions: []}\n\
+        paths:\n  cam:\n    source: rtsp://admin:hunter2@camera/1\n    runOnRead: KEY=hunter2 x\n    \
+        runOnUnread: /no/x --url rtsp://u:hunter2@h | b\n    runOnOnline: mtx-worker --output rtmp://h/a?pass=hunter2\n";
+    let visit = doctor(
+        Some(file(yaml).path()),
+        &[("ORCHESTRATOR_URL", "http://u:hunter2@127.0.0.1:1")],
+    );
+    assert_eq!(visit.exit, 1, "{}", visit.text);
+    visit.is_silent_about("hunter2");
+}
