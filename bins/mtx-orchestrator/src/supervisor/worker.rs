@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use mediamtx::timestamp::Timestamp;
-use url::Url;
 
 pub(crate) use super::platform::Limits;
 
@@ -32,12 +31,11 @@ const STACK: usize = 256 * 1024;
 pub(crate) struct Template {
     pub(crate) program: PathBuf,
     pub(crate) servers: Servers,
-    pub(crate) limits: Limits,
 }
 
 impl Template {
-    fn command(&self, task: &Task) -> Command {
-        let outputs: Vec<&str> = task.outputs.iter().map(Url::as_str).collect();
+    fn command(&self, task: &Task, limits: Limits) -> Command {
+        let outputs: Vec<&str> = task.outputs.iter().map(|to| to.url.as_str()).collect();
         let mut command = Command::new(&self.program);
         command
             // Other users of the host see command lines, not environments.
@@ -63,7 +61,7 @@ impl Template {
             command.env_remove("RTSP_USERNAME");
             command.env_remove("RTSP_PASSWORD");
         }
-        platform::confine(&mut command, self.limits);
+        platform::confine(&mut command, limits);
         command
     }
 }
@@ -84,13 +82,13 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn start(
         template: &Template,
-        task: &Task,
+        (task, limits): (&Task, Limits),
         id: &WorkerId,
         messages: &Sender<Message>,
         now: Instant,
     ) -> Result<Self> {
         let mut child = template
-            .command(task)
+            .command(task, limits)
             .spawn()
             .with_context(|| format!("can't start {}", template.program.display()))?;
         let (stderr, pid) = (child.stderr.take(), child.id());
