@@ -92,7 +92,7 @@ fn streams_of_any_path_come_out_where_their_route_leads() {
     let mut routed = Routed::start(
         "routes:\n\
          - path: building/**\n  name: The building\n  outputs: copy/building/*\n\
-         - path: cam*\n  outputs: [copy/{name}, 'second/{1}/x']\n  limits: {memory: 256}\n",
+         - path: cam*\n  outputs: ['copy/{name}', 'second/{1}/x']\n  limits: {memory: 256}\n",
     );
     for path in ["cam1", "building/floor.1/a-b_c", "elsewhere/x"] {
         routed.publish(path);
@@ -416,6 +416,23 @@ fn a_stream_that_would_feed_itself_under_another_name_of_the_server_is_blocked()
     assert_eq!(orchestrator.workers().len(), 1);
     assert!(server.path("copy/copy/a").is_none());
     orchestrator.wait_running("%2Fa", SOON);
+}
+
+#[test]
+fn the_same_path_on_another_server_is_no_circle() {
+    let server = MediaMtx::start(Config::default());
+    let backup = MediaMtx::start(Config::default());
+    let route = format!("** => {}", backup.rtmp("{path}"));
+    let orchestrator = Orchestrator::start(&server, &["--route", &route]);
+    let _publishers =
+        ["cam", "building/floor1"].map(|path| Clip::h264_aac().publish(&server.rtsp(path)));
+    for path in ["cam", "building/floor1"] {
+        backup.wait_ready(path, SOON);
+    }
+    orchestrator.wait_running("%2Fcam", SOON);
+    let stream = orchestrator.wait_state("building%2Ffloor1", "running", SOON);
+    assert_eq!(stream["outputs"][0]["path"], Value::Null);
+    assert_eq!(stream["outputs"][0]["url"], backup.rtmp("building/floor1"));
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub(super) fn command(registry: &Registry, key: &StreamKey, command: Command) ->
     };
     let result = registry.command(key, command);
     let outcome = result.as_ref().map_or("refused", |()| "accepted");
-    log::info!(streamId:% = key, command = name, outcome; "command received");
+    log::info!(stream:% = key, command = name, outcome; "command received");
     match result {
         Ok(()) => Answer::json(202, &json!({ "id": key, "command": name })),
         Err(error) => problem(&error).into(),

@@ -46,20 +46,22 @@ impl Template {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
-        // They are ours, or would make the worker take itself for a hook.
+        // They are ours, would make the worker take itself for a hook, or would change its outputs.
         for name in [
             "ORCHESTRATOR_TOKEN",
             "MEDIAMTX_API_URL",
             "MEDIAMTX_RTSP_URL",
             "MEDIAMTX_RTMP_URL",
             "MTX_PATH",
+            "MTX_WORKER_KEY_FILE",
             "RTMP_STREAM_KEY",
         ] {
             command.env_remove(name);
         }
         if !task.reads_mediamtx {
-            command.env_remove("RTSP_USERNAME");
-            command.env_remove("RTSP_PASSWORD");
+            for name in ["RTSP_USERNAME", "RTSP_PASSWORD", "MEDIAMTX_FINGERPRINT"] {
+                command.env_remove(name);
+            }
         }
         platform::confine(&mut command, limits);
         command
