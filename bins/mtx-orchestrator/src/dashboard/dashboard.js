@@ -17,7 +17,7 @@ const STATES = {
   blocked: "It would feed itself, or its outputs can't be: no worker is started",
 };
 const GOOD_EVENTS = ["found", "started", "breaker-closed"];
-const BAD_EVENTS = ["lost", "ended", "condemned", "breaker-open"];
+const BAD_EVENTS = ["lost", "ended", "condemned", "breaker-open", "blocked"];
 // Which commands make sense in which states.
 const COMMANDS = {
   start: ["stopped", "backoff", "broken"],

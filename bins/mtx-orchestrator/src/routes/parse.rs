@@ -380,7 +380,7 @@ mod tests {
                 "routes:\n- path: cam\n",
                 ["missing field `outputs`", "line 2"],
             ),
-            ("\nrouts: []\n", ["unknown field `routs`", "line 1"]),
+            ("\nrouts: []\n", ["unknown field `routs`", "line 2"]),
             ("routes: 3\n", ["a list of routes", "line 1"]),
             (
                 "routes:\n- path: cam\n  outputs: []\n",

@@ -38,8 +38,9 @@ impl Supervision {
             if through == number {
                 let route = routes.find(key.path())?.1;
                 return Some(format!(
-                    "it comes from {from} through the route {route}: sent through that again, it would feed itself; \
-                     name the output so that no route matches it"
+                    "it comes from {} through the route {route}: sent through that again, it would feed itself; \
+                     name the output so that no route matches it",
+                    from.path()
                 ));
             }
             if !been.insert(from.clone()) {
