@@ -21,6 +21,8 @@ function or_dash(value) { return value == "" ? "-" : value }
     depth--
     if (depth == 2) {
         if (!count++) printf line, "STREAM", "STATE", "FPS", "BIT RATE", "RESTARTS", "READERS"
+        # The slash that tells a path of one segment from a short id is for programs.
+        sub(/^\//, "", field["id"])
         printf line, field["id"], field["state"], or_dash(field["fps"]), rate(field["bitrate"]), field["restarts"], readers
     }
     next

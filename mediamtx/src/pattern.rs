@@ -1,5 +1,7 @@
 //! Which paths a rule is for: patterns with `*` and `**`, in policies and routes alike.
 
+mod examples;
+
 use std::fmt;
 use std::str::FromStr;
 

@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: the orderly end of a service.
+//! SIGINT and SIGTERM: the orderly end of a service. SIGHUP: its configuration is to be read again.
 
 #[cfg(unix)]
 pub use unix::StopSignals;
@@ -6,9 +6,20 @@ pub use unix::StopSignals;
 #[cfg(not(unix))]
 pub use elsewhere::StopSignals;
 
+/// What a signal asks a service for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    /// To end.
+    Stop,
+    /// To read its configuration again.
+    Reload,
+}
+
 #[cfg(unix)]
 mod unix {
     use nix::sys::signal::{SigSet, Signal};
+
+    use super::Request;
 
     /// The signals that end this process, waited for instead of being delivered.
     #[derive(Debug)]
@@ -18,15 +29,31 @@ mod unix {
         /// Threads and processes started later hold them back, too.
         #[must_use]
         pub fn hold_back() -> Self {
-            let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM]);
+            Self::hold_back_these(&[Signal::SIGINT, Signal::SIGTERM])
+        }
+
+        /// The same with SIGHUP, for a service that reads its configuration again.
+        #[must_use]
+        pub fn hold_back_with_hangup() -> Self {
+            Self::hold_back_these(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP])
+        }
+
+        fn hold_back_these(signals: &[Signal]) -> Self {
+            let signals = SigSet::from_iter(signals.iter().copied());
             // Should it fail, the process ends without a farewell.
             let _ = signals.thread_block();
             Self(signals)
         }
 
-        /// Returns when one has come.
-        pub fn wait(&self) {
-            while self.0.wait().is_err() {}
+        /// Returns when one has come: which end or reload it asks for.
+        pub fn wait(&self) -> Request {
+            loop {
+                match self.0.wait() {
+                    Ok(Signal::SIGHUP) => return Request::Reload,
+                    Ok(_) => return Request::Stop,
+                    Err(_) => {}
+                }
+            }
         }
     }
 }
@@ -44,8 +71,14 @@ mod elsewhere {
             Self
         }
 
+        /// Nothing is held back.
+        #[must_use]
+        pub fn hold_back_with_hangup() -> Self {
+            Self
+        }
+
         /// Nothing ends the process in an orderly way here.
-        pub fn wait(&self) {
+        pub fn wait(&self) -> super::Request {
             loop {
                 std::thread::park();
             }

@@ -106,6 +106,15 @@ impl Template {
         Self { text, parts }
     }
 
+    /// The text that every path gives, at its beginning: of a URL with a fixed host, at least scheme and host.
+    #[must_use]
+    pub fn fixed_start(&self) -> &str {
+        match self.parts.first() {
+            Some(Part::Literal(literal)) => literal,
+            _ => "",
+        }
+    }
+
     /// As it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -398,3 +398,55 @@ fn the_page_is_guarded_against_other_sites() {
                     document.head.append(script); return document.title";
     assert_eq!(service.browser.run(injected), "Streams");
 }
+
+#[test]
+fn streams_with_paths_of_any_shape_are_shown_watched_and_stopped() {
+    let service = Service::start(|command| {
+        command.args(["--route", "building/** => building-copy/**"]);
+        command.args(["--route", "cam* => copy/{name}"]);
+    });
+    service.open();
+    service
+        .browser
+        .wait("hint", SOON, "!document.querySelector('#empty').hidden");
+    let hint = service.browser.text("#publish-file");
+    assert!(hint.ends_with("/building/my-stream"), "{hint}");
+    let publish = |path: &str| Clip::h264_aac().publish(&service.server.rtsp(path));
+    let _publishers = ["building/floor-1/gate.a", "cam1"].map(publish);
+    for url in ["building%2Ffloor-1%2Fgate.a", "%2Fcam1"] {
+        service.orchestrator.wait_running(url, SOON);
+    }
+    let titles =
+        "[...document.querySelectorAll('.title')].map((one) => one.innerText).sort().join()";
+    let shown = format!("{titles} === 'building/floor-1/gate.a,cam1'");
+    service.browser.wait("both", SOON, &shown);
+    let running =
+        "[...document.querySelectorAll('.pill')].every((one) => one.innerText === 'running')";
+    service.browser.wait("both running", SOON, running);
+    let button = |command: &str| {
+        format!("[data-command=\"{command}\"][aria-label$=\" building/floor-1/gate.a\"]")
+    };
+    service.browser.click(&button("preview"));
+    service.browser.enter_frame("iframe");
+    let playing = "document.querySelector('video')?.currentTime > 0.2";
+    service.browser.wait("picture", 2 * SOON, playing);
+    service.browser.leave_frame();
+    let source = service
+        .browser
+        .run("return document.querySelector('iframe').src");
+    let source = source.as_str().unwrap_or_default();
+    assert!(
+        source.ends_with("/building-copy/floor-1/gate.a/"),
+        "{source}"
+    );
+    let facts = service.browser.text(".details dl");
+    assert!(
+        facts.contains("building/**") && facts.contains("/building-copy/"),
+        "{facts}"
+    );
+    service.browser.click(&button("stop"));
+    service
+        .orchestrator
+        .wait_state("building%2Ffloor-1%2Fgate.a", "stopped", SOON);
+    service.assert_clean();
+}

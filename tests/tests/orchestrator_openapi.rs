@@ -192,6 +192,10 @@ fn is(value: &Value, kind: &Value) -> bool {
     }
 }
 
+/// The default, put over the API.
+const ROUTES: &str = r#"{"routes": [{"path": "live/*/in", "outputs": "live/*/out", "name": "All",
+    "recovery": "fixed:2s", "limits": {"cpu": 50}}]}"#;
+
 fn event() -> String {
     json!({
         "timestamp": "2026-11-21T04:18:22.123Z", "path": "live/test/in", "query": "",
@@ -213,6 +217,7 @@ fn the_document_and_the_server_agree_on_paths_and_methods() {
             let upper = method.to_uppercase();
             let body = match (path.as_str(), method) {
                 ("/v1/streams", "post") => DECLARATION.to_owned(),
+                ("/v1/routes", "put") => ROUTES.to_owned(),
                 ("/v1/lifecycle/paths/live%2Ftest%2Fin/start", _) => {
                     r#"{"useCase":"viewing"}"#.to_owned()
                 }
@@ -358,7 +363,12 @@ fn every_problem_is_documented_where_it_happens() {
         ("DELETE streams/{id}", "test", &[], "", 409),
         ("DELETE streams/{id}", "test", &foreign[1..], "", 403),
         ("POST streams/{id}/stop", "x", &[], "", 404),
-        ("POST streams/{id}/stop", "a.b", &[], "", 400),
+        ("POST streams/{id}/stop", "a.b", &[], "", 404),
+        ("POST streams/{id}/stop", "a%2F", &[], "", 400),
+        ("PUT routes", "", &[JSON], "{}", 400),
+        ("PUT routes", "", &foreign, ROUTES, 403),
+        ("PUT routes", "", &[JSON], &big, 413),
+        ("PUT routes", "", &plain, ROUTES, 415),
         ("POST streams/{id}/start", "test", &foreign, "", 403),
         ("POST streams/{id}/restart", "test", &plain, "", 415),
     ] {

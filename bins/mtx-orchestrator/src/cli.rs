@@ -8,6 +8,7 @@ use clap::Parser;
 use mediamtx::duration::{parse, parse_positive};
 use mediamtx::logging::LogFormat;
 
+use crate::routes::{CPU, FILES, MEMORY};
 use crate::supervisor::{BreakerPolicy, Recovery};
 
 pub(crate) const DEFAULT_RTSP: &str = "rtsp://127.0.0.1:8554";
@@ -21,7 +22,7 @@ Environment, besides what the options name:
   MTX_WORKER_RETRY, MTX_WORKER_TRANSPORT, …
                                 passed on to the workers: see mtx-worker --help
 
-Which workers run follows from MediaMTX's path list, asked every 2 s and at each event; while it
+Which workers run follows from the routes and MediaMTX's path list, asked every 2 s and at each event; while it
 can't be had, from the events. Declared streams run whatever it says. A worker that reports nothing for 5 s is killed and replaced.
 
 Exit codes:
@@ -29,7 +30,7 @@ Exit codes:
   1  it could not start; the last line of the log says why
   2  wrong usage";
 
-/// Takes MediaMTX's events and runs one supervised mtx-worker for each live/<streamId>/in.
+/// Takes MediaMTX's events and runs one supervised mtx-worker for each stream that a route is for.
 #[derive(Debug, Parser)]
 #[command(version, after_help = AFTER_HELP)]
 pub(crate) struct Cli {
@@ -73,8 +74,8 @@ pub(crate) struct Cli {
     #[arg(default_value = "http://127.0.0.1:8888")]
     pub(crate) player: String,
 
-    /// Where declared streams (POST /v1/streams) are kept; it is created if it is not there. Without it, none can be
-    /// declared
+    /// Where declared streams (POST /v1/streams) and routes (PUT /v1/routes) are kept; it is created if it is not
+    /// there. Without it, none can be declared
     #[arg(long, env = "ORCHESTRATOR_STORE", value_name = "FILE")]
     pub(crate) store: Option<PathBuf>,
 
@@ -82,6 +83,16 @@ pub(crate) struct Cli {
     /// /v1/lifecycle answers
     #[arg(long, env = "ORCHESTRATOR_LIFECYCLE_STATE", value_name = "FOLDER")]
     pub(crate) lifecycle_state: Option<PathBuf>,
+
+    /// Which paths are passed on, and where to: 'PATTERN => OUTPUT', where PATTERN may have * and **, and OUTPUT is
+    /// rtmp(s)://… or a path on the same server, with {path}, {name}, {1} or *; may be given several times, the first
+    /// that matches counts [default: live/*/in => live/*/out]
+    #[arg(long = "route", value_name = "ROUTE")]
+    pub(crate) routes: Vec<String>,
+
+    /// More of them, as YAML, behind those of --route; read again at SIGHUP
+    #[arg(long = "routes", env = "ORCHESTRATOR_ROUTES", value_name = "FILE")]
+    pub(crate) routes_file: Option<PathBuf>,
 
     /// The worker's executable; by default the mtx-worker beside this one, else the one in PATH
     #[arg(long, env = "MTX_WORKER", value_name = "FILE")]
@@ -133,7 +144,7 @@ pub(crate) struct Cli {
         value_name = "MIB",
         default_value_t = 512
     )]
-    #[arg(value_parser = clap::value_parser!(u64).range(8..=1_048_576))]
+    #[arg(value_parser = clap::value_parser!(u64).range(MEMORY))]
     pub(crate) worker_memory: u64,
 
     /// Files and sockets a worker may have open (Linux)
@@ -143,7 +154,7 @@ pub(crate) struct Cli {
         value_name = "FILES",
         default_value_t = 64
     )]
-    #[arg(value_parser = clap::value_parser!(u64).range(16..=1_048_576))]
+    #[arg(value_parser = clap::value_parser!(u64).range(FILES))]
     pub(crate) worker_files: u64,
 
     /// Percent of one processor that a worker may take over 10 s (Linux)
@@ -153,7 +164,7 @@ pub(crate) struct Cli {
         value_name = "PERCENT",
         default_value_t = 90
     )]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    #[arg(value_parser = clap::value_parser!(u64).range(CPU))]
     pub(crate) worker_cpu: u64,
 
     /// How to log, on stdout: text or json

@@ -13,6 +13,7 @@ use url::Url;
 
 use crate::cli::{Cli, DEFAULT_RTSP};
 use crate::declaration::Servers;
+use crate::router::RouteConfig;
 use crate::supervisor::{Limits, Policy, SupervisorConfig, Template};
 
 /// For one look at MediaMTX's path list, which it gives within milliseconds.
@@ -30,6 +31,7 @@ pub(crate) struct Config {
     pub(crate) player: Url,
     pub(crate) store: Option<PathBuf>,
     pub(crate) lifecycle: Option<engine::Options>,
+    pub(crate) routes: RouteConfig,
     pub(crate) supervisor: SupervisorConfig,
 }
 
@@ -50,12 +52,8 @@ impl Config {
                 rtsp,
                 rtmp: server(&cli.mediamtx_rtmp, &["rtmp", "rtmps"]).context("--mediamtx-rtmp")?,
             },
-            limits: Limits {
-                memory: cli.worker_memory * 1024 * 1024,
-                open_files: cli.worker_files,
-                cpu: cli.worker_cpu,
-            },
         };
+        let routes = RouteConfig::new(&cli.routes, cli.routes_file, &template.servers)?;
         let policy = Policy {
             grace: cli.grace,
             recovery: cli.recovery,
@@ -67,6 +65,11 @@ impl Config {
             api: api(&cli.mediamtx_api, API_DEADLINE)?,
             worker: template,
             policy,
+            limits: Limits {
+                memory: cli.worker_memory * 1024 * 1024,
+                open_files: cli.worker_files,
+                cpu: cli.worker_cpu,
+            },
             start_limit: cli.start_limit,
         };
         Ok(Self {
@@ -75,6 +78,7 @@ impl Config {
             player: player(&cli.player).context("--player")?,
             store: cli.store,
             lifecycle,
+            routes,
             supervisor,
         })
     }
@@ -149,10 +153,7 @@ fn server(text: &str, schemes: &[&str]) -> Result<Url> {
         bail!("{:?} is not {form}://host[:port]", shown());
     }
     if !matches!(url.path(), "" | "/") || url.fragment().is_some() {
-        bail!(
-            "{:?} has a path: it is the stream's, live/<streamId>/…",
-            shown()
-        );
+        bail!("{:?} has a path: that is each stream's own", shown());
     }
     let secrets = url.query_pairs().map(|(_, value)| value.into_owned());
     secrets.for_each(|value| secret::register(&value));
@@ -203,6 +204,10 @@ mod tests {
             (["--player", "http://u:hunter2@h"], "login"),
             (["--player", "http://h/?pass=hunter2"], "--player"),
             (["--player", "rtsp://h"], "--player"),
+            (["--route", "rtmp://h/app/hunter2"], "=>"),
+            (["--route", "a => rtmp://h/hunter2/{"], "--route \"a\""),
+            (["--route", "** => copy/{path}"], "fed by itself"),
+            (["--routes", "/nowhere/routes.yml"], "/nowhere/routes.yml"),
         ] {
             let message = format!("{:#}", config(&args).err().unwrap());
             assert!(

@@ -7,7 +7,10 @@ mod declaration;
 mod feed;
 mod lifecycle;
 mod registry;
+mod router;
+mod routes;
 mod store;
+mod stream_key;
 mod supervisor;
 
 use std::process::ExitCode;
@@ -18,7 +21,7 @@ use clap::Parser;
 use log::LevelFilter;
 use mediamtx::http;
 use mediamtx::logging::{self, Output};
-use mediamtx::signals::StopSignals;
+use mediamtx::signals::{Request, StopSignals};
 
 use api::{Access, Api, Dashboard};
 use cli::Cli;
@@ -26,13 +29,14 @@ use config::Config;
 use feed::Feed;
 use lifecycle::Lifecycle;
 use registry::Registry;
-use store::{SqliteStore, Store};
+use router::Router;
+use store::{SharedStore, SqliteStore};
 use supervisor::Supervisor;
 
 const WRONG_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let stop = StopSignals::hold_back();
+    let stop = StopSignals::hold_back_with_hangup();
     let cli = Cli::parse();
     logging::init_background(
         cli.log_format,
@@ -58,16 +62,26 @@ fn main() -> ExitCode {
 fn run(config: Config, stop: &StopSignals) -> Result<()> {
     let listener = http::bind(config.listen).context("--listen")?;
     let store = config.store.as_deref().map(SqliteStore::open).transpose()?;
-    let store: Option<Box<dyn Store>> = store.map(|store| Box::new(store) as _);
+    let store = store.map(SharedStore::new);
     let lifecycle = config.lifecycle.map(Lifecycle::start);
     let lifecycle = lifecycle.transpose().context("--lifecycle-state")?;
-    let declared = store.as_ref().map(|store| store.list()).transpose()?;
+    let declared = store
+        .as_ref()
+        .map(|store| store.lock().list())
+        .transpose()?;
     let servers = config.supervisor.worker.servers.clone();
+    let routes = match &store {
+        Some(store) => config.routes.with_store(store, &servers)?,
+        None => config.routes,
+    };
+    let table = routes.table(&servers)?;
     let dashboard = Dashboard {
         player: config.player,
         publish: servers.rtmp.clone(),
     };
-    let supervisor = Supervisor::start(config.supervisor, declared.unwrap_or_default())?;
+    let supervisor = Supervisor::start(config.supervisor, table, declared.unwrap_or_default())?;
+    let router = Router::new(routes, servers.clone(), store.clone(), supervisor.clone());
+    let router = Arc::new(router);
     let registry = Registry::new(store, servers, supervisor.clone());
     let address = listener.local_addr()?;
     let access = access(config.token.is_some(), address.ip().is_loopback());
@@ -79,13 +93,16 @@ fn run(config: Config, stop: &StopSignals) -> Result<()> {
     let api = Api::new(
         supervisor.clone(),
         registry,
+        Arc::clone(&router),
         feed.clone(),
         lifecycle,
         access.transpose()?,
         dashboard,
     );
     http::serve(listener, Arc::new(api))?;
-    stop.wait();
+    while stop.wait() == Request::Reload {
+        router.reload();
+    }
     feed.shutdown();
     supervisor.shutdown();
     Ok(())

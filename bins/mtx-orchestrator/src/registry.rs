@@ -1,18 +1,19 @@
 //! Declared streams, kept and run: each change goes into the store first and to the supervisor then.
 
 use std::iter;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 
 use mediamtx::path::StreamId;
 use mediamtx::timestamp::Timestamp;
 
 use crate::declaration::{Declaration, Invalid, Name, Outputs, Servers, Source};
-use crate::store::{Store, StoreError};
+use crate::store::{SharedStore, Store, StoreError};
+use crate::stream_key::StreamKey;
 use crate::supervisor::{Command, CommandError, StreamStatus, Supervisor};
 
 /// Whoever holds the lock changes both, so that they never disagree.
 pub(crate) struct Registry {
-    store: Option<Mutex<Box<dyn Store>>>,
+    store: Option<SharedStore>,
     servers: Servers,
     supervisor: Supervisor,
 }
@@ -48,7 +49,7 @@ pub(crate) enum RegistryError {
     #[error(
         "stream {0} was not declared, MediaMTX has it: only declared streams can be changed or deleted"
     )]
-    NotDeclared(StreamId),
+    NotDeclared(StreamKey),
     #[error("stream {0} is stopped: start it")]
     Disabled(StreamId),
     #[error(transparent)]
@@ -61,12 +62,12 @@ pub(crate) enum RegistryError {
 
 impl Registry {
     pub(crate) fn new(
-        store: Option<Box<dyn Store>>,
+        store: Option<SharedStore>,
         servers: Servers,
         supervisor: Supervisor,
     ) -> Self {
         Self {
-            store: store.map(Mutex::new),
+            store,
             servers,
             supervisor,
         }
@@ -86,7 +87,7 @@ impl Registry {
             updated_at: now,
         };
         self.servers.check(&declaration)?;
-        let known = self.supervisor.stream(&declaration.id);
+        let known = self.supervisor.stream(&declaration.key());
         if known.is_some_and(|known| known.declared.is_none() && known.published) {
             return Err(RegistryError::Published(declaration.id));
         }
@@ -96,11 +97,11 @@ impl Registry {
 
     pub(crate) fn change(
         &self,
-        id: &StreamId,
+        key: &StreamKey,
         change: Change,
     ) -> Result<StreamStatus, RegistryError> {
-        let mut store = self.store().ok_or_else(|| self.not_declared(id))?;
-        let before = store.get(id)?.ok_or_else(|| self.not_declared(id))?;
+        let mut store = self.store().ok_or_else(|| self.not_declared(key))?;
+        let before = self.declared(&**store, key)?;
         let mut after = before.clone();
         after.name = change.name.unwrap_or(after.name);
         after.source = change.source.unwrap_or(after.source);
@@ -108,7 +109,7 @@ impl Registry {
         after.enabled = change.enabled.unwrap_or(after.enabled);
         self.servers.check(&after)?;
         if after == before {
-            let status = self.supervisor.stream(id);
+            let status = self.supervisor.stream(key);
             return Ok(status.ok_or(CommandError::ShuttingDown)?);
         }
         after.updated_at = Timestamp::now();
@@ -116,23 +117,24 @@ impl Registry {
         self.apply(after)
     }
 
-    pub(crate) fn remove(&self, id: &StreamId) -> Result<(), RegistryError> {
-        let mut store = self.store().ok_or_else(|| self.not_declared(id))?;
-        store.get(id)?.ok_or_else(|| self.not_declared(id))?;
-        store.delete(id)?;
-        Ok(self.supervisor.undeclare(id)?)
+    pub(crate) fn remove(&self, key: &StreamKey) -> Result<(), RegistryError> {
+        let mut store = self.store().ok_or_else(|| self.not_declared(key))?;
+        let declaration = self.declared(&**store, key)?;
+        store.delete(&declaration.id)?;
+        Ok(self.supervisor.undeclare(key)?)
     }
 
     /// What an operator wants of a stream; whether a declared one is to run is remembered.
-    pub(crate) fn command(&self, id: &StreamId, command: Command) -> Result<(), RegistryError> {
+    pub(crate) fn command(&self, key: &StreamKey, command: Command) -> Result<(), RegistryError> {
         if let Some(mut store) = self.store()
-            && let Some(mut declaration) = store.get(id)?
+            && let Some(id) = key.short_id()
+            && let Some(mut declaration) = store.get(&id)?
         {
             let enabled = match command {
                 Command::Start => true,
                 Command::Stop => false,
                 Command::Restart if declaration.enabled => true,
-                Command::Restart => return Err(RegistryError::Disabled(id.clone())),
+                Command::Restart => return Err(RegistryError::Disabled(id)),
             };
             if declaration.enabled != enabled {
                 declaration.enabled = enabled;
@@ -141,37 +143,41 @@ impl Registry {
                 self.supervisor.declare(declaration)?;
             }
         }
-        Ok(self.supervisor.command(id, command)?)
+        Ok(self.supervisor.command(key, command)?)
     }
 
     fn apply(&self, declaration: Declaration) -> Result<StreamStatus, RegistryError> {
-        let id = declaration.id.clone();
+        let key = declaration.key();
         self.supervisor.declare(declaration)?;
-        let status = self.supervisor.stream(&id);
+        let status = self.supervisor.stream(&key);
         Ok(status.ok_or(CommandError::ShuttingDown)?)
     }
 
     fn unused_id(&self) -> StreamId {
         loop {
             let text: String = iter::repeat_with(|| fastrand::digit(36)).take(10).collect();
-            if let Ok(id) = text.parse()
-                && self.supervisor.stream(&id).is_none()
+            if let Ok(id) = text.parse::<StreamId>()
+                && self.supervisor.stream(&(&id).into()).is_none()
             {
                 return id;
             }
         }
     }
 
-    fn not_declared(&self, id: &StreamId) -> RegistryError {
-        match self.supervisor.stream(id) {
-            Some(_) => RegistryError::NotDeclared(id.clone()),
-            None => CommandError::Unknown(id.clone()).into(),
+    fn declared(&self, store: &dyn Store, key: &StreamKey) -> Result<Declaration, RegistryError> {
+        let id = key.short_id();
+        let found = id.map(|id| store.get(&id)).transpose()?.flatten();
+        found.ok_or_else(|| self.not_declared(key))
+    }
+
+    fn not_declared(&self, key: &StreamKey) -> RegistryError {
+        match self.supervisor.stream(key) {
+            Some(_) => RegistryError::NotDeclared(key.clone()),
+            None => CommandError::Unknown(key.clone()).into(),
         }
     }
 
     fn store(&self) -> Option<MutexGuard<'_, Box<dyn Store>>> {
-        let store = self.store.as_ref()?;
-        // What a transaction had not finished never happened.
-        Some(store.lock().unwrap_or_else(PoisonError::into_inner))
+        self.store.as_ref().map(SharedStore::lock)
     }
 }

@@ -1,13 +1,13 @@
 //! Streams that are asked for: what a body may say, and what is answered.
 
 use mediamtx::http::{Answer, Problem};
-use mediamtx::path::StreamId;
 use mediamtx::secret;
 use serde_json::{Map, Value};
 
 use crate::declaration::{Invalid, Name, Output, Outputs, Source, parse_id};
 use crate::registry::{Change, Draft, Registry, RegistryError};
 use crate::store::StoreError;
+use crate::stream_key::StreamKey;
 use crate::supervisor::CommandError;
 
 pub(super) fn declare(registry: &Registry, body: &[u8]) -> Answer {
@@ -26,19 +26,19 @@ pub(super) fn declare(registry: &Registry, body: &[u8]) -> Answer {
     }
 }
 
-pub(super) fn change(registry: &Registry, id: &StreamId, body: &[u8]) -> Answer {
+pub(super) fn change(registry: &Registry, key: &StreamKey, body: &[u8]) -> Answer {
     let change = Fields::read(body, &["name", "source", "outputs", "enabled"]);
     match change.and_then(Fields::change) {
         Err(problem) => problem.into(),
-        Ok(change) => match registry.change(id, change) {
+        Ok(change) => match registry.change(key, change) {
             Err(error) => problem(&error).into(),
             Ok(status) => Answer::json(200, &status),
         },
     }
 }
 
-pub(super) fn remove(registry: &Registry, id: &StreamId) -> Answer {
-    match registry.remove(id) {
+pub(super) fn remove(registry: &Registry, key: &StreamKey) -> Answer {
+    match registry.remove(key) {
         Err(error) => problem(&error).into(),
         Ok(()) => Answer::new(204, "", ""),
     }
@@ -52,7 +52,9 @@ pub(super) fn problem(error: &RegistryError) -> Problem {
         RegistryError::Published(_)
         | RegistryError::NotDeclared(_)
         | RegistryError::Store(StoreError::Taken(_)) => Problem::new(409, detail).field("id"),
-        RegistryError::Disabled(_) => Problem::new(409, detail),
+        RegistryError::Disabled(_) | RegistryError::Command(CommandError::Blocked(..)) => {
+            Problem::new(409, detail)
+        }
         RegistryError::NoStore => Problem::new(503, detail),
         RegistryError::Command(CommandError::Unknown(_)) => Problem::new(404, detail).field("id"),
         RegistryError::Command(CommandError::ShuttingDown) => Problem::new(503, detail),

@@ -180,7 +180,7 @@ fn states(page: &mut Page, streams: &[StreamStatus]) {
             let reason = stream.breaker.kind.map_or("", FailureKind::as_str);
             page.line(
                 name,
-                &[("stream", stream.id.as_str()), ("reason", reason)],
+                &[("stream", &stream.id.to_string()), ("reason", reason)],
                 1,
             );
         }
@@ -241,7 +241,7 @@ fn each(page: &mut Page, streams: &[StreamStatus]) {
         page.family(name, kind, help);
         for stream in streams {
             if let Some(report) = &stream.worker {
-                page.line(name, &[("stream", stream.id.as_str())], value(report));
+                page.line(name, &[("stream", &stream.id.to_string())], value(report));
             }
         }
     }
@@ -252,13 +252,13 @@ fn each(page: &mut Page, streams: &[StreamStatus]) {
         "Workers of the stream that had to be replaced.",
     );
     for stream in streams {
-        page.line(name, &[("stream", stream.id.as_str())], stream.restarts);
+        page.line(name, &[("stream", &stream.id.to_string())], stream.restarts);
     }
     let name = "stream_worker_memory_bytes";
     page.family(name, "gauge", "Resident memory of the stream's worker.");
     for stream in streams {
         if let Some(bytes) = stream.memory_bytes {
-            page.line(name, &[("stream", stream.id.as_str())], bytes);
+            page.line(name, &[("stream", &stream.id.to_string())], bytes);
         }
     }
 }

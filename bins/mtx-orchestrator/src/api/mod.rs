@@ -7,19 +7,22 @@ mod events;
 mod lifecycle;
 mod metrics;
 mod openapi;
+mod routes;
 mod streams;
 mod websocket;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use mediamtx::event::EventName;
 use mediamtx::http::{Answer, Challenge, Head, Method, Problem, Service, check_origin};
-use mediamtx::path::StreamId;
 use serde_json::json;
 
 use crate::feed::Feed;
 use crate::lifecycle::Lifecycle;
 use crate::registry::Registry;
+use crate::router::Router;
+use crate::stream_key::Address;
 use crate::supervisor::{Command, Supervisor};
 use metrics::Metrics;
 
@@ -34,6 +37,7 @@ const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub(crate) struct Api {
     supervisor: Supervisor,
     registry: Registry,
+    router: Arc<Router>,
     feed: Feed,
     lifecycle: Option<Lifecycle>,
     access: Option<Access>,
@@ -55,10 +59,12 @@ pub(crate) enum Route {
     Event(EventName),
     Streams,
     Declare,
-    Stream(StreamId),
-    Change(StreamId),
-    Remove(StreamId),
-    Command(StreamId, Command),
+    Stream(Address),
+    Change(Address),
+    Remove(Address),
+    Command(Address, Command),
+    Routes,
+    PutRoutes,
     Lifecycle(lifecycle::Route),
 }
 
@@ -66,6 +72,7 @@ impl Api {
     pub(crate) fn new(
         supervisor: Supervisor,
         registry: Registry,
+        router: Arc<Router>,
         feed: Feed,
         lifecycle: Option<Lifecycle>,
         access: Option<Access>,
@@ -74,6 +81,7 @@ impl Api {
         Self {
             supervisor,
             registry,
+            router,
             feed,
             lifecycle,
             access,
@@ -137,11 +145,21 @@ impl Service for Api {
             Route::OpenApi => Answer::new(200, "application/json", openapi::DOCUMENT.as_str()),
             Route::Event(name) => events::receive(&self.supervisor, &self.metrics, name, body),
             Route::Streams => streams::list(&self.supervisor),
-            Route::Stream(id) => streams::show(&self.supervisor, &id),
+            Route::Stream(address) => {
+                streams::show(&self.supervisor, &self.supervisor.resolve(address))
+            }
             Route::Declare => declared::declare(&self.registry, body),
-            Route::Change(id) => declared::change(&self.registry, &id, body),
-            Route::Remove(id) => declared::remove(&self.registry, &id),
-            Route::Command(id, command) => streams::command(&self.registry, &id, command),
+            Route::Change(address) => {
+                declared::change(&self.registry, &self.supervisor.resolve(address), body)
+            }
+            Route::Remove(address) => {
+                declared::remove(&self.registry, &self.supervisor.resolve(address))
+            }
+            Route::Command(address, command) => {
+                streams::command(&self.registry, &self.supervisor.resolve(address), command)
+            }
+            Route::Routes => routes::list(&self.supervisor),
+            Route::PutRoutes => routes::put(&self.router, head, body).unwrap_or_else(Answer::from),
             Route::Lifecycle(route) => {
                 lifecycle::answer(self.lifecycle.as_ref(), route, head, body)
             }
@@ -183,10 +201,14 @@ impl Route {
                 .map_err(|error| Problem::new(404, format!("{error}")).field("event")),
             ["v1", "lifecycle", rest @ ..] => lifecycle::Route::find(rest).map(Self::Lifecycle),
             ["v1", "streams"] => Ok(Self::Streams),
-            ["v1", "streams", id] => stream_id(id).map(Self::Stream),
-            ["v1", "streams", id, "start"] => Self::command(id, Command::Start),
-            ["v1", "streams", id, "stop"] => Self::command(id, Command::Stop),
-            ["v1", "streams", id, "restart"] => Self::command(id, Command::Restart),
+            ["v1", "routes"] => Ok(Self::Routes),
+            ["v1", "streams", id @ .., command] if !id.is_empty() => match *command {
+                "start" => Self::command(id, Command::Start),
+                "stop" => Self::command(id, Command::Stop),
+                "restart" => Self::command(id, Command::Restart),
+                _ => address(&path[2..]).map(Self::Stream),
+            },
+            ["v1", "streams", id] => address(&[id]).map(Self::Stream),
             _ => Err(Problem::new(
                 404,
                 "there is nothing here; GET /v1/openapi.json tells what is where",
@@ -194,8 +216,8 @@ impl Route {
         }
     }
 
-    fn command(id: &str, command: Command) -> Result<Self, Problem> {
-        Ok(Self::Command(stream_id(id)?, command))
+    fn command(id: &[&str], command: Command) -> Result<Self, Problem> {
+        Ok(Self::Command(address(id)?, command))
     }
 
     /// The methods that are allowed where [`Route::find`] leads to.
@@ -205,6 +227,7 @@ impl Route {
             Self::Event(_) | Self::Command(..) => "POST",
             Self::Streams => "GET, HEAD, POST",
             Self::Stream(_) => "GET, HEAD, PATCH, DELETE",
+            Self::Routes => "GET, HEAD, PUT",
             _ => "GET, HEAD",
         }
     }
@@ -220,6 +243,7 @@ impl Route {
             (Self::Streams, Method::Post) => Self::Declare,
             (Self::Stream(id), Method::Patch) => Self::Change(id),
             (Self::Stream(id), Method::Delete) => Self::Remove(id),
+            (Self::Routes, Method::Put) => Self::PutRoutes,
             (Self::Lifecycle(route), method) => Self::Lifecycle(route.with(method)),
             (route, _) => route,
         })
@@ -234,9 +258,11 @@ impl Route {
                 .trim_ascii()
                 .to_ascii_lowercase()
         });
-        let (types, needed) = match self {
+        let (types, needed): (&[&str], bool) = match self {
             Self::Event(_) | Self::Declare | Self::Change(_) => (JSON, true),
             Self::Command(..) => (JSON, false),
+            // JSON is YAML, too.
+            Self::PutRoutes => (&["application/yaml", "application/json"], true),
             Self::Lifecycle(route) => route.body(),
             _ => return Ok(()),
         };
@@ -252,9 +278,10 @@ impl Route {
     }
 }
 
-fn stream_id(text: &str) -> Result<StreamId, Problem> {
-    let id = text.parse();
-    id.map_err(|error| Problem::new(400, format!("not a stream's id: {error}")).field("id"))
+/// Slashes may stand as they are or as `%2F`. The latter tells a path that is called `…/stop` from a command.
+fn address(segments: &[&str]) -> Result<Address, Problem> {
+    let address = segments.join("/").parse();
+    address.map_err(|error| Problem::new(400, format!("not a stream's id: {error}")).field("id"))
 }
 
 #[cfg(test)]
@@ -304,14 +331,38 @@ mod tests {
     }
 
     #[test]
+    fn slashes_of_a_stream_stand_as_they_are_or_escaped() {
+        let stream = |text: &str| Route::Stream(text.parse().unwrap());
+        let stop = |text: &str| Route::Command(text.parse().unwrap(), Command::Stop);
+        for (segments, route) in [
+            (&["cam"][..], stream("cam")),
+            (&["/cam"], stream("/cam")),
+            (&["", "cam"], stream("/cam")),
+            (&["building", "floor1"], stream("building/floor1")),
+            (&["building/floor1"], stream("building/floor1")),
+            (&["building/floor1", "stop"], stop("building/floor1")),
+            (&["building", "floor1", "stop"], stop("building/floor1")),
+            (&["floor1/stop"], stream("floor1/stop")),
+            (&["floor1/stop", "stop"], stop("floor1/stop")),
+            (&["stop"], stream("stop")),
+            (&["a.b:c~d-e_f", "stop"], stop("a.b:c~d-e_f")),
+        ] {
+            let path: Vec<&str> = [&["v1", "streams"], segments].concat();
+            assert_eq!(Route::find(&path).unwrap(), route, "{segments:?}");
+        }
+    }
+
+    #[test]
     fn what_is_no_route_says_so() {
         for (path, status) in [
             (&["healthz", ""][..], 404),
             (&["", ""], 404),
             (&["v1", "streams", ""], 400),
             (&["v1", "streams", ".."], 400),
-            (&["v1", "streams", "a/b"], 400),
-            (&["v1", "streams", "a", "burn"], 404),
+            (&["v1", "streams", "a//"], 400),
+            (&["v1", "streams", "a", ".."], 400),
+            (&["v1", "streams", "", "stop"], 400),
+            (&["v1", "routes", "x"], 404),
             (&["v1", "streams", "a b", "stop"], 400),
             (&["v1", "mediamtx", "events", "redy"], 404),
             (&["v1", "mediamtx", "events"], 404),

@@ -1,11 +1,11 @@
 //! The streams and their workers.
 
 use mediamtx::http::Answer;
-use mediamtx::path::StreamId;
 use serde_json::{Value, json};
 
 use super::declared::problem;
 use crate::registry::Registry;
+use crate::stream_key::StreamKey;
 use crate::supervisor::{Command, CommandError, StreamStatus, Supervisor};
 
 /// All of them; their events are left to [`show`].
@@ -15,24 +15,24 @@ pub(super) fn list(supervisor: &Supervisor) -> Answer {
     Answer::json(200, &json!({ "streams": streams }))
 }
 
-pub(super) fn show(supervisor: &Supervisor, id: &StreamId) -> Answer {
-    match supervisor.stream(id) {
+pub(super) fn show(supervisor: &Supervisor, key: &StreamKey) -> Answer {
+    match supervisor.stream(key) {
         Some(status) => Answer::json(200, &status),
-        None => problem(&CommandError::Unknown(id.clone()).into()).into(),
+        None => problem(&CommandError::Unknown(key.clone()).into()).into(),
     }
 }
 
-pub(super) fn command(registry: &Registry, id: &StreamId, command: Command) -> Answer {
+pub(super) fn command(registry: &Registry, key: &StreamKey, command: Command) -> Answer {
     let name = match command {
         Command::Start => "start",
         Command::Stop => "stop",
         Command::Restart => "restart",
     };
-    let result = registry.command(id, command);
+    let result = registry.command(key, command);
     let outcome = result.as_ref().map_or("refused", |()| "accepted");
-    log::info!(streamId = id.as_str(), command = name, outcome; "command received");
+    log::info!(stream:% = key, command = name, outcome; "command received");
     match result {
-        Ok(()) => Answer::json(202, &json!({ "id": id, "command": name })),
+        Ok(()) => Answer::json(202, &json!({ "id": key, "command": name })),
         Err(error) => problem(&error).into(),
     }
 }

@@ -14,13 +14,14 @@ const STATES = {
   backoff: "Its worker failed and is started again soon",
   broken: "Its worker failed too often: nothing is tried for a while",
   stopped: "Told to stop",
+  blocked: "It would feed itself, or its outputs can't be: no worker is started",
 };
 const GOOD_EVENTS = ["found", "started", "breaker-closed"];
-const BAD_EVENTS = ["lost", "ended", "condemned", "breaker-open"];
+const BAD_EVENTS = ["lost", "ended", "condemned", "breaker-open", "blocked"];
 // Which commands make sense in which states.
 const COMMANDS = {
   start: ["stopped", "backoff", "broken"],
-  stop: ["starting", "running", "grace", "backoff", "broken"],
+  stop: ["starting", "running", "grace", "backoff", "broken", "blocked"],
   restart: ["starting", "running"],
   preview: ["running"],
 };
@@ -83,19 +84,26 @@ const facts = (status) => [
   ["Worker", status.pid === null ? "none" : `process ${status.pid}, ${status.worker?.state ?? "no report yet"}`],
   ["Frames", status.worker ? `${status.worker.frames} passed on, ${status.worker.dropped} dropped` : "–"],
   ["Latency", status.worker ? `${status.worker.latencyMs.toFixed(1)} ms within the worker` : "–"],
+  ...(status.route ? [["Route", status.route]] : []),
+  ["Outputs", status.outputs.map(({ url }) => url).join("\n") || "none"],
   ["Published by", status.source?.type ?? "nobody"],
   ["Input read by", clients(status.inputReaders)],
   ["Output read by", clients(status.outputReaders)],
   ...(status.declared
-    ? [["Declared source", status.declared.source], ["Declared outputs", status.declared.outputs.join("\n")]]
+    ? [["Declared source", status.declared.source]]
     : []),
 ];
 
-// Whether it comes out where the player looks for it.
-const isPlayable = ({ id, declared }) =>
-  !declared || declared.outputs.some((output) => output.endsWith(`/live/${id}/out`));
+// The first path of MediaMTX's where it comes out, which is where the player finds it.
+const playedPath = ({ outputs }) => outputs.find(({ path }) => path)?.path;
+// A path, as a URL wants it; its slashes stay.
+const inUrl = (path) => path.split("/").map(encodeURIComponent).join("/");
+const streamUrl = (id) => `v1/streams/${encodeURIComponent(id)}`;
+// The slash that tells a path of one segment from a short id is for programs.
+const shortTitle = (id) => id.replace(/^\//, "");
 
-const trouble = ({ state, breaker, lastFailure }) => {
+const trouble = ({ state, breaker, lastFailure, blocked }) => {
+  if (blocked) return `Blocked: ${blocked}`;
   if (breaker.state !== "closed") return `Breaker ${breaker.state}: ${breaker.reason ?? "no reason given"}`;
   if (state === "backoff") return `Worker failed: ${lastFailure ?? "no reason given"}`;
   return "";
@@ -105,8 +113,10 @@ function render(stream) {
   const { status, row } = stream;
   const name = status.declared?.name;
   row.dataset.state = status.state;
-  setText(find(".title", row), name || status.id);
-  setText(find(".id", row), name ? status.id : "");
+  const id = shortTitle(status.id);
+  const path = status.path === id ? "" : status.path;
+  setText(find(".title", row), name || id);
+  setText(find(".id", row), name ? id : (path ?? ""));
   find(".declared", row).hidden = !status.declared;
   find('[data-command="delete"]', row).hidden = !status.declared;
   const pill = find(".pill", row);
@@ -116,7 +126,7 @@ function render(stream) {
   for (const button of row.querySelectorAll("[data-command]")) {
     const { command } = button.dataset;
     const open = command === "preview" && stream.preview;
-    const possible = command !== "preview" || isPlayable(status);
+    const possible = command !== "preview" || playedPath(status);
     const sensible = open || (possible && (COMMANDS[command]?.includes(status.state) ?? true));
     button.setAttribute("aria-disabled", !sensible);
   }
@@ -182,7 +192,7 @@ function drawSparkline({ row, history }) {
 function renderPage() {
   const states = [...streams.values()].map(({ status }) => status.state);
   const running = states.filter((state) => state === "running").length;
-  const troubled = states.filter((state) => state === "broken" || state === "backoff").length;
+  const troubled = states.filter((state) => ["broken", "backoff", "blocked"].includes(state)).length;
   const parts = [`${running} of ${states.length} running`];
   if (troubled) parts.push(`${troubled} in trouble`);
   setText(find("#summary"), states.length ? parts.join(", ") : "");
@@ -199,7 +209,7 @@ function addStream(status) {
   find("#table").insertBefore(row, after?.row ?? null);
   for (const button of row.querySelectorAll("button")) {
     const { command } = button.dataset;
-    if (command) button.setAttribute("aria-label", `${button.textContent} ${status.id}`);
+    if (command) button.setAttribute("aria-label", `${button.textContent} ${shortTitle(status.id)}`);
     button.addEventListener("click", () => {
       if (button.getAttribute("aria-disabled") === "true") return;
       if (!command) toggleDetails(stream);
@@ -208,7 +218,7 @@ function addStream(status) {
       else sendCommand(stream, command);
     });
   }
-  find(".details .events", row).setAttribute("aria-label", `Events of ${status.id}`);
+  find(".details .events", row).setAttribute("aria-label", `Events of ${shortTitle(status.id)}`);
   streams.set(status.id, stream);
   return stream;
 }
@@ -272,7 +282,7 @@ function addEvent(list, id, { at, kind, detail }, most) {
   time.dateTime = at;
   time.textContent = clock(at);
   item.append(time);
-  for (const [name, text] of [["who", id], ["what", kind], ["detail", detail]]) {
+  for (const [name, text] of [["who", id === null ? null : shortTitle(id)], ["what", kind], ["detail", detail]]) {
     if (text === null) continue;
     const part = document.createElement("span");
     part.className = name;
@@ -300,7 +310,7 @@ async function toggleDetails(stream) {
 }
 
 async function logEarlier(id) {
-  const { body } = await ask("GET", `v1/streams/${encodeURIComponent(id)}`);
+  const { body } = await ask("GET", streamUrl(id));
   const stream = streams.get(id);
   for (const event of body?.events ?? []) {
     addEvent(find("#log-list"), id, event, LOG_LENGTH);
@@ -314,11 +324,11 @@ function togglePreview(stream) {
   streams.forEach(closePreview);
   if (!stream.open) toggleDetails(stream);
   const frame = document.createElement("iframe");
-  frame.title = `Preview of ${stream.id}`;
+  frame.title = `Preview of ${shortTitle(stream.id)}`;
   frame.allow = "autoplay; fullscreen";
   frame.referrerPolicy = "no-referrer";
   frame.setAttribute("sandbox", "allow-scripts allow-same-origin");
-  frame.src = `${player}live/${encodeURIComponent(stream.id)}/out/`;
+  frame.src = `${player}${inUrl(playedPath(stream.status))}/`;
   stream.preview = frame;
   find(".preview", stream.row).append(frame);
   find(".preview", stream.row).hidden = false;
@@ -335,14 +345,15 @@ function closePreview(stream) {
 }
 
 async function sendCommand(stream, command) {
-  const answer = await ask("POST", `v1/streams/${encodeURIComponent(stream.id)}/${command}`);
-  if (answer.ok) notify(`${stream.id}: ${command} is under way`);
-  else complain(`${stream.id}: ${command} failed: ${answer.problem}`);
+  const answer = await ask("POST", `${streamUrl(stream.id)}/${command}`);
+  const title = shortTitle(stream.id);
+  if (answer.ok) notify(`${title}: ${command} is under way`);
+  else complain(`${title}: ${command} failed: ${answer.problem}`);
 }
 
 async function deleteStream(stream) {
   if (!confirm(`Delete the declaration of ${stream.id}? Its worker is ended.`)) return;
-  const answer = await ask("DELETE", `v1/streams/${encodeURIComponent(stream.id)}`);
+  const answer = await ask("DELETE", streamUrl(stream.id));
   if (answer.ok) notify(`${stream.id}: deleted`);
   else complain(`${stream.id}: not deleted: ${answer.problem}`);
 }
@@ -412,6 +423,7 @@ function connect() {
     if (!ok) return;
     const known = new Set(body.streams.map(({ id }) => id));
     for (const [id, stream] of streams) if (!known.has(id) && stream.seen < asked) removeStream(id);
+    if (streams.size === 0) await showHowToPublish();
     document.body.dataset.known = "yes";
     renderPage();
     for (const id of [...known].slice(0, LOOKED_BACK)) await logEarlier(id);
@@ -464,12 +476,28 @@ function tick() {
   requestRender();
 }
 
-setText(find("#publish-file"), `ffmpeg -re -stream_loop -1 -i video.mp4 -c copy -f flv ${publish}/live/my-stream/in`);
-setText(
-  find("#publish-picture"),
-  `ffmpeg -re -f lavfi -i testsrc2 -c:v libx264 -preset veryfast -tune zerolatency -g 50 -pix_fmt yuv420p -f flv ${publish}/live/test/in`,
-);
-setText(find("#publish-server"), `${publish}/live/my-stream`);
+// What the routes are for decides what may be published; the first one is the example.
+async function showHowToPublish() {
+  const { body } = await ask("GET", "v1/routes");
+  const patterns = body?.routes.map(({ path }) => path) ?? [];
+  find("#publish").hidden = patterns.length === 0;
+  find("#no-routes").hidden = patterns.length > 0;
+  if (patterns.length === 0) return;
+  setText(find("#publish-paths"), patterns.join(", "));
+  const path = patterns[0]
+    .replace(/\*+/g, "my-stream")
+    .replace(/\?/g, "1")
+    .replace(/\[!?(.)[^\]]*\]/g, "$1");
+  setText(find("#publish-file"), `ffmpeg -re -stream_loop -1 -i video.mp4 -c copy -f flv ${publish}/${path}`);
+  setText(
+    find("#publish-picture"),
+    `ffmpeg -re -f lavfi -i testsrc2 -c:v libx264 -preset veryfast -tune zerolatency -g 50 -pix_fmt yuv420p -f flv ${publish}/${path}`,
+  );
+  const slash = path.lastIndexOf("/");
+  setText(find("#publish-server"), slash < 0 ? `${publish}/${path}` : `${publish}/${path.slice(0, slash)}`);
+  setText(find("#publish-key"), slash < 0 ? "none" : path.slice(slash + 1));
+}
+
 find("#declare form").addEventListener("submit", declareStream);
 find("#problem-close").addEventListener("click", () => (find("#problem").hidden = true));
 setInterval(tick, 1000);

@@ -9,8 +9,9 @@ use std::str::FromStr;
 use mediamtx::path::StreamId;
 use mediamtx::timestamp::Timestamp;
 
-pub(crate) use servers::{Servers, Task};
-pub(crate) use urls::{Output, Outputs, Source};
+use crate::stream_key::StreamKey;
+pub(crate) use servers::{Servers, Target, Task};
+pub(crate) use urls::{MOST_OUTPUTS, Output, Outputs, Source};
 
 /// Longer ids fit into no path that anybody would want to type.
 const LONGEST_ID: usize = 64;
@@ -30,6 +31,12 @@ pub(crate) struct Declaration {
     pub(crate) updated_at: Timestamp,
 }
 
+impl Declaration {
+    pub(crate) fn key(&self) -> StreamKey {
+        (&self.id).into()
+    }
+}
+
 /// Why something can't be asked for. It never shows what was asked: that may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {why}")]
@@ -44,6 +51,10 @@ impl Invalid {
             field,
             why: why.into(),
         }
+    }
+
+    pub(crate) fn why(&self) -> &str {
+        &self.why
     }
 }
 

@@ -1,10 +1,13 @@
 //! What a worker has to do, and what of it concerns MediaMTX.
 
-use mediamtx::path::{Leg, StreamId, StreamPath};
+use std::fmt;
+
+use mediamtx::path::{Leg, PathName, StreamId, StreamPath};
 use url::Url;
 
 use super::urls::{self, endpoint};
 use super::{Declaration, Invalid, Output};
+use crate::routes::{Filled, RouteOutput, StreamRoute};
 
 /// MediaMTX's RTSP and RTMP servers, with the login for them: their paths are replaced by the streams'.
 #[derive(Debug, Clone)]
@@ -14,39 +17,94 @@ pub(crate) struct Servers {
 }
 
 /// What one worker has to do.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Task {
     pub(crate) input: Url,
-    pub(crate) outputs: Vec<Url>,
+    pub(crate) outputs: Vec<Target>,
     /// Whether the login of the environment, which is for MediaMTX, is for the input.
     pub(crate) reads_mediamtx: bool,
     /// Whether it can do nothing while MediaMTX is away.
     pub(crate) needs_mediamtx: bool,
 }
 
+/// Where a worker publishes.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// With its login.
+    pub(crate) url: Url,
+    /// The same without secrets.
+    pub(crate) shown: String,
+    /// The path, where it is one of MediaMTX's.
+    pub(crate) path: Option<PathName>,
+    secrets: Vec<String>,
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+impl Target {
+    /// The path that a MediaMTX would give it, whatever server that is.
+    pub(crate) fn any_path(&self) -> &str {
+        self.url.path().trim_matches('/')
+    }
+}
+
 impl Task {
     /// The path of MediaMTX's that it reads, if it reads one.
-    pub(crate) fn path(&self) -> Option<StreamPath> {
+    pub(crate) fn path(&self) -> Option<PathName> {
         let path = self.input.path().trim_start_matches('/');
         path.parse().ok().filter(|_| self.reads_mediamtx)
     }
 
+    /// The paths of MediaMTX's that it publishes to.
+    pub(crate) fn result_paths(&self) -> impl Iterator<Item = &PathName> {
+        self.outputs
+            .iter()
+            .filter_map(|target| target.path.as_ref())
+    }
+
     /// What a text of the worker's is to be scrubbed of.
     pub(crate) fn secrets(&self) -> Vec<String> {
-        let urls = self.outputs.iter().chain([&self.input]);
-        urls.flat_map(urls::secrets).collect()
+        let outputs = self
+            .outputs
+            .iter()
+            .flat_map(|target| target.secrets.clone());
+        urls::secrets(&self.input)
+            .into_iter()
+            .chain(outputs)
+            .collect()
     }
 }
 
 impl Servers {
-    /// From `live/<id>/in` to `live/<id>/out`.
-    pub(crate) fn task_of(&self, id: &StreamId) -> Task {
-        Task {
-            input: at(&self.rtsp, id, Leg::In),
-            outputs: vec![at(&self.rtmp, id, Leg::Out)],
+    /// From a path to where its route leads; or why that can't be.
+    pub(crate) fn routed(&self, path: &PathName, route: &StreamRoute) -> (Task, Option<String>) {
+        let groups = route.path.groups(path.as_str()).unwrap_or_default();
+        let fill = |output: &RouteOutput| {
+            let filled = output.fill(path, &groups);
+            let target = filled.map(|filled| match filled {
+                Filled::Path(path) => self.target_at(&path),
+                Filled::Url(output) => self.target(&output),
+            });
+            target.map_err(|why| format!("output {output} is none for this path: {why}"))
+        };
+        let targets: Result<Vec<Target>, String> = route.outputs.iter().map(fill).collect();
+        let (outputs, wrong) = match targets {
+            Ok(outputs) => (outputs, None),
+            Err(why) => (Vec::new(), Some(why)),
+        };
+        let mut input = self.rtsp.clone();
+        input.set_path(path.as_str());
+        let task = Task {
+            input,
+            outputs,
             reads_mediamtx: true,
             needs_mediamtx: true,
-        }
+        };
+        (task, wrong)
     }
 
     /// What was asked for. URLs of MediaMTX's own that have no login get the one that is known.
@@ -58,31 +116,19 @@ impl Servers {
             let _ = input.set_username(self.rtsp.username());
             let _ = input.set_password(self.rtsp.password());
         }
-        let outputs: Vec<Url> = match &declaration.outputs {
+        let outputs: Vec<Target> = match &declaration.outputs {
             Some(outputs) => outputs
                 .as_slice()
                 .iter()
-                .map(|to| self.logged_in(to))
+                .map(|to| self.target(to))
                 .collect(),
-            None => vec![at(&self.rtmp, &declaration.id, Leg::Out)],
+            None => vec![self.target_at(&result_of(&declaration.id))],
         };
         Task {
-            needs_mediamtx: reads_mediamtx || outputs.iter().any(|url| self.is_rtmp(url)),
+            needs_mediamtx: reads_mediamtx || outputs.iter().any(|target| target.path.is_some()),
             input,
             outputs,
             reads_mediamtx,
-        }
-    }
-
-    /// Where the stream is published, without secrets.
-    pub(crate) fn outputs_shown(&self, declaration: &Declaration) -> Vec<String> {
-        match &declaration.outputs {
-            Some(outputs) => outputs.as_slice().iter().map(Output::to_string).collect(),
-            None => {
-                let mut url = at(&self.rtmp, &declaration.id, Leg::Out);
-                url.set_query(None);
-                vec![url.into()]
-            }
         }
     }
 
@@ -93,7 +139,7 @@ impl Servers {
         if task
             .outputs
             .iter()
-            .any(|to| place(to) == place(&task.input))
+            .any(|to| place(&to.url) == place(&task.input))
         {
             let why = "one of them is the source itself; publish to another path";
             return Err(Invalid::new("outputs", why));
@@ -101,12 +147,43 @@ impl Servers {
         Ok(())
     }
 
-    fn logged_in(&self, output: &Output) -> Url {
+    /// The path of MediaMTX's that an output is, if it is one.
+    pub(crate) fn path(&self, output: &Output) -> Option<PathName> {
+        let path = output.url().path().trim_matches('/');
+        path.parse().ok().filter(|_| self.is_rtmp(output.url()))
+    }
+
+    fn target(&self, output: &Output) -> Target {
         let mut url = output.url().clone();
         if self.is_rtmp(&url) && url.query().is_none() {
             url.set_query(self.rtmp.query());
         }
-        url
+        let path = self.path(output);
+        // A path of MediaMTX's is no stream key.
+        let shown = match path {
+            Some(_) => output.clone().without_key(),
+            None => output.clone(),
+        };
+        Target {
+            url,
+            secrets: shown.secrets(),
+            shown: shown.to_string(),
+            path,
+        }
+    }
+
+    fn target_at(&self, path: &PathName) -> Target {
+        let mut url = self.rtmp.clone();
+        url.set_path(path.as_str());
+        let mut shown = url.clone();
+        shown.set_query(None);
+        Target {
+            url,
+            shown: shown.into(),
+            path: Some(path.clone()),
+            // The log knows the login for MediaMTX.
+            secrets: Vec::new(),
+        }
     }
 
     fn is_rtmp(&self, url: &Url) -> bool {
@@ -114,14 +191,13 @@ impl Servers {
     }
 }
 
-fn at(server: &Url, id: &StreamId, leg: Leg) -> Url {
-    let mut url = server.clone();
+/// Where a declared stream comes out when nobody says otherwise.
+fn result_of(id: &StreamId) -> PathName {
     let path = StreamPath {
         id: id.clone(),
-        leg,
+        leg: Leg::Out,
     };
-    url.set_path(&path.to_string());
-    url
+    path.into()
 }
 
 #[cfg(test)]
@@ -210,7 +286,7 @@ mod tests {
         ] {
             let task = servers().task(&declared(source, outputs));
             assert_eq!(task.input.as_str(), input);
-            assert_eq!(task.outputs[0].as_str(), output, "{source}");
+            assert_eq!(task.outputs[0].url.as_str(), output, "{source}");
             assert_eq!(
                 (task.reads_mediamtx, task.needs_mediamtx),
                 (reads, needs),
@@ -221,11 +297,18 @@ mod tests {
 
     #[test]
     fn what_is_shown_has_no_login() {
-        let shown = |outputs| servers().outputs_shown(&declared("rtsp://cam/1", outputs));
+        let shown = |outputs| -> Vec<String> {
+            let task = servers().task(&declared("rtsp://cam/1", outputs));
+            task.outputs.into_iter().map(|to| to.shown).collect()
+        };
         assert_eq!(shown(&[]), ["rtmp://127.0.0.1:1935/live/cam/out"]);
         assert_eq!(
             shown(&["rtmp://h/a/k", "rtmp://h/b/k"]),
             ["rtmp://h/a/***", "rtmp://h/b/***"]
+        );
+        assert_eq!(
+            shown(&["rtmp://localhost/building/floor1?user=me&pass=own-pass"]),
+            ["rtmp://localhost/building/floor1?***"]
         );
     }
 
@@ -244,6 +327,57 @@ mod tests {
             secret::scrub_of(said, &task.secrets()),
             "*** *** *** *** ***: the stream remains"
         );
+    }
+
+    #[test]
+    fn a_path_goes_where_its_route_leads() {
+        let route = |text: &str| text.parse::<StreamRoute>().unwrap();
+        for (text, path, url, shown, on_server) in [
+            (
+                "live/*/in => live/*/out",
+                "live/cam/in",
+                "rtmp://127.0.0.1:1935/live/cam/out?user=me&pass=own-pass",
+                "rtmp://127.0.0.1:1935/live/cam/out",
+                Some("live/cam/out"),
+            ),
+            (
+                "** => rtmp://localhost/copy/{path}",
+                "a/b",
+                "rtmp://localhost/copy/a/b?user=me&pass=own-pass",
+                "rtmp://localhost/copy/a/b",
+                Some("copy/a/b"),
+            ),
+            (
+                "cam* => rtmp://h/{name}",
+                "cam1",
+                "rtmp://h/cam1",
+                "rtmp://h/cam1",
+                None,
+            ),
+            (
+                "cam* => rtmp://h/app/s3cret",
+                "cam1",
+                "rtmp://h/app/s3cret",
+                "rtmp://h/app/***",
+                None,
+            ),
+            (
+                "cam* => rtmp://h/app/{name}",
+                "cam1",
+                "rtmp://h/app/cam1",
+                "rtmp://h/app/cam1",
+                None,
+            ),
+        ] {
+            let (task, wrong) = servers().routed(&path.parse().unwrap(), &route(text));
+            let target = &task.outputs[0];
+            assert_eq!((target.url.as_str(), target.shown.as_str()), (url, shown));
+            assert_eq!(target.path.as_ref().map(PathName::as_str), on_server);
+            assert_eq!(wrong, None);
+            assert_eq!(task.path().unwrap().as_str(), path);
+        }
+        let (task, wrong) = servers().routed(&"in".parse().unwrap(), &route("**/in => **/out"));
+        assert!(task.outputs.is_empty() && wrong.unwrap().contains("slash"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Where a declared stream comes from and where it goes: what mtx-worker takes, checked before it is stored.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use mediamtx::path::StreamPath;
 use mediamtx::secret::{self, HIDDEN};
@@ -10,7 +11,7 @@ use super::Invalid;
 
 const LONGEST: usize = 2048;
 /// Each one is a connection and an upload of its own.
-const MOST_OUTPUTS: usize = 8;
+pub(crate) const MOST_OUTPUTS: usize = 8;
 
 /// Where a stream is read: `rtsp://[user:password@]host[:port]/path`.
 #[derive(Clone, PartialEq, Eq)]
@@ -47,9 +48,13 @@ impl fmt::Display for Source {
     }
 }
 
-/// Where a stream is published: `rtmp(s)://host[:port]/app/stream-key`.
+/// Where a stream is published: `rtmp(s)://host[:port]/app[/stream-key]`.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Output(Url);
+pub(crate) struct Output {
+    url: Url,
+    /// Whether the last of several segments may be a stream key, which nobody is to see.
+    has_key: bool,
+}
 
 impl Output {
     pub(crate) fn parse(text: &str) -> Result<Self, Invalid> {
@@ -62,33 +67,54 @@ impl Output {
                 "RTMP has no login in front of the host: MediaMTX takes ?user=…&pass=…",
             ));
         }
-        let (app, key) = app_and_key(&url);
-        if app.is_empty() || key.is_empty() {
+        let path = url.path();
+        if path.trim_matches('/').is_empty() || has_trailing_gap(path) {
             return Err(invalid(
                 "an application and a stream key are needed: write rtmp(s)://host[:port]/app/stream-key",
             ));
         }
-        Ok(Self(url))
+        // What follows the suite's scheme is a path of a MediaMTX somewhere.
+        let has_key = path.trim_matches('/').parse::<StreamPath>().is_err();
+        Ok(Self { url, has_key })
+    }
+
+    /// The same where the last segment comes from the stream's path, so that it is no secret.
+    pub(crate) fn without_key(mut self) -> Self {
+        self.has_key = false;
+        self
     }
 
     pub(crate) fn url(&self) -> &Url {
-        &self.0
+        &self.url
+    }
+
+    /// What may be left out of a log because it opens something: the key, and the whole query, which may be part of it.
+    pub(super) fn secrets(&self) -> Vec<String> {
+        let pairs = self.url.query_pairs();
+        let mut secrets: Vec<String> = pairs.map(|(_, value)| value.into()).collect();
+        if self.has_key {
+            secrets.push(decode(app_and_key(&self.url).1));
+        }
+        secrets
     }
 }
 
+/// `rtmp://host/app/`: the key was forgotten.
+fn has_trailing_gap(path: &str) -> bool {
+    path.ends_with('/') && path.trim_matches('/').split('/').count() == 1
+}
+
 impl fmt::Display for Output {
-    /// Without the stream key, unless the path is one of MediaMTX's own, and without the query, which may be part
-    /// of the key.
+    /// Without the stream key, and without the query, which may be part of it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut url = self.0.clone();
-        if is_mediamtx_path(&url) {
-            if url.query().is_some() {
-                url.set_query(Some(HIDDEN));
-            }
-        } else {
-            let path = format!("{}/{HIDDEN}", app_and_key(&self.0).0);
+        let mut url = self.url.clone();
+        let (app, key) = app_and_key(&self.url);
+        if self.has_key && !key.is_empty() {
+            let path = format!("{app}/{HIDDEN}");
             url.set_path(&path);
             url.set_query(None);
+        } else if url.query().is_some() {
+            url.set_query(Some(HIDDEN));
         }
         f.write_str(url.as_str())
     }
@@ -103,7 +129,7 @@ impl Outputs {
         let invalid = |why: String| Err(Invalid::new("outputs", why));
         if outputs.is_empty() {
             return invalid(
-                "there is none: leave the field out for MediaMTX's own live/<id>/out".to_owned(),
+                "there is none: leave the field out for live/<id>/out on MediaMTX".to_owned(),
             );
         }
         if outputs.len() > MOST_OUTPUTS {
@@ -124,7 +150,7 @@ impl Outputs {
 
 fn is_same(one: &Output, other: &Output) -> bool {
     let what = |output: &Output| {
-        let url = &output.0;
+        let url = &output.url;
         let path = url.path().trim_matches('/').to_owned();
         let query = url.query().map(str::to_owned);
         (url.scheme().to_owned(), endpoint(url), path, query)
@@ -177,20 +203,9 @@ fn app_and_key(url: &Url) -> (&str, &str) {
     path.rsplit_once('/').unwrap_or((path, ""))
 }
 
-fn is_mediamtx_path(url: &Url) -> bool {
-    url.path().trim_matches('/').parse::<StreamPath>().is_ok()
-}
-
-/// What may be left out of a log because it opens something.
+/// What of a source may be left out of a log because it opens something.
 pub(super) fn secrets(url: &Url) -> Vec<String> {
-    let decode = |text: &str| {
-        percent_encoding::percent_decode_str(text)
-            .decode_utf8_lossy()
-            .into_owned()
-    };
-    let is_output = url.scheme() != "rtsp";
-    // Of an output, the whole query may be part of the key.
-    let hides = |key: &str| is_output || secret::redact_query(&format!("{key}=")).contains(HIDDEN);
+    let hides = |key: &str| secret::redact_query(&format!("{key}=")).contains(HIDDEN);
     let pairs = url.query_pairs().filter(|(key, _)| hides(key));
     let mut secrets: Vec<String> = pairs.map(|(_, value)| value.into()).collect();
     secrets.extend(url.password().map(decode));
@@ -201,10 +216,13 @@ pub(super) fn secrets(url: &Url) -> Vec<String> {
             .filter(|part| part.contains('='))
             .map(decode),
     );
-    if is_output && !is_mediamtx_path(url) {
-        secrets.push(decode(app_and_key(url).1));
-    }
     secrets
+}
+
+fn decode(text: &str) -> String {
+    percent_encoding::percent_decode_str(text)
+        .decode_utf8_lossy()
+        .into_owned()
 }
 
 /// Host and port, the same for all spellings of this machine.
@@ -220,10 +238,11 @@ pub(super) fn endpoint(url: &Url) -> (String, u16) {
 pub(super) fn host(url: &Url) -> String {
     // The crate lowers case only for the schemes of the web.
     let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
-    match host.as_str() {
-        "127.0.0.1" | "[::1]" => "localhost".to_owned(),
-        _ => host,
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    if address.is_ok_and(|address| address.is_loopback() || address.is_unspecified()) {
+        return "localhost".to_owned();
     }
+    host
 }
 
 #[cfg(test)]
@@ -268,6 +287,9 @@ mod tests {
                 "rtmps://h:443/live2/***",
             ),
             ("rtmp://h/a/b/s3cret/", "rtmp://h/a/b/***"),
+            // A path of one segment is an application without a key.
+            ("rtmp://h/cam", "rtmp://h/cam"),
+            ("rtmp://h/cam?pass=s3cret", "rtmp://h/cam?***"),
         ] {
             let output = Output::parse(text).unwrap();
             assert_eq!(format!("{output} {output:?}"), format!("{shown} {shown}"));
@@ -297,7 +319,7 @@ mod tests {
         }
         for (text, why) in [
             ("rtsp://h/a/s3cret", "scheme"),
-            ("rtmp://h/s3cret", "stream key"),
+            ("rtmp://h/", "stream key"),
             ("rtmp://h/app/", "stream key"),
             ("rtmp://u:s3cret@h/app/key", "user="),
             ("rtmp://h/app/***", "***"),

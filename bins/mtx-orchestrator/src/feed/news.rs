@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use mediamtx::path::StreamId;
 use mediamtx::timestamp::Timestamp;
 use serde_json::{Value, json};
 use tungstenite::Utf8Bytes;
 
+use crate::stream_key::StreamKey;
 use crate::supervisor::StreamStatus;
 
 /// What was told of each stream.
 #[derive(Default)]
 pub(super) struct News {
-    told: BTreeMap<StreamId, Told>,
+    told: BTreeMap<StreamKey, Told>,
 }
 
 struct Told {
@@ -45,7 +45,7 @@ impl News {
     /// Adds messages for what has changed about a stream; without a status, there is no such stream any more.
     pub(super) fn of(
         &mut self,
-        id: &StreamId,
+        id: &StreamKey,
         status: Option<&StreamStatus>,
         messages: &mut Vec<Utf8Bytes>,
     ) {
@@ -123,6 +123,7 @@ fn message(kind: &str, mut body: Value) -> Utf8Bytes {
 mod tests {
     use super::*;
     use crate::supervisor::{BreakerState, BreakerStatus, StreamEvent, StreamState, WorkerReport};
+    use mediamtx::path::PathName;
 
     fn at(second: u64) -> Timestamp {
         let text = format!("2026-11-21T04:18:{second:02}.000Z");
@@ -150,7 +151,12 @@ mod tests {
             last_report: at(frames),
         };
         StreamStatus {
-            id: "a".parse().unwrap(),
+            id: "a".parse::<PathName>().unwrap().into(),
+            path: None,
+            route: None,
+            route_number: None,
+            outputs: Vec::new(),
+            blocked: None,
             state: StreamState::Running,
             since: at(0),
             pid: Some(1),
@@ -176,7 +182,11 @@ mod tests {
 
     fn kinds(news: &mut News, status: Option<&StreamStatus>) -> Vec<String> {
         let mut messages = Vec::new();
-        news.of(&"a".parse().unwrap(), status, &mut messages);
+        news.of(
+            &"a".parse::<PathName>().unwrap().into(),
+            status,
+            &mut messages,
+        );
         let kind = |message: &Utf8Bytes| {
             let message: Value = serde_json::from_str(message).unwrap();
             message["type"].as_str().unwrap()["stream:".len()..].to_owned()

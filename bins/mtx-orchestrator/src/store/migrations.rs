@@ -8,11 +8,18 @@ pub(super) struct Migration {
 }
 
 /// All of them, in their order.
-pub(super) const MIGRATIONS: [Migration; 1] = [Migration {
-    version: 1,
-    name: "streams",
-    sql: include_str!("migrations/0001_streams.sql"),
-}];
+pub(super) const MIGRATIONS: [Migration; 2] = [
+    Migration {
+        version: 1,
+        name: "streams",
+        sql: include_str!("migrations/0001_streams.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "routes",
+        sql: include_str!("migrations/0002_routes.sql"),
+    },
+];
 
 /// Where the applied ones are recorded.
 pub(super) const TABLE: &str = "store_migrations";

@@ -1,7 +1,9 @@
-//! Where declared streams are kept. Only sqlite.rs knows which database that is.
+//! Where declared streams are kept, and routes that came over the API. Only sqlite.rs knows which database that is.
 
 mod migrations;
 mod sqlite;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mediamtx::path::StreamId;
 
@@ -23,6 +25,27 @@ pub(crate) trait Store: Send {
     fn update(&mut self, declaration: &Declaration) -> Result<(), StoreError>;
 
     fn delete(&mut self, id: &StreamId) -> Result<(), StoreError>;
+
+    /// The document of routes that was kept last.
+    fn routes(&self) -> Result<Option<String>, StoreError>;
+
+    /// Keeps a document of routes in place of the one before.
+    fn set_routes(&mut self, document: &str) -> Result<(), StoreError>;
+}
+
+/// One store for several parts of the program; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct SharedStore(Arc<Mutex<Box<dyn Store>>>);
+
+impl SharedStore {
+    pub(crate) fn new(store: impl Store + 'static) -> Self {
+        Self(Arc::new(Mutex::new(Box::new(store))))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Box<dyn Store>> {
+        // What a transaction had not finished never happened.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Why the store can't be used.

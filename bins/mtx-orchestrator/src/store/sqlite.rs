@@ -230,6 +230,20 @@ impl Store for SqliteStore {
             transaction.execute(sql, params![id.as_str()]).map(drop)
         })
     }
+
+    fn routes(&self) -> Result<Option<String>, StoreError> {
+        let sql = "SELECT document FROM routes WHERE id = 1";
+        let document = self.connection.query_row(sql, [], |row| row.get(0));
+        document.optional().map_err(|error| self.failed(&error))
+    }
+
+    fn set_routes(&mut self, document: &str) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            transaction.execute("DELETE FROM routes", [])?;
+            let sql = "INSERT INTO routes (id, document) VALUES (1, ?1)";
+            transaction.execute(sql, params![document]).map(drop)
+        })
+    }
 }
 
 /// The id, the name, the source, whether it is enabled, and its two times: a row without its outputs.

@@ -4,26 +4,25 @@ use std::collections::BTreeSet;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use mediamtx::path::StreamId;
-
 use super::locked;
+use crate::stream_key::StreamKey;
 
 /// A set, so that it stays small however long nobody asks, and whoever adds to it never waits.
 #[derive(Default)]
 pub(super) struct Changes {
-    streams: Mutex<BTreeSet<StreamId>>,
+    streams: Mutex<BTreeSet<StreamKey>>,
     added: Condvar,
 }
 
 impl Changes {
-    pub(super) fn add(&self, mut streams: BTreeSet<StreamId>) {
+    pub(super) fn add(&self, mut streams: BTreeSet<StreamKey>) {
         locked(&self.streams).append(&mut streams);
         self.added.notify_one();
     }
 
     /// Takes what there is, or what comes within `patience`.
-    pub(super) fn wait(&self, patience: Duration) -> BTreeSet<StreamId> {
-        let none = |streams: &mut BTreeSet<StreamId>| streams.is_empty();
+    pub(super) fn wait(&self, patience: Duration) -> BTreeSet<StreamKey> {
+        let none = |streams: &mut BTreeSet<StreamKey>| streams.is_empty();
         let waited = self
             .added
             .wait_timeout_while(locked(&self.streams), patience, none);

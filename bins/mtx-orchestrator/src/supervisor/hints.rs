@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mediamtx::path::StreamId;
+use mediamtx::path::PathName;
 use mediamtx::timestamp::Timestamp;
 
 /// Beyond this the path list has to do.
@@ -12,15 +12,15 @@ const MOST: usize = 10_000;
 #[derive(Default)]
 pub(super) struct Hints {
     waiting: Vec<Hint>,
-    /// The latest hook that was believed, by stream, until the path list is known again.
-    believed: BTreeMap<StreamId, Timestamp>,
+    /// The latest hook that was believed, by path, until the path list is known again.
+    believed: BTreeMap<PathName, Timestamp>,
 }
 
 /// One hook.
 pub(super) struct Hint {
     /// The number of the look at the path list that was asked for because of it.
     pub(super) request: u64,
-    pub(super) id: StreamId,
+    pub(super) path: PathName,
     pub(super) present: bool,
     pub(super) at: Timestamp,
 }
@@ -53,11 +53,11 @@ impl Hints {
         due.sort_by_key(|hint| hint.at);
         due.retain(|hint| {
             self.believed
-                .get(&hint.id)
+                .get(&hint.path)
                 .is_none_or(|last| *last < hint.at)
         });
         if self.believed.len() < MOST {
-            let latest = due.iter().map(|hint| (hint.id.clone(), hint.at));
+            let latest = due.iter().map(|hint| (hint.path.clone(), hint.at));
             self.believed.extend(latest);
         }
         due
@@ -73,7 +73,7 @@ mod tests {
         for (request, present, second) in given {
             hints.add(Hint {
                 request: *request,
-                id: "a".parse().unwrap(),
+                path: "a".parse().unwrap(),
                 present: *present,
                 at: format!("2026-11-21T04:18:{second:02}.000Z")
                     .parse()

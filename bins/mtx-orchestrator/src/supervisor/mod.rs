@@ -8,6 +8,7 @@ mod output;
 mod platform;
 mod policy;
 mod poller;
+mod routing;
 mod status;
 mod stream;
 mod supervision;
@@ -23,10 +24,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use mediamtx::api::Api;
 use mediamtx::event::{Event, EventKind};
-use mediamtx::path::{Leg, StreamId};
 
 pub(crate) use failure::FailureKind;
 pub(crate) use policy::{BreakerPolicy, Policy, Recovery};
+pub(crate) use routing::RouteChanges;
 pub(crate) use status::{
     BreakerState, Command, CommandError, EventOutcome, StreamState, StreamStatus, Totals,
     WorkerReport,
@@ -36,6 +37,8 @@ pub(crate) use status::{BreakerStatus, StreamEvent};
 pub(crate) use worker::{Limits, Template};
 
 use crate::declaration::Declaration;
+use crate::routes::RouteTable;
+use crate::stream_key::{Address, StreamKey};
 use changes::Changes;
 use poller::Poller;
 use supervision::{Message, Supervision};
@@ -50,6 +53,8 @@ pub(crate) struct SupervisorConfig {
     pub(crate) api: Api,
     pub(crate) worker: Template,
     pub(crate) policy: Policy,
+    /// What a worker may take where its route does not say otherwise.
+    pub(crate) limits: Limits,
     /// Starts a second, over all streams.
     pub(crate) start_limit: u32,
 }
@@ -63,7 +68,8 @@ pub(crate) struct Supervisor {
 
 /// What the supervising thread lets others see.
 struct View {
-    streams: Mutex<BTreeMap<StreamId, StreamStatus>>,
+    streams: Mutex<BTreeMap<StreamKey, StreamStatus>>,
+    routes: Mutex<Arc<RouteTable>>,
     changes: Changes,
     totals: Mutex<Totals>,
     /// Or why the path list is not known.
@@ -72,7 +78,11 @@ struct View {
 
 impl Supervisor {
     /// Starts to supervise: from now on the right workers run, those of the declared streams first.
-    pub(crate) fn start(config: SupervisorConfig, declared: Vec<Declaration>) -> Result<Self> {
+    pub(crate) fn start(
+        config: SupervisorConfig,
+        routes: Arc<RouteTable>,
+        declared: Vec<Declaration>,
+    ) -> Result<Self> {
         let (messages, inbox) = mpsc::channel();
         for declaration in declared {
             let nobody = mpsc::channel().0;
@@ -80,12 +90,14 @@ impl Supervisor {
         }
         let view = Arc::new(View {
             streams: Mutex::default(),
+            routes: Mutex::new(Arc::clone(&routes)),
             changes: Changes::default(),
             totals: Mutex::default(),
             ready: Mutex::new(Err("MediaMTX has not been asked yet".to_owned())),
         });
         let poller = Poller::start(config.api.clone(), messages.clone())?;
-        let supervision = Supervision::new(config, messages.clone(), poller, Arc::clone(&view));
+        let supervision =
+            Supervision::new(config, routes, messages.clone(), poller, Arc::clone(&view));
         // It lives as long as the process does: the end of the thread that started them ends the workers.
         thread::Builder::new()
             .name("supervision".to_owned())
@@ -101,14 +113,11 @@ impl Supervisor {
             EventKind::NotReady(source) | EventKind::Offline(source) => (source, false),
             _ => return EventOutcome::Ignored("it says nothing about whether a stream is there"),
         };
-        let ingest = source.path.stream().filter(|path| path.leg == Leg::In);
-        let Some(path) = ingest else {
-            return EventOutcome::Ignored(
-                "only what is published to live/<streamId>/in has a worker",
-            );
-        };
+        if self.routes().find(&source.path).is_none() {
+            return EventOutcome::Ignored("no route is for this path");
+        }
         let hint = Message::Hint {
-            id: path.id,
+            path: source.path.clone(),
             present,
             at: event.timestamp,
         };
@@ -123,23 +132,55 @@ impl Supervisor {
         locked(&self.view.streams).values().cloned().collect()
     }
 
-    pub(crate) fn stream(&self, id: &StreamId) -> Option<StreamStatus> {
-        locked(&self.view.streams).get(id).cloned()
+    pub(crate) fn stream(&self, key: &StreamKey) -> Option<StreamStatus> {
+        locked(&self.view.streams).get(key).cloned()
+    }
+
+    /// The stream that is meant, whether there is one or not.
+    pub(crate) fn resolve(&self, address: Address) -> StreamKey {
+        let streams = locked(&self.view.streams);
+        match address.otherwise {
+            Some(other) if !streams.contains_key(&address.key) && streams.contains_key(&other) => {
+                other
+            }
+            _ => address.key,
+        }
+    }
+
+    /// The routes in force.
+    pub(crate) fn routes(&self) -> Arc<RouteTable> {
+        Arc::clone(&locked(&self.view.routes))
+    }
+
+    /// Has other routes in force. Returns what that does, once it shows in [`Supervisor::stream`].
+    pub(crate) fn set_routes(&self, routes: Arc<RouteTable>) -> Result<RouteChanges, CommandError> {
+        self.ask(|done| Message::SetRoutes(routes, done))
+    }
+
+    /// What other routes would do.
+    pub(crate) fn preview_routes(
+        &self,
+        routes: Arc<RouteTable>,
+    ) -> Result<RouteChanges, CommandError> {
+        self.ask(|done| Message::PreviewRoutes(routes, done))
     }
 
     /// Waits, at most for `patience`, until something is told anew of a stream; returns which streams those are.
     /// There may be only one who does.
-    pub(crate) fn changed(&self, patience: Duration) -> BTreeSet<StreamId> {
+    pub(crate) fn changed(&self, patience: Duration) -> BTreeSet<StreamKey> {
         self.view.changes.wait(patience)
     }
 
     /// Has something done about a stream, soon.
-    pub(crate) fn command(&self, id: &StreamId, command: Command) -> Result<(), CommandError> {
-        if !locked(&self.view.streams).contains_key(id) {
-            return Err(CommandError::Unknown(id.clone()));
+    pub(crate) fn command(&self, key: &StreamKey, command: Command) -> Result<(), CommandError> {
+        let Some(status) = self.stream(key) else {
+            return Err(CommandError::Unknown(key.clone()));
+        };
+        if let Some(why) = status.blocked.filter(|_| command != Command::Stop) {
+            return Err(CommandError::Blocked(key.clone(), why));
         }
         let message = Message::Command {
-            id: id.clone(),
+            key: key.clone(),
             command,
         };
         self.messages
@@ -153,12 +194,12 @@ impl Supervisor {
     }
 
     /// Has a stream that was declared forgotten.
-    pub(crate) fn undeclare(&self, id: &StreamId) -> Result<(), CommandError> {
-        self.ask(|done| Message::Undeclare(id.clone(), done))
+    pub(crate) fn undeclare(&self, key: &StreamKey) -> Result<(), CommandError> {
+        self.ask(|done| Message::Undeclare(key.clone(), done))
     }
 
     /// Returns when what was asked for shows in [`Supervisor::stream`].
-    fn ask(&self, message: impl FnOnce(Sender<()>) -> Message) -> Result<(), CommandError> {
+    fn ask<T>(&self, message: impl FnOnce(Sender<T>) -> Message) -> Result<T, CommandError> {
         let (done, wait) = mpsc::channel();
         let sent = self.messages.send(message(done));
         let done = sent.ok().and_then(|()| wait.recv_timeout(PATIENCE).ok());

@@ -6,12 +6,13 @@ use std::sync::mpsc::Sender;
 
 use log::Level;
 use log::kv::Value as Field;
-use mediamtx::path::{StreamId, StreamPath};
+use mediamtx::path::PathName;
 use mediamtx::secret::scrub_of;
 use serde_json::{Map, Value};
 
 use super::supervision::Message;
 use crate::declaration::Task;
+use crate::stream_key::StreamKey;
 
 /// A longer line is cut in two.
 const LONGEST_LINE: u64 = 16 * 1024;
@@ -19,7 +20,7 @@ const LONGEST_LINE: u64 = 16 * 1024;
 /// One worker among all that were ever started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct WorkerId {
-    pub(super) stream: StreamId,
+    pub(super) stream: StreamKey,
     pub(super) number: u64,
 }
 
@@ -169,7 +170,7 @@ struct LogLine {
 
 impl LogLine {
     /// `secrets` are those of its task; the log knows those of this process.
-    fn pass_on(&self, id: &StreamId, path: Option<&StreamPath>, pid: u32, secrets: &[String]) {
+    fn pass_on(&self, key: &StreamKey, path: Option<&PathName>, pid: u32, secrets: &[String]) {
         let texts: Vec<(&str, String)> = self
             .fields
             .iter()
@@ -178,10 +179,9 @@ impl LogLine {
                 other => (key.as_str(), other.to_string()),
             })
             .collect();
-        let mut fields = vec![
-            ("streamId", Field::from_display(id)),
-            ("pid", Field::from(pid)),
-        ];
+        let id = key.short_id();
+        let mut fields = vec![("pid", Field::from(pid))];
+        fields.extend(id.as_ref().map(|id| ("streamId", Field::from_display(id))));
         fields.extend(path.map(|path| ("path", Field::from_display(path))));
         fields.extend(
             texts

@@ -3,7 +3,7 @@
 use std::process::{Child, Command};
 
 /// What a worker may take, enforced by the kernel.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {
     /// Private memory, in bytes.
     pub(crate) memory: u64,

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use mediamtx::duration::{self, DurationError};
 
-/// What the decisions about every stream go by.
-#[derive(Debug, Clone)]
+/// What the decisions about a stream go by.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Policy {
     /// How long a stream may be away before its worker is ended and it is forgotten.
     pub(crate) grace: Duration,

@@ -3,20 +3,31 @@
 use std::fmt;
 
 use mediamtx::api::Client;
-use mediamtx::path::StreamId;
+use mediamtx::path::PathName;
 use mediamtx::timestamp::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::failure::FailureKind;
-use crate::declaration::{Declaration, Name, Servers};
+use crate::declaration::{Declaration, Name, Target, Task};
+use crate::stream_key::StreamKey;
 
 /// One stream.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct StreamStatus {
-    pub(crate) id: StreamId,
+    pub(crate) id: StreamKey,
+    /// Where it comes in; `None` for a declared stream, which comes from elsewhere.
+    pub(crate) path: Option<PathName>,
+    /// What the route is called that it follows; `None` for a declared stream.
+    pub(crate) route: Option<String>,
+    /// That route's place in the table.
+    #[serde(skip)]
+    pub(crate) route_number: Option<usize>,
+    pub(crate) outputs: Vec<OutputStatus>,
     pub(crate) state: StreamState,
+    /// Why no worker is started, whatever is asked for.
+    pub(crate) blocked: Option<String>,
     /// When it entered that state.
     pub(crate) since: Timestamp,
     /// Of its worker, while there is one.
@@ -61,6 +72,23 @@ impl StreamStatus {
     }
 }
 
+/// Where a stream comes out, without secrets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct OutputStatus {
+    pub(crate) url: String,
+    /// Where that is a path of MediaMTX's.
+    pub(crate) path: Option<PathName>,
+}
+
+impl From<&Target> for OutputStatus {
+    fn from(target: &Target) -> Self {
+        Self {
+            url: target.shown.clone(),
+            path: target.path.clone(),
+        }
+    }
+}
+
 /// A declaration without its secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -76,11 +104,11 @@ pub(crate) struct DeclaredStatus {
 }
 
 impl DeclaredStatus {
-    pub(super) fn of(declaration: &Declaration, servers: &Servers) -> Self {
+    pub(super) fn of(declaration: &Declaration, task: &Task) -> Self {
         Self {
             name: declaration.name.as_ref().map(Name::to_string),
             source: declaration.source.to_string(),
-            outputs: servers.outputs_shown(declaration),
+            outputs: task.outputs.iter().map(|to| to.shown.clone()).collect(),
             enabled: declaration.enabled,
             created_at: declaration.created_at,
             updated_at: declaration.updated_at,
@@ -103,6 +131,8 @@ pub(crate) enum StreamState {
     Broken,
     /// Told to stop.
     Stopped,
+    /// It would feed itself, or its outputs can't be: no worker is started.
+    Blocked,
 }
 
 impl fmt::Display for StreamState {
@@ -114,6 +144,7 @@ impl fmt::Display for StreamState {
             Self::Backoff => "backoff",
             Self::Broken => "broken",
             Self::Stopped => "stopped",
+            Self::Blocked => "blocked",
         })
     }
 }
@@ -202,9 +233,11 @@ pub(crate) enum Command {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CommandError {
     #[error(
-        "no stream {0}: it is not declared, and MediaMTX has not had it within the grace period"
+        "no stream {0}: it is not declared, and MediaMTX has not had it within the grace period, or no route is for it"
     )]
-    Unknown(StreamId),
+    Unknown(StreamKey),
+    #[error("stream {0} is blocked: {1}")]
+    Blocked(StreamKey, String),
     #[error("the orchestrator is shutting down")]
     ShuttingDown,
 }

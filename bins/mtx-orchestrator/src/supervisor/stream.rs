@@ -5,32 +5,61 @@ use std::fmt;
 use std::time::Instant;
 
 use mediamtx::api::Client;
-use mediamtx::path::StreamId;
 use mediamtx::timestamp::Timestamp;
 
 use super::machine::Machine;
 use super::output::Counters;
-use super::platform;
+use super::platform::{self, Limits};
+use super::policy::Policy;
 use super::status::{DeclaredStatus, StreamEvent, StreamState, StreamStatus, WorkerReport};
 use super::worker::Worker;
 use crate::declaration::Task;
+use crate::stream_key::StreamKey;
 
 const EVENTS: usize = 50;
 
 /// Who MediaMTX says is connected to a stream.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Clients {
-    /// Whether `live/<id>/in` is there.
+    /// Whether its path is there.
     pub(super) published: bool,
     pub(super) source: Option<Client>,
     pub(super) input_readers: Vec<Client>,
     pub(super) output_readers: Vec<Client>,
 }
 
+/// What its next worker has to do, and how it is dealt with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Plan {
+    pub(super) task: Task,
+    pub(super) limits: Limits,
+    pub(super) policy: Policy,
+    /// The route that it follows, and what that is called; `None` if it is declared.
+    pub(super) route: Option<(usize, String)>,
+    /// Why there may be no worker.
+    pub(super) blocked: Option<String>,
+}
+
+impl Plan {
+    /// Whether a worker that was started for the other one is still right.
+    pub(super) fn suits_worker_of(&self, other: &Self) -> bool {
+        let of_process = |limits: Limits| (limits.memory, limits.open_files);
+        self.task == other.task
+            && of_process(self.limits) == of_process(other.limits)
+            && self.blocked.is_some() == other.blocked.is_some()
+    }
+
+    /// Whether it comes to the same, by whatever route.
+    pub(super) fn comes_to(&self, other: &Self) -> bool {
+        self.suits_worker_of(other) && self.limits == other.limits && self.policy == other.policy
+    }
+}
+
 pub(super) struct Stream {
     pub(super) machine: Machine,
-    /// What its next worker has to do.
-    pub(super) task: Task,
+    pub(super) plan: Plan,
+    /// The stream that it is a result of, where that is known.
+    pub(super) parent: Option<StreamKey>,
     /// What was asked for, if it was.
     pub(super) declared: Option<DeclaredStatus>,
     /// It is none any more, but its worker has not ended yet.
@@ -41,7 +70,7 @@ pub(super) struct Stream {
     pub(super) delayed: bool,
     pub(super) restarts: u64,
     pub(super) last_failure: Option<String>,
-    id: StreamId,
+    key: StreamKey,
     state: StreamState,
     since: Timestamp,
     report: Option<(WorkerReport, Instant)>,
@@ -51,13 +80,14 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(id: StreamId, task: Task, now: Instant) -> Self {
+    pub(super) fn new(key: StreamKey, plan: Plan, now: Instant) -> Self {
         let machine = Machine::new(now);
         Self {
-            id,
+            key,
             state: machine.state(),
             machine,
-            task,
+            plan,
+            parent: None,
             declared: None,
             removed: false,
             worker: None,
@@ -75,10 +105,10 @@ impl Stream {
 
     /// Writes something about it into the log.
     pub(super) fn log(&self, level: log::Level, message: fmt::Arguments<'_>) {
-        let id = &self.id;
-        match self.task.path() {
-            Some(path) => log::log!(level, path:% = path, streamId:% = id; "{message}"),
-            None => log::log!(level, streamId:% = id; "{message}"),
+        match (self.plan.task.path(), self.key.short_id()) {
+            (Some(path), Some(id)) => log::log!(level, path:% = path, streamId:% = id; "{message}"),
+            (None, Some(id)) => log::log!(level, streamId:% = id; "{message}"),
+            (_, None) => log::log!(level, path:% = self.key.path(); "{message}"),
         }
     }
 
@@ -97,13 +127,25 @@ impl Stream {
 
     /// The state it is in since just now, if that is another one.
     pub(super) fn new_state(&mut self) -> Option<StreamState> {
-        let state = self.machine.state();
+        let state = match self.machine.state() {
+            StreamState::Starting | StreamState::Backoff | StreamState::Broken
+                if self.is_blocked() =>
+            {
+                StreamState::Blocked
+            }
+            state => state,
+        };
         if state == self.state {
             return None;
         }
         self.state = state;
         self.since = Timestamp::now();
         Some(state)
+    }
+
+    /// Whether no worker may be started.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.plan.blocked.is_some()
     }
 
     /// A new worker's counters start anew.
@@ -162,7 +204,12 @@ impl Stream {
 
     pub(super) fn status(&self) -> StreamStatus {
         StreamStatus {
-            id: self.id.clone(),
+            id: self.key.clone(),
+            path: self.declared.is_none().then(|| self.key.path().clone()),
+            route: self.plan.route.as_ref().map(|(_, label)| label.clone()),
+            route_number: self.plan.route.as_ref().map(|(number, _)| *number),
+            outputs: self.plan.task.outputs.iter().map(Into::into).collect(),
+            blocked: self.plan.blocked.clone(),
             state: self.state,
             since: self.since,
             pid: self.worker.as_ref().map(Worker::pid),

@@ -2,6 +2,7 @@
 
 mod declared;
 mod presence;
+mod rerouting;
 mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 use mediamtx::api::{ApiError, PathInfo};
-use mediamtx::path::StreamId;
+use mediamtx::path::PathName;
 use mediamtx::timestamp::Timestamp;
 
 use super::hints::Hints;
@@ -23,8 +24,11 @@ use super::poller::Poller;
 use super::status::{BreakerState, Command, Totals};
 use super::stream::Stream;
 use super::worker::Worker;
-use super::{SupervisorConfig, View, locked};
+use super::{RouteChanges, SupervisorConfig, View, locked};
 use crate::declaration::Declaration;
+use crate::routes::RouteTable;
+use crate::stream_key::StreamKey;
+use presence::Available;
 
 /// With nothing to wait for, there is still a look around now and then.
 const IDLE: Duration = Duration::from_secs(1);
@@ -39,7 +43,7 @@ const BATCH: usize = 256;
 pub(super) enum Message {
     /// A hook says that a stream is there, or is not.
     Hint {
-        id: StreamId,
+        path: PathName,
         present: bool,
         at: Timestamp,
     },
@@ -53,13 +57,17 @@ pub(super) enum Message {
         said: Said,
     },
     Command {
-        id: StreamId,
+        key: StreamKey,
         command: Command,
     },
     /// A stream was asked for, or is asked for otherwise. What follows from it shows when it is answered.
     Declare(Box<Declaration>, Sender<()>),
     /// It is wanted no more.
-    Undeclare(StreamId, Sender<()>),
+    Undeclare(StreamKey, Sender<()>),
+    /// Other routes are in force.
+    SetRoutes(Arc<RouteTable>, Sender<RouteChanges>),
+    /// What they would do is wanted.
+    PreviewRoutes(Arc<RouteTable>, Sender<RouteChanges>),
     /// End all workers, then answer.
     Shutdown(Sender<()>),
 }
@@ -77,9 +85,12 @@ pub(super) struct Supervision {
     messages: Sender<Message>,
     poller: Poller,
     view: Arc<View>,
-    streams: BTreeMap<StreamId, Stream>,
+    routes: Arc<RouteTable>,
+    /// What MediaMTX has, as far as is known.
+    available: BTreeMap<PathName, Available>,
+    streams: BTreeMap<StreamKey, Stream>,
     /// Those whose copy is out of date.
-    changed: BTreeSet<StreamId>,
+    changed: BTreeSet<StreamKey>,
     hints: Hints,
     server: Server,
     limit: StartLimit,
@@ -91,6 +102,7 @@ pub(super) struct Supervision {
 impl Supervision {
     pub(super) fn new(
         config: SupervisorConfig,
+        routes: Arc<RouteTable>,
         messages: Sender<Message>,
         poller: Poller,
         view: Arc<View>,
@@ -102,6 +114,8 @@ impl Supervision {
             messages,
             poller,
             view,
+            routes,
+            available: BTreeMap::new(),
             streams: BTreeMap::new(),
             changed: BTreeSet::new(),
             hints: Hints::default(),
@@ -138,6 +152,9 @@ impl Supervision {
         let now = Instant::now();
         let of_stream = |stream: &Stream| {
             let look = stream.worker.as_ref().map(|worker| worker.next_look(now));
+            if stream.is_blocked() && stream.machine.wants_start(now).is_some() {
+                return look;
+            }
             // What is due already was held back.
             let due = stream.machine.deadline().map(|at| at.max(now + HELD_BACK));
             look.into_iter().chain(due).min()
@@ -148,30 +165,38 @@ impl Supervision {
 
     fn take(&mut self, message: Message) {
         match message {
-            Message::Hint { id, present, at } => self.hint(id, present, at),
+            Message::Hint { path, present, at } => self.hint(path, present, at),
             Message::Paths { covers, paths } => match paths {
                 Ok(paths) => self.reconcile(covers, paths),
                 Err(error) => self.unreachable(covers, &error),
             },
             Message::Said { worker, said } => self.said(&worker, said),
-            Message::Command { id, command } => self.command(&id, command),
+            Message::Command { key, command } => self.command(&key, command),
             Message::Declare(declaration, done) => {
                 self.declare(&declaration);
                 self.publish();
                 // Whoever asked may have given up waiting.
                 let _ = done.send(());
             }
-            Message::Undeclare(id, done) => {
-                self.undeclare(&id);
+            Message::Undeclare(key, done) => {
+                self.undeclare(&key);
                 self.publish();
                 let _ = done.send(());
+            }
+            Message::SetRoutes(routes, done) => {
+                let changes = self.set_routes(routes);
+                self.publish();
+                let _ = done.send(changes);
+            }
+            Message::PreviewRoutes(routes, done) => {
+                let _ = done.send(self.route_changes(&routes));
             }
             Message::Shutdown(_) => {}
         }
     }
 
-    fn command(&mut self, id: &StreamId, command: Command) {
-        let Some(stream) = self.streams.get_mut(id) else {
+    fn command(&mut self, key: &StreamKey, command: Command) {
+        let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
         let (kind, input) = match command {
@@ -180,19 +205,19 @@ impl Supervision {
             Command::Restart => ("restart", Input::Restart),
         };
         stream.note(kind, "asked for by an operator");
-        self.changed.insert(id.clone());
+        self.changed.insert(key.clone());
         stream.log(Level::Info, format_args!("{kind} asked for by an operator"));
-        self.feed(id, input);
+        self.feed(key, input);
     }
 
     /// Takes one thing to a stream's state machine, and does what that decides.
-    fn feed(&mut self, id: &StreamId, input: Input) {
+    pub(super) fn feed(&mut self, key: &StreamKey, input: Input) {
         let now = Instant::now();
-        let Some(stream) = self.streams.get_mut(id) else {
+        let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
         let breaker = stream.machine.breaker();
-        let action = stream.machine.step(input, now, &self.config.policy);
+        let action = stream.machine.step(input, now, &stream.plan.policy);
         let after = stream.machine.breaker();
         if after != breaker {
             let reason = after.reason.clone().or(breaker.reason).unwrap_or_default();
@@ -204,21 +229,21 @@ impl Supervision {
             self.totals.breakers_opened += u64::from(after.state == BreakerState::Open);
             stream.note(kind, reason.clone());
             stream.log(Level::Warn, format_args!("{kind}: {reason}"));
-            self.changed.insert(id.clone());
+            self.changed.insert(key.clone());
         }
         if let Some(state) = stream.new_state() {
             stream.log(Level::Info, format_args!("stream is {state}"));
-            self.changed.insert(id.clone());
+            self.changed.insert(key.clone());
         }
         match action {
             None => {}
-            Some(Action::Spawn) => self.spawn(id, now),
-            Some(Action::Terminate) => self.with_worker(id, Worker::terminate),
-            Some(Action::Kill) => self.with_worker(id, Worker::kill),
+            Some(Action::Spawn) => self.spawn(key, now),
+            Some(Action::Terminate) => self.with_worker(key, Worker::terminate),
+            Some(Action::Kill) => self.with_worker(key, Worker::kill),
             Some(Action::Forget) => {
                 stream.log(Level::Info, format_args!("stream is gone"));
-                self.streams.remove(id);
-                self.changed.insert(id.clone());
+                self.streams.remove(key);
+                self.changed.insert(key.clone());
             }
         }
     }
@@ -227,10 +252,10 @@ impl Supervision {
     fn publish(&mut self) {
         if !self.changed.is_empty() {
             let mut copies = locked(&self.view.streams);
-            for id in &self.changed {
-                match self.streams.get(id).filter(|stream| !stream.removed) {
-                    Some(stream) => copies.insert(id.clone(), stream.status()),
-                    None => copies.remove(id),
+            for key in &self.changed {
+                match self.streams.get(key).filter(|stream| !stream.removed) {
+                    Some(stream) => copies.insert(key.clone(), stream.status()),
+                    None => copies.remove(key),
                 };
             }
             drop(copies);

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use mediamtx::timestamp::Timestamp;
-use url::Url;
 
 pub(crate) use super::platform::Limits;
 
@@ -32,12 +31,11 @@ const STACK: usize = 256 * 1024;
 pub(crate) struct Template {
     pub(crate) program: PathBuf,
     pub(crate) servers: Servers,
-    pub(crate) limits: Limits,
 }
 
 impl Template {
-    fn command(&self, task: &Task) -> Command {
-        let outputs: Vec<&str> = task.outputs.iter().map(Url::as_str).collect();
+    fn command(&self, task: &Task, limits: Limits) -> Command {
+        let outputs: Vec<&str> = task.outputs.iter().map(|to| to.url.as_str()).collect();
         let mut command = Command::new(&self.program);
         command
             // Other users of the host see command lines, not environments.
@@ -48,22 +46,24 @@ impl Template {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
-        // They are ours, or would make the worker take itself for a hook.
+        // They are ours, would make the worker take itself for a hook, or would change its outputs.
         for name in [
             "ORCHESTRATOR_TOKEN",
             "MEDIAMTX_API_URL",
             "MEDIAMTX_RTSP_URL",
             "MEDIAMTX_RTMP_URL",
             "MTX_PATH",
+            "MTX_WORKER_KEY_FILE",
             "RTMP_STREAM_KEY",
         ] {
             command.env_remove(name);
         }
         if !task.reads_mediamtx {
-            command.env_remove("RTSP_USERNAME");
-            command.env_remove("RTSP_PASSWORD");
+            for name in ["RTSP_USERNAME", "RTSP_PASSWORD", "MEDIAMTX_FINGERPRINT"] {
+                command.env_remove(name);
+            }
         }
-        platform::confine(&mut command, self.limits);
+        platform::confine(&mut command, limits);
         command
     }
 }
@@ -84,13 +84,13 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn start(
         template: &Template,
-        task: &Task,
+        (task, limits): (&Task, Limits),
         id: &WorkerId,
         messages: &Sender<Message>,
         now: Instant,
     ) -> Result<Self> {
         let mut child = template
-            .command(task)
+            .command(task, limits)
             .spawn()
             .with_context(|| format!("can't start {}", template.program.display()))?;
         let (stderr, pid) = (child.stderr.take(), child.id());

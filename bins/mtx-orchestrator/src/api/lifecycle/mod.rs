@@ -11,6 +11,7 @@ use mtx_lifecycle::engine::{Error, Lifecycle as Engine, Report};
 
 use super::{JSON, PROMETHEUS};
 use crate::lifecycle::Lifecycle;
+pub(super) use policy::dry_run;
 
 /// Where a request leads, below `/v1/lifecycle`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -60,7 +60,7 @@ pub(super) fn apply(engine: &Engine, query: &str, body: &[u8]) -> Result<Answer,
 }
 
 /// Whoever writes it wrong does not want the policy to come into force.
-fn dry_run(query: &str) -> Result<bool, Problem> {
+pub(in crate::api) fn dry_run(query: &str) -> Result<bool, Problem> {
     let mut parameters = form_urlencoded::parse(query.as_bytes());
     let dry_run = match parameters
         .next()

@@ -72,6 +72,43 @@ fn what_was_stored_is_there_after_the_next_start() {
     assert_eq!(store.get(&a.id).unwrap().unwrap().outputs, None);
 }
 
+/// As the first release of the program has left it.
+const FIRST_RELEASE: &str = "
+    CREATE TABLE store_migrations (
+        version INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, applied_at TEXT NOT NULL
+    );
+    INSERT INTO store_migrations VALUES (1, 'streams', '2026-11-21T04:00:00.000Z');
+    CREATE TABLE streams (
+        id TEXT NOT NULL PRIMARY KEY, name TEXT, source TEXT NOT NULL, enabled BOOLEAN NOT NULL,
+        created_at TEXT NOT NULL, updated_at TEXT NOT NULL
+    );
+    CREATE TABLE stream_outputs (
+        stream_id TEXT NOT NULL REFERENCES streams (id) ON DELETE CASCADE, position INTEGER NOT NULL,
+        url TEXT NOT NULL, PRIMARY KEY (stream_id, position)
+    );
+    INSERT INTO streams VALUES ('a', 'Gate 3 ''north''', 'rtsp://u:p''w@h/1', 1,
+        '2026-11-21T04:18:22.123Z', '2026-11-21T04:18:22.123Z');
+    INSERT INTO stream_outputs VALUES ('a', 1, 'rtmp://h/x/2'), ('a', 2, 'rtmp://h/x/1');";
+
+#[test]
+fn the_store_of_the_first_release_goes_on() {
+    let folder = Folder::new();
+    let connection = Connection::open(folder.file()).unwrap();
+    connection.execute_batch(FIRST_RELEASE).unwrap();
+    drop(connection);
+    let a = declared("a", &["rtmp://h/x/2", "rtmp://h/x/1"]);
+    let mut store = folder.open().unwrap();
+    assert_eq!(store.list().unwrap(), std::slice::from_ref(&a));
+    assert_eq!(store.routes().unwrap(), None);
+    for document in ["first", "second"] {
+        store.set_routes(document).unwrap();
+    }
+    drop(store);
+    let store = folder.open().unwrap();
+    assert_eq!(store.routes().unwrap().as_deref(), Some("second"));
+    assert_eq!(store.list().unwrap(), [a]);
+}
+
 #[test]
 fn an_id_is_taken_once() {
     let folder = Folder::new();

@@ -3,26 +3,32 @@
 use std::time::Instant;
 
 use log::Level;
-use mediamtx::path::StreamId;
 
 use super::super::machine::Input;
 use super::super::status::{DeclaredStatus, StreamState};
-use super::super::stream::Stream;
+use super::super::stream::{Plan, Stream};
 use super::Supervision;
 use crate::declaration::Declaration;
+use crate::stream_key::StreamKey;
 
 impl Supervision {
     pub(super) fn declare(&mut self, declaration: &Declaration) {
-        let id = &declaration.id;
-        let servers = &self.config.worker.servers;
-        let task = servers.task(declaration);
-        let declared = DeclaredStatus::of(declaration, servers);
-        let known = self.streams.remove(id);
+        let key = &declaration.key();
+        let plan = Plan {
+            task: self.config.worker.servers.task(declaration),
+            limits: self.config.limits,
+            policy: self.config.policy.clone(),
+            route: None,
+            blocked: None,
+        };
+        let declared = DeclaredStatus::of(declaration, &plan.task);
+        let known = self.streams.remove(key);
         let mut stream =
-            known.unwrap_or_else(|| Stream::new(id.clone(), task.clone(), Instant::now()));
-        let same = stream.task == task;
+            known.unwrap_or_else(|| Stream::new(key.clone(), plan.clone(), Instant::now()));
+        let same = plan.suits_worker_of(&stream.plan);
         let before = stream.declared.replace(declared);
-        stream.task = task;
+        stream.plan = plan;
+        stream.parent = None;
         stream.removed = false;
         let kind = match before {
             Some(_) => "changed",
@@ -30,34 +36,38 @@ impl Supervision {
         };
         stream.note(kind, "asked for by an operator");
         stream.log(Level::Info, format_args!("stream is {kind}"));
-        self.streams.insert(id.clone(), stream);
-        self.changed.insert(id.clone());
-        self.feed(id, Input::Present);
+        self.streams.insert(key.clone(), stream);
+        self.changed.insert(key.clone());
+        self.feed(key, Input::Present);
         match (declaration.enabled, before.map(|before| before.enabled)) {
-            (false, _) => self.feed(id, Input::Stop),
+            (false, _) => self.feed(key, Input::Stop),
             (true, Some(true)) if same => {}
-            (true, Some(true) | None) if !same => self.feed(id, Input::Restart),
-            (true, _) => self.feed(id, Input::Start),
+            (true, Some(true) | None) if !same => self.feed(key, Input::Restart),
+            (true, _) => self.feed(key, Input::Start),
         }
     }
 
-    /// Ends it at once, unless MediaMTX has a stream of that name as well.
-    pub(super) fn undeclare(&mut self, id: &StreamId) {
-        let Some(stream) = self.streams.get_mut(id) else {
+    /// Ends it at once, unless MediaMTX has a stream of that name as well, and there is a route for it.
+    pub(super) fn undeclare(&mut self, key: &StreamKey) {
+        let plan = self.plan(&self.routes, key);
+        let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
         if stream.declared.take().is_none() {
             return;
         }
-        stream.task = self.config.worker.servers.task_of(id);
         stream.note("removed", "asked for by an operator");
         stream.log(Level::Info, format_args!("stream is no longer declared"));
-        self.changed.insert(id.clone());
-        if stream.clients.published {
-            self.feed(id, Input::Restart);
-        } else {
-            stream.removed = true;
-            self.feed(id, Input::Removed);
+        self.changed.insert(key.clone());
+        match plan {
+            Some(plan) if stream.clients.published => {
+                stream.plan = plan;
+                self.feed(key, Input::Restart);
+            }
+            _ => {
+                stream.removed = true;
+                self.feed(key, Input::Removed);
+            }
         }
     }
 
@@ -65,7 +75,7 @@ impl Supervision {
     pub(super) fn retry_declared(&mut self) {
         let failed = |stream: &Stream| {
             stream.declared.is_some()
-                && stream.task.needs_mediamtx
+                && stream.plan.task.needs_mediamtx
                 && matches!(
                     stream.machine.state(),
                     StreamState::Backoff | StreamState::Broken
@@ -73,9 +83,9 @@ impl Supervision {
         };
         let streams = self.streams.iter();
         let failed = streams.filter(|(_, stream)| failed(stream));
-        let ids: Vec<StreamId> = failed.map(|(id, _)| id.clone()).collect();
-        for id in ids {
-            self.feed(&id, Input::Start);
+        let keys: Vec<StreamKey> = failed.map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            self.feed(&key, Input::Start);
         }
     }
 }

@@ -1,26 +1,34 @@
 //! Which streams are there: MediaMTX's path list, and hooks while it can't be had.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use log::Level;
-use mediamtx::api::{ApiError, PathInfo};
-use mediamtx::path::{Leg, StreamId, StreamPath};
+use mediamtx::api::{ApiError, Client, PathInfo};
+use mediamtx::path::PathName;
 use mediamtx::timestamp::Timestamp;
 
 use super::super::hints::Hint;
 use super::super::locked;
 use super::super::machine::Input;
-use super::super::stream::{Clients, Stream};
+use super::super::stream::{Clients, Plan, Stream};
 use super::{Server, Supervision};
+use crate::stream_key::StreamKey;
+
+/// A path that is there, and who MediaMTX says is connected to it.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Available {
+    pub(super) source: Option<Client>,
+    pub(super) readers: Vec<Client>,
+}
 
 impl Supervision {
     /// A hook is believed only where MediaMTX can't be asked.
-    pub(super) fn hint(&mut self, id: StreamId, present: bool, at: Timestamp) {
+    pub(super) fn hint(&mut self, path: PathName, present: bool, at: Timestamp) {
         let request = self.poller.request();
         self.hints.add(Hint {
             request,
-            id,
+            path,
             present,
             at,
         });
@@ -37,26 +45,24 @@ impl Supervision {
             *locked(&self.view.ready) = Ok(());
         }
         let hints = self.hints.answered(covers);
-        let mut found = clients_by_stream(paths);
-        let known: Vec<StreamId> = self.streams.keys().cloned().collect();
-        for id in known {
-            match found.remove(&id) {
-                Some(clients) if clients.published => self.is_present(&id, clients),
-                clients => self.is_absent(&id, clients.unwrap_or_default()),
-            }
-        }
-        found.retain(|_, clients| clients.published);
-        for (id, clients) in found {
-            self.is_present(&id, clients);
-        }
+        let paths = paths.into_iter().filter(PathInfo::is_available);
+        let available = paths.filter_map(|info| {
+            // Whatever this server calls so, no worker could read it.
+            let path = info.name.parse::<PathName>().ok()?;
+            let (source, readers) = (info.source, info.readers);
+            Some((path, Available { source, readers }))
+        });
+        self.available = available.collect();
+        self.settle();
         hints.iter().for_each(|hint| self.note_hint(hint));
     }
 
     fn note_hint(&mut self, hint: &Hint) {
-        if let Some(stream) = self.streams.get_mut(&hint.id) {
+        let key = StreamKey::from(hint.path.clone());
+        if let Some(stream) = self.streams.get_mut(&key) {
             let kind = if hint.present { "ready" } else { "not-ready" };
             stream.note(kind, format!("hook of {}", hint.at));
-            self.changed.insert(hint.id.clone());
+            self.changed.insert(key);
         }
     }
 
@@ -71,74 +77,111 @@ impl Supervision {
         if self.server == Server::Reached {
             self.server = Server::Lost;
         }
-        for hint in self.hints.unanswered(covers) {
+        let hints = self.hints.unanswered(covers);
+        for hint in &hints {
             if hint.present {
-                let clients = Clients {
-                    published: true,
-                    ..Clients::default()
-                };
-                self.is_present(&hint.id, clients);
+                self.available.entry(hint.path.clone()).or_default();
             } else {
-                self.is_absent(&hint.id, Clients::default());
+                self.available.remove(&hint.path);
             }
-            self.note_hint(&hint);
+        }
+        self.settle();
+        hints.iter().for_each(|hint| self.note_hint(hint));
+    }
+
+    /// Every stream that is known, and every path that could be one.
+    pub(super) fn all_keys(&self) -> BTreeSet<StreamKey> {
+        let paths = self.available.keys().cloned().map(StreamKey::from);
+        self.streams.keys().cloned().chain(paths).collect()
+    }
+
+    /// Takes note of which streams are there.
+    pub(super) fn settle(&mut self) {
+        let mut appeared = Vec::new();
+        for key in self.all_keys() {
+            if self.settle_stream(&key) {
+                appeared.push(key);
+            }
+        }
+        // Only now all are known that one of them may come from.
+        for key in appeared {
+            self.find_parent(&key);
         }
     }
 
-    fn is_present(&mut self, id: &StreamId, clients: Clients) {
-        let now = Instant::now();
-        if !self.streams.contains_key(id) {
-            let task = self.config.worker.servers.task_of(id);
-            let mut stream = Stream::new(id.clone(), task, now);
-            stream.note("found", "the stream is there");
-            stream.log(Level::Info, format_args!("stream is there"));
-            self.streams.insert(id.clone(), stream);
+    /// Whether it has appeared.
+    fn settle_stream(&mut self, key: &StreamKey) -> bool {
+        let there = self.available.contains_key(key.path());
+        let known = self.streams.get(key);
+        if !there && known.is_none() {
+            return false;
         }
-        self.changed.insert(id.clone());
-        if let Some(stream) = self.streams.get_mut(id) {
+        let present = known.filter(|stream| stream.machine.is_present());
+        match present.map(|stream| &stream.plan) {
+            Some(plan) => {
+                let clients = self.clients(key, plan);
+                self.is_still_known(key, clients);
+                false
+            }
+            None if there => match self.plan(&self.routes, key) {
+                Some(plan) => {
+                    self.has_appeared(key, plan);
+                    true
+                }
+                None => false,
+            },
+            None => false,
+        }
+    }
+
+    fn clients(&self, key: &StreamKey, plan: &Plan) -> Clients {
+        let input = self.available.get(key.path());
+        let outputs = plan.task.result_paths();
+        let outputs = outputs.filter_map(|path| self.available.get(path));
+        Clients {
+            published: input.is_some(),
+            source: input.and_then(|input| input.source.clone()),
+            input_readers: input.map_or_else(Vec::new, |input| input.readers.clone()),
+            output_readers: outputs.flat_map(|output| output.readers.clone()).collect(),
+        }
+    }
+
+    fn has_appeared(&mut self, key: &StreamKey, plan: Plan) {
+        let clients = self.clients(key, &plan);
+        self.changed.insert(key.clone());
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.plan = plan;
+            stream.removed = false;
             stream.clients = clients;
-            if !stream.machine.is_present() {
-                stream.removed = false;
-                stream.note("found", "the stream is back");
-                self.feed(id, Input::Present);
-            }
+            stream.note("found", "the stream is back");
+            self.feed(key, Input::Present);
+            return;
         }
+        let mut stream = Stream::new(key.clone(), plan, Instant::now());
+        stream.clients = clients;
+        stream.note("found", "the stream is there");
+        stream.log(Level::Info, format_args!("stream is there"));
+        if let Some(why) = stream.plan.blocked.clone() {
+            stream.log(Level::Warn, format_args!("stream is blocked: {why}"));
+            stream.note("blocked", why);
+        }
+        self.streams.insert(key.clone(), stream);
     }
 
-    fn is_absent(&mut self, id: &StreamId, clients: Clients) {
-        let Some(stream) = self.streams.get_mut(id) else {
+    fn is_still_known(&mut self, key: &StreamKey, clients: Clients) {
+        let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
-        if stream.declared.is_some() {
-            // It comes from elsewhere; MediaMTX may have what its worker publishes.
-            if stream.clients != clients {
-                stream.clients = clients;
-                self.changed.insert(id.clone());
-            }
-        } else if stream.machine.is_present() {
+        // A declared stream comes from elsewhere; MediaMTX may have what its worker publishes.
+        let lost = stream.declared.is_none() && !clients.published;
+        if stream.clients != clients {
+            stream.clients = clients;
+            self.changed.insert(key.clone());
+        }
+        if lost {
             stream.clients = Clients::default();
             stream.note("lost", "the stream is away");
-            self.feed(id, Input::Absent);
+            self.feed(key, Input::Absent);
         }
     }
-}
-
-/// The streams of which either end is there; paths that are none of the suite's are nobody's here.
-fn clients_by_stream(paths: Vec<PathInfo>) -> BTreeMap<StreamId, Clients> {
-    let mut streams = BTreeMap::<StreamId, Clients>::new();
-    for info in paths.into_iter().filter(PathInfo::is_available) {
-        let Ok(path) = info.name.parse::<StreamPath>() else {
-            continue;
-        };
-        match path.leg {
-            Leg::In => {
-                let clients = streams.entry(path.id).or_default();
-                clients.published = true;
-                clients.source = info.source;
-                clients.input_readers = info.readers;
-            }
-            Leg::Out => streams.entry(path.id).or_default().output_readers = info.readers,
-        }
-    }
-    streams
 }

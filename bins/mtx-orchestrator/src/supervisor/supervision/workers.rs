@@ -3,19 +3,19 @@
 use std::time::Instant;
 
 use log::Level;
-use mediamtx::path::StreamId;
 
 use super::super::failure::{Failure, FailureKind};
 use super::super::machine::{Cause, Ended, Input};
 use super::super::output::{Said, WorkerId};
 use super::super::worker::{HUNG_AFTER, Worker};
 use super::{STALLED, Server, Supervision};
+use crate::stream_key::StreamKey;
 
 impl Supervision {
     pub(super) fn said(&mut self, worker: &WorkerId, said: Said) {
         let now = Instant::now();
-        let id = &worker.stream;
-        let Some(stream) = self.streams.get_mut(id) else {
+        let key = &worker.stream;
+        let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
         let Some(process) = stream
@@ -34,9 +34,9 @@ impl Supervision {
         match said {
             Said::Report(counters) => {
                 process.heard(now);
-                excess = process.excess(self.config.worker.limits.cpu, now);
+                excess = process.excess(stream.plan.limits.cpu, now);
                 stream.reported(counters, now);
-                self.changed.insert(id.clone());
+                self.changed.insert(key.clone());
             }
             Said::State(_) => process.heard(now),
             Said::Trouble(reason) => process.in_trouble(reason),
@@ -44,10 +44,10 @@ impl Supervision {
         }
         if let Some(state) = state {
             let streaming = state == "streaming";
-            self.feed(id, Input::Reported { streaming });
+            self.feed(key, Input::Reported { streaming });
         }
         if let Some(failure) = excess {
-            self.condemn(id, failure);
+            self.condemn(key, failure);
         }
     }
 
@@ -61,23 +61,23 @@ impl Supervision {
             let workers = workers.filter_map(|stream| stream.worker.as_mut());
             workers.for_each(|worker| worker.heard(self.looked));
         }
-        let ids: Vec<StreamId> = self.streams.keys().cloned().collect();
-        for id in ids {
+        let keys: Vec<StreamKey> = self.streams.keys().cloned().collect();
+        for key in keys {
             let now = Instant::now();
-            self.look_after_worker(&id, now);
-            self.feed(&id, Input::Time);
+            self.look_after_worker(&key, now);
+            self.feed(&key, Input::Time);
             let wanted = self
                 .streams
-                .get(&id)
+                .get(&key)
                 .and_then(|stream| stream.machine.wants_start(now));
             if let Some(cause) = wanted {
-                self.start_if_allowed(&id, cause, now);
+                self.start_if_allowed(&key, cause, now);
             }
         }
     }
 
-    fn look_after_worker(&mut self, id: &StreamId, now: Instant) {
-        let Some(stream) = self.streams.get_mut(id) else {
+    fn look_after_worker(&mut self, key: &StreamKey, now: Instant) {
+        let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
         let Some(worker) = stream.worker.as_mut() else {
@@ -85,35 +85,35 @@ impl Supervision {
         };
         let ended = worker.ended(now);
         if let Some(failure) = ended {
-            self.ended(id, failure);
+            self.ended(key, failure);
         } else if worker.hangs(now) {
             // Once is enough to say so.
             worker.heard(now);
             self.totals.workers_hung += 1;
             let reason = format!("hung: no report for {} s", HUNG_AFTER.as_secs());
-            self.condemn(id, FailureKind::Hung.because(reason));
+            self.condemn(key, FailureKind::Hung.because(reason));
         }
     }
 
-    fn condemn(&mut self, id: &StreamId, failure: Failure) {
-        if let Some(stream) = self.streams.get_mut(id) {
+    fn condemn(&mut self, key: &StreamKey, failure: Failure) {
+        if let Some(stream) = self.streams.get_mut(key) {
             stream.log(Level::Warn, format_args!("worker {failure}: killed"));
             stream.note("condemned", failure.reason.clone());
         }
-        self.feed(id, Input::Condemned(failure));
+        self.feed(key, Input::Condemned(failure));
     }
 
     /// A worker is gone, asked or unasked.
-    fn ended(&mut self, id: &StreamId, failure: Failure) {
-        let Some(stream) = self.streams.get_mut(id) else {
+    fn ended(&mut self, key: &StreamKey, failure: Failure) {
+        let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
         stream.lost_worker();
-        self.changed.insert(id.clone());
+        self.changed.insert(key.clone());
         let failure = stream.machine.knows_why().cloned().unwrap_or(failure);
         stream.note("ended", failure.reason.clone());
         let asked = stream.machine.was_asked_to_end();
-        let needs_mediamtx = stream.task.needs_mediamtx;
+        let needs_mediamtx = stream.plan.task.needs_mediamtx;
         let level = if asked {
             Level::Info
         } else {
@@ -127,7 +127,7 @@ impl Supervision {
         let blame = self.server != Server::Lost || !needs_mediamtx;
         let draw = fastrand::f64();
         self.feed(
-            id,
+            key,
             Input::Ended(Ended {
                 failure,
                 blame,
@@ -136,12 +136,15 @@ impl Supervision {
         );
     }
 
-    fn start_if_allowed(&mut self, id: &StreamId, cause: Cause, now: Instant) {
-        let Some(stream) = self.streams.get_mut(id) else {
+    fn start_if_allowed(&mut self, key: &StreamKey, cause: Cause, now: Instant) {
+        let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
+        if stream.is_blocked() {
+            return;
+        }
         // A worker that failed along with its server would only fail again.
-        let waits = self.server == Server::Lost && stream.task.needs_mediamtx;
+        let waits = self.server == Server::Lost && stream.plan.task.needs_mediamtx;
         if waits && cause != Cause::Wanted {
             return;
         }
@@ -153,46 +156,46 @@ impl Supervision {
         }
         stream.delayed = false;
         stream.restarts += u64::from(cause != Cause::Wanted);
-        self.feed(id, Input::MayStart);
+        self.feed(key, Input::MayStart);
     }
 
-    pub(super) fn with_worker(&mut self, id: &StreamId, act: impl FnOnce(&mut Worker)) {
+    pub(super) fn with_worker(&mut self, key: &StreamKey, act: impl FnOnce(&mut Worker)) {
         if let Some(worker) = self
             .streams
-            .get_mut(id)
+            .get_mut(key)
             .and_then(|stream| stream.worker.as_mut())
         {
             act(worker);
         }
     }
 
-    pub(super) fn spawn(&mut self, id: &StreamId, now: Instant) {
-        let Some(stream) = self.streams.get(id) else {
+    pub(super) fn spawn(&mut self, key: &StreamKey, now: Instant) {
+        let Some(stream) = self.streams.get(key) else {
             return;
         };
         self.workers += 1;
         self.totals.worker_starts += 1;
         let worker = WorkerId {
-            stream: id.clone(),
+            stream: key.clone(),
             number: self.workers,
         };
         match Worker::start(
             &self.config.worker,
-            &stream.task,
+            (&stream.plan.task, stream.plan.limits),
             &worker,
             &self.messages,
             now,
         ) {
             Ok(worker) => {
                 let pid = worker.pid();
-                if let Some(stream) = self.streams.get_mut(id) {
+                if let Some(stream) = self.streams.get_mut(key) {
                     stream.log(Level::Info, format_args!("worker {pid} started"));
                     stream.note("started", format!("worker {pid}"));
                     stream.started(worker);
                 }
-                self.changed.insert(id.clone());
+                self.changed.insert(key.clone());
             }
-            Err(error) => self.ended(id, FailureKind::NotStarted.because(format!("{error:#}"))),
+            Err(error) => self.ended(key, FailureKind::NotStarted.because(format!("{error:#}"))),
         }
     }
 }
