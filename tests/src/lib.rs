@@ -11,6 +11,7 @@ pub mod declared;
 pub mod environment;
 pub mod events;
 pub mod fan;
+pub mod foreign;
 pub mod frames;
 pub mod gstreamer;
 pub mod http;
