@@ -144,7 +144,11 @@ impl Source {
     fn settled_from(&self) -> i64 {
         let start = self.audio_late + SETTLING;
         match self.reports {
-            Reports::Right { video_lag, .. } => start + 3 * REPORTS_EVERY + 20 * video_lag.abs(),
+            // A break may cost a report.
+            Reports::Right { video_lag, .. } => {
+                let reports = 3 + self.jumps.len() as i64;
+                start + reports * REPORTS_EVERY + 20 * video_lag.abs()
+            }
             _ => start,
         }
     }
@@ -154,10 +158,14 @@ impl Source {
     fn apart(&self) -> i64 {
         let lag = self.video_lag();
         let composition = [0, 3, 5][self.pattern] * self.frame;
-        let packet = if self.audio_in_packet == 1 { 0 } else { self.audio_in_packet };
+        let packet = if self.audio_in_packet == 1 {
+            0
+        } else {
+            self.audio_in_packet
+        };
         let explained = composition + packet * self.audio_frame;
-        let slack = explained / 4 + 2 * APART;
-        let is_hidden = explained > 0 && (-explained - slack..=slack).contains(&lag);
+        let slack = explained / 4 + APART;
+        let is_hidden = explained > 0 && (-slack..=explained + slack).contains(&lag);
         if is_hidden { APART + lag.abs() } else { APART }
     }
 
@@ -316,7 +324,6 @@ impl<'a> Simulation<'a> {
     }
 
     fn check(&mut self, unit: Unit, arrival: i64, pts: i64, dts: i64) {
-        if std::env::var("TRACE").is_ok() { eprintln!("T {} arr {} shown {} pts-shown {} comp {}", unit.medium, arrival/1000000, unit.shown/1000000, (pts-unit.shown)/1000-10000000, (pts-dts)/1000000); }
         let source = self.source;
         self.outcome.units += 1;
         let track = unit.medium as usize;

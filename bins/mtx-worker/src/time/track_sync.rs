@@ -134,7 +134,8 @@ impl TrackSync {
 
     /// The server told that line time `line` of a track is its own time `server`.
     pub(super) fn refer(&mut self, medium: Medium, reference: Reference, line: i64, server: i64) {
-        self.tracks[medium as usize].references[reference as usize] = Some(server - line);
+        self.tracks[medium as usize].references[reference as usize] =
+            Some(server.saturating_sub(line));
         self.weigh_references();
     }
 
@@ -169,7 +170,8 @@ impl TrackSync {
         self.settled
     }
 
-    /// Presentation and decoding time, in worker time, of a unit that was observed. `passed` is the time since the track's unit before.
+    /// Presentation and decoding time, in worker time, of a unit that was observed. `passed` is the time since the
+    /// track's unit before.
     pub(super) fn stamp(&mut self, medium: Medium, pts: i64, dts: i64, passed: i64) -> (i64, i64) {
         let target = self.target(medium).unwrap_or(0);
         let offset = *self.tracks[medium as usize].offset.get_or_insert(target);
@@ -189,13 +191,14 @@ impl TrackSync {
 
     /// Where a track's offset should be.
     fn target(&self, medium: Medium) -> Option<i64> {
-        let lag = if medium == Medium::Video {
-            self.lag
-        } else {
+        // What comes earlier waits for the other.
+        let wait = if medium == Medium::Video {
             -self.lag
+        } else {
+            self.lag
         };
         let quickest = self.tracks[medium as usize].quickest?;
-        Some(quickest.delay() + lag.max(0))
+        Some(quickest.delay() + wait.max(0))
     }
 
     fn set_pace(&mut self) {
@@ -235,8 +238,8 @@ impl TrackSync {
     fn is_told(&mut self) -> bool {
         let lag = self
             .reference(Reference::Play)
-            .and_then(|told| Some(told - self.by_arrival()?));
-        let told = lag.filter(|lag| lag.abs() <= SAME_AT_FIRST);
+            .and_then(|told| Some(self.by_arrival()?.saturating_sub(told)));
+        let told = lag.filter(|lag| lag.saturating_abs() <= SAME_AT_FIRST);
         self.lag = told.unwrap_or(self.lag);
         told.is_some()
     }
@@ -255,14 +258,18 @@ impl TrackSync {
             for track in &mut self.tracks {
                 track.references[reference as usize] = None;
             }
-            let lag = told - by_arrival;
+            let lag = by_arrival.saturating_sub(told);
             let confirmed = match self.reported {
-                Some((reported, times)) if (reported - lag).abs() <= AGREEMENT => times + 1,
+                Some((reported, times))
+                    if reported.saturating_sub(lag).saturating_abs() <= AGREEMENT =>
+                {
+                    times + 1
+                }
                 _ => 0,
             };
             self.reported = Some((lag, confirmed));
             let is_believed = confirmed >= CONFIRMATIONS || reference == Reference::Play;
-            if is_believed && lag.abs() < IMPLAUSIBLE {
+            if is_believed && lag.saturating_abs() < IMPLAUSIBLE {
                 self.lag = if self.is_explained(lag) { 0 } else { lag };
             }
         }
@@ -276,7 +283,7 @@ impl TrackSync {
             Some(track.quickest_stamp?.delay() - track.quickest?.delay())
         };
         let by_stamp = stamp(Medium::Video).zip(stamp(Medium::Audio));
-        let by_stamp = by_stamp.map_or(0, |(video, audio)| video - audio);
+        let by_stamp = by_stamp.map_or(0, |(video, audio)| audio - video);
         let slack = SAME + by_stamp.abs() / 4;
         (by_stamp.min(0) - slack..=by_stamp.max(0) + slack).contains(&lag)
     }
@@ -286,7 +293,7 @@ impl TrackSync {
         let [video, audio] = self
             .tracks
             .map(|track| track.references[reference as usize]);
-        Some(video? - audio?)
+        Some(video?.saturating_sub(audio?))
     }
 
     /// Likewise, by the arrivals.
