@@ -3,6 +3,7 @@
 
 pub mod binaries;
 pub mod browser;
+pub mod camera;
 pub mod census;
 pub mod certificates;
 pub mod clips;
@@ -18,6 +19,7 @@ pub mod http;
 pub mod lifecycle;
 pub mod listener;
 pub mod mediamtx;
+pub mod movie;
 pub mod nginx;
 pub mod orchestrator;
 pub mod packets;

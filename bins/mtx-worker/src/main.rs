@@ -13,6 +13,7 @@ mod sink;
 mod source;
 mod state;
 mod stats;
+mod time;
 mod worker;
 
 use std::io;

@@ -1,6 +1,7 @@
 //! What crosses the middle of the worker: tracks and access units. Every source yields them, every
 //! sink takes them.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,13 +76,23 @@ pub(crate) enum Medium {
     Audio,
 }
 
+impl fmt::Display for Medium {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Video => "video",
+            Self::Audio => "audio",
+        })
+    }
+}
+
 /// One coded picture or audio frame.
 #[derive(Clone, Debug)]
 pub(crate) struct AccessUnit {
     pub(crate) medium: Medium,
-    /// Presentation time in nanoseconds on the worker's own clock, which never restarts.
+    /// Presentation time in worker time: nanoseconds since the worker's start.
     pub(crate) pts: i64,
-    /// Decoding time, likewise; it rises from unit to unit of a track.
+    /// Decoding time, likewise, not after the presentation; between units of a track that reach a sink it rises by a
+    /// millisecond at least.
     pub(crate) dts: i64,
     /// Whether decoding can start here.
     pub(crate) key: bool,
@@ -91,7 +102,7 @@ pub(crate) struct AccessUnit {
     pub(crate) arrival: i64,
 }
 
-/// What a source says to the sinks.
+/// What reaches the sinks.
 #[derive(Clone, Debug)]
 pub(crate) enum Item {
     /// The tracks of what follows: at the start, and whenever a parameter changed.

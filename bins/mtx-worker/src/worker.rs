@@ -1,5 +1,6 @@
 //! The middle of the worker: the source on one side, the outputs on the other, a queue before each of them.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
@@ -14,9 +15,10 @@ use crate::output::{Output, told};
 use crate::reconnect::Reconnect;
 use crate::rtmp::url::RtmpUrl;
 use crate::sink::SinkError;
-use crate::source::{RtspSource, Session, SourceClock, SourceError};
+use crate::source::{RtspSource, Session, SourceError, SourceItem};
 use crate::state::{Link, Side, State, Status};
 use crate::stats::Report;
+use crate::time::Splice;
 
 /// Why a worker ended.
 enum Ending<'a> {
@@ -60,6 +62,8 @@ pub(crate) struct Worker {
     source: RtspSource,
     outputs: Vec<Output>,
     status: Status,
+    /// Breaks in the source's time stamps.
+    discontinuities: Cell<u64>,
 }
 
 impl Worker {
@@ -76,6 +80,7 @@ impl Worker {
             source: RtspSource::new(config.input.clone(), config.transport, epoch),
             outputs: outputs.collect::<Result<_>>()?,
             status: Status::new(of),
+            discontinuities: Cell::default(),
             config,
         })
     }
@@ -163,11 +168,12 @@ impl Worker {
 
     /// Feeds the queues from the source, over all its sessions.
     async fn read(&self) -> SourceError {
-        let mut clock = SourceClock::default();
+        let mut splice = Splice::default();
         let mut reconnect = Reconnect::new("input".to_owned(), self.config.retry.clone());
         loop {
-            let error = match self.source.open(&mut clock).await {
-                Ok(session) => self.pump(session, &mut clock, &mut reconnect).await,
+            splice.start();
+            let error = match self.source.open().await {
+                Ok(session) => self.pump(session, &mut splice, &mut reconnect).await,
                 Err(error) => error,
             };
             self.status.set(Side::Source, Link::Waiting);
@@ -181,24 +187,31 @@ impl Worker {
     async fn pump(
         &self,
         mut session: Session,
-        clock: &mut SourceClock,
+        splice: &mut Splice,
         reconnect: &mut Reconnect,
     ) -> SourceError {
         for codec in session.left_out() {
             log::warn!(codec = codec.as_str(); "track left out: {codec} can't be passed on, or is a second track of its kind");
         }
         loop {
-            match session.next(clock).await {
-                Ok(item) => {
-                    if let Item::Unit(_) = item {
-                        reconnect.media(Instant::now());
-                        self.status.set(Side::Source, Link::Up);
-                    }
-                    for output in &self.outputs {
-                        output.queue.push(item.clone());
-                    }
+            let item = match session.next().await {
+                Ok(SourceItem::Tracks(tracks)) => Item::Tracks(tracks),
+                Ok(SourceItem::Unit(mut unit)) => {
+                    (unit.pts, unit.dts) = splice.place(unit.medium, unit.pts, unit.dts);
+                    reconnect.media(Instant::now());
+                    self.status.set(Side::Source, Link::Up);
+                    Item::Unit(unit)
+                }
+                Ok(SourceItem::Discontinuity(discontinuity)) => {
+                    splice.start();
+                    self.discontinuities.set(self.discontinuities.get() + 1);
+                    log::warn!(track:% = discontinuity.medium; "{discontinuity}");
+                    continue;
                 }
                 Err(error) => return error,
+            };
+            for output in &self.outputs {
+                output.queue.push(item.clone());
             }
         }
     }
@@ -244,7 +257,8 @@ impl Worker {
             .sum();
         log::info!(
             state:% = state, frames = report.frames, videoFrames = report.video_frames, bytes = report.bytes,
-            bitrate = report.bitrate, dropped = dropped, reconnects = self.status.reconnects(),
+            bitrate = report.bitrate, dropped = dropped,
+            discontinuities = self.discontinuities.get(), reconnects = self.status.reconnects(),
             latencyMs = report.latency_ms, latencyMaxMs = report.latency_max_ms,
             outputs = self.outputs.len(), outputsUp = self.status.outputs_up();
             "stats"

@@ -11,8 +11,8 @@ use thiserror::Error;
 use tokio::time::timeout;
 
 use crate::config::Config;
-use crate::media::{Item, Medium, VideoCodec, VideoTrack};
-use crate::source::{RtspSource, SourceClock, SourceError};
+use crate::media::{Medium, VideoCodec, VideoTrack};
+use crate::source::{RtspSource, SourceError, SourceItem};
 use decode::DecodeError;
 use jpeg::JpegError;
 
@@ -64,24 +64,23 @@ pub(crate) async fn take(config: &Config, file: &Path) -> Result<(), PictureErro
 
 /// The next key frame, and the track it belongs to.
 async fn key_frame(source: &RtspSource) -> Result<(VideoTrack, bytes::Bytes), PictureError> {
-    let mut clock = SourceClock::default();
-    let mut session = source.open(&mut clock).await?;
+    let mut session = source.open().await?;
     let mut track = None;
     loop {
-        match session.next(&mut clock).await? {
-            Item::Tracks(tracks) => {
+        match session.next().await? {
+            SourceItem::Tracks(tracks) => {
                 let video = tracks.video.clone().ok_or(PictureError::NoVideo)?;
                 if video.codec != VideoCodec::H264 {
                     return Err(PictureError::Codec);
                 }
                 track = Some(video);
             }
-            Item::Unit(unit) if unit.medium == Medium::Video && unit.key => {
+            SourceItem::Unit(unit) if unit.medium == Medium::Video && unit.key => {
                 if let Some(track) = track {
                     return Ok((track, unit.data));
                 }
             }
-            Item::Unit(_) => {}
+            SourceItem::Unit(_) | SourceItem::Discontinuity(_) => {}
         }
     }
 }

@@ -209,7 +209,7 @@ impl Stream {
         let Some(tracks) = &self.tracks else {
             return false;
         };
-        let Some((timestamp, composition_time)) = self.timestamps.of(unit) else {
+        let Some((timestamp, composition_time)) = self.timestamps.stamp(unit) else {
             return false;
         };
         let publisher = &mut self.connection.publisher;

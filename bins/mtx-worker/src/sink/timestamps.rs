@@ -28,7 +28,7 @@ impl Timestamps {
 
     /// Decoding time stamp and composition time of a unit, in milliseconds. `None` for a unit that is
     /// too early for this stream.
-    pub(super) fn of(&mut self, unit: &AccessUnit) -> Option<(u32, i32)> {
+    pub(super) fn stamp(&mut self, unit: &AccessUnit) -> Option<(u32, i32)> {
         // Both are rounded alike, so that a distance of whole milliseconds stays what it is.
         let round = |time: i64| (time + MILLISECOND / 2).div_euclid(MILLISECOND);
         let (dts, pts) = (round(unit.dts), round(unit.pts));
@@ -63,32 +63,32 @@ mod tests {
     #[test]
     fn a_stream_starts_at_two_seconds_whenever_the_worker_did() {
         let mut timestamps = Timestamps::default();
-        assert_eq!(timestamps.of(&unit(99_080, 99_000)), Some((2_000, 80)));
-        assert_eq!(timestamps.of(&unit(99_040, 99_040)), Some((2_040, 0)));
+        assert_eq!(timestamps.stamp(&unit(99_080, 99_000)), Some((2_000, 80)));
+        assert_eq!(timestamps.stamp(&unit(99_040, 99_040)), Some((2_040, 0)));
     }
 
     #[test]
     fn a_track_that_starts_a_little_earlier_fits_and_one_of_long_ago_does_not() {
         let mut timestamps = Timestamps::default();
-        timestamps.of(&unit(10_000, 10_000));
-        assert_eq!(timestamps.of(&unit(9_500, 9_500)), Some((1_500, 0)));
-        assert_eq!(timestamps.of(&unit(7_000, 7_000)), None);
+        timestamps.stamp(&unit(10_000, 10_000));
+        assert_eq!(timestamps.stamp(&unit(9_500, 9_500)), Some((1_500, 0)));
+        assert_eq!(timestamps.stamp(&unit(7_000, 7_000)), None);
     }
 
     #[test]
     fn time_stamps_wrap_at_32_bits() {
         let mut timestamps = Timestamps::default();
-        timestamps.of(&unit(0, 0));
+        timestamps.stamp(&unit(0, 0));
         let wrap = 1 << 32;
         assert_eq!(
-            timestamps.of(&unit(wrap - 2_001, wrap - 2_001)),
+            timestamps.stamp(&unit(wrap - 2_001, wrap - 2_001)),
             Some((u32::MAX, 0))
         );
         assert_eq!(
-            timestamps.of(&unit(wrap - 2_000, wrap - 2_000)),
+            timestamps.stamp(&unit(wrap - 2_000, wrap - 2_000)),
             Some((0, 0))
         );
-        assert_eq!(timestamps.of(&unit(wrap, wrap)), Some((2_000, 0)));
+        assert_eq!(timestamps.stamp(&unit(wrap, wrap)), Some((2_000, 0)));
     }
 
     #[test]
@@ -101,7 +101,7 @@ mod tests {
                 pts,
                 ..unit(0, 0)
             };
-            assert_eq!(timestamps.of(&unit).unwrap().1, 160);
+            assert_eq!(timestamps.stamp(&unit).unwrap().1, 160);
         }
     }
 
@@ -114,7 +114,7 @@ mod tests {
                 dts: nanoseconds,
                 ..unit(0, 0)
             };
-            let (_, composition) = timestamps.of(&unit).unwrap();
+            let (_, composition) = timestamps.stamp(&unit).unwrap();
             assert!(composition >= 0);
         }
     }

@@ -1,7 +1,6 @@
 //! Where the stream comes from.
 
-mod clock;
-mod dts;
+mod entry;
 mod error;
 mod nal;
 mod rtsp;
@@ -10,10 +9,9 @@ mod sps;
 mod tracks;
 mod url;
 
-pub(crate) use clock::SourceClock;
 pub(crate) use error::SourceError;
 pub(crate) use nal::nal_units;
 pub(crate) use rtsp::RtspSource;
-pub(crate) use session::Session;
+pub(crate) use session::{Session, SourceItem};
 pub(crate) use sps::is_h264_full_range;
 pub(crate) use url::{RtspUrl, Transport};

@@ -11,7 +11,6 @@ use retina::codec::FrameFormat;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::clock::SourceClock;
 use super::error::SourceError;
 use super::session::Session;
 use super::tracks::Chosen;
@@ -45,15 +44,14 @@ impl RtspSource {
         }
     }
 
-    /// Starts playing. Times will be mapped by `clock`.
-    pub(crate) async fn open(&self, clock: &mut SourceClock) -> Result<Session, SourceError> {
-        clock.restart();
+    /// Starts playing.
+    pub(crate) async fn open(&self) -> Result<Session, SourceError> {
         if self.transport != Transport::Auto {
             return self.open_over(self.transport).await;
         }
         match self.open_over(Transport::Udp).await {
             Ok(mut session) => {
-                if session.brings_something(clock).await {
+                if session.brings_something().await {
                     return Ok(session);
                 }
             }

@@ -1,4 +1,4 @@
-//! What a playing RTSP session yields: retina's frames, as access units on the worker's clock.
+//! What a playing RTSP session yields: retina's frames, as access units in worker time.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -6,17 +6,18 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
+use retina::PacketContext;
 use retina::client::Demuxed;
 use retina::codec::{AudioFrame, CodecItem, VideoFrame};
 use retina::rtcp::ReceivedCompoundPacket;
 use tokio::time::{timeout, timeout_at};
 
-use super::clock::{Reference, SourceClock};
-use super::dts::DecodeTimes;
+use super::entry::Entry;
 use super::error::SourceError;
 use super::nal;
 use super::tracks::Chosen;
-use crate::media::{AccessUnit, Item, Medium, Tracks};
+use crate::media::{AccessUnit, Medium, Tracks};
+use crate::time::{Arrival, Discontinuity, Placed, Reference, RtpTimeline, Timed};
 
 /// A source that is silent for this long is as gone as one that closed its socket. Detection within
 /// 5 s is promised.
@@ -38,27 +39,59 @@ pub(crate) struct Session {
     demuxed: Demuxed,
     chosen: Chosen,
     tracks: Option<Arc<Tracks>>,
-    decode_times: Option<DecodeTimes>,
+    timeline: RtpTimeline<Payload>,
+    entry: Entry,
+    /// Tracks whose first unit has come.
     started: [bool; 2],
-    /// Where decoding can start. Leading pictures, which are shown before it, can't be decoded either.
-    first_key: Option<i64>,
+    /// The latest packet of audio.
+    audio_packet: Option<PacketContext>,
     epoch: Instant,
     opened: Instant,
     last_media: Instant,
-    /// Units that are not stamped yet, because the clock has not settled.
-    held: Vec<Unstamped>,
-    waiting: VecDeque<Item>,
+    waiting: VecDeque<SourceItem>,
     left_out: Vec<String>,
-    /// Whether the first time stamps tell how the tracks stand to each other.
+    /// Whether `RTP-Info` tells how the tracks stand to each other.
     related: bool,
 }
 
-/// A unit in the source's own times.
-struct Unstamped {
-    unit: AccessUnit,
-    rtp_pts: i64,
-    rtp_dts: i64,
-    decodable: bool,
+/// A unit without its times.
+#[derive(Debug)]
+struct Payload {
+    medium: Medium,
+    key: bool,
+    data: Bytes,
+    arrival: i64,
+}
+
+impl Payload {
+    fn timed(self, pts: i64, dts: i64) -> AccessUnit {
+        let Self {
+            medium,
+            key,
+            data,
+            arrival,
+        } = self;
+        AccessUnit {
+            medium,
+            pts,
+            dts,
+            key,
+            data,
+            arrival,
+        }
+    }
+}
+
+/// What a session yields.
+#[derive(Debug)]
+pub(crate) enum SourceItem {
+    /// The tracks of what follows: at the start, and whenever a parameter changed.
+    Tracks(Arc<Tracks>),
+    /// What follows does not continue the times of what came before.
+    Discontinuity(Discontinuity),
+    /// One unit of one of the tracks. Its times are near its arrival, but are not yet fit together with those of
+    /// other sessions, and of what came before a discontinuity.
+    Unit(AccessUnit),
 }
 
 impl Session {
@@ -69,17 +102,18 @@ impl Session {
         epoch: Instant,
         related: bool,
     ) -> Self {
+        let clock = |stream: Option<usize>| Some(demuxed.streams().get(stream?)?.clock_rate_hz());
         let mut session = Self {
+            timeline: RtpTimeline::new(clock(chosen.video), clock(chosen.audio)),
             demuxed,
             chosen,
             tracks: None,
-            decode_times: None,
+            entry: Entry::default(),
             started: [false; 2],
-            first_key: None,
+            audio_packet: None,
             epoch,
             opened: Instant::now(),
             last_media: Instant::now(),
-            held: Vec::new(),
             waiting: VecDeque::new(),
             left_out,
             related,
@@ -94,17 +128,17 @@ impl Session {
     }
 
     /// The next item; fails when the source closes, breaks or falls silent.
-    pub(crate) async fn next(&mut self, clock: &mut SourceClock) -> Result<Item, SourceError> {
+    pub(crate) async fn next(&mut self) -> Result<SourceItem, SourceError> {
         match self.waiting.pop_front() {
             Some(item) => Ok(item),
-            None => self.next_media(clock).await,
+            None => self.next_media().await,
         }
     }
 
     /// Whether anything arrives over UDP; what does is kept.
-    pub(super) async fn brings_something(&mut self, clock: &mut SourceClock) -> bool {
+    pub(super) async fn brings_something(&mut self) -> bool {
         let announced = std::mem::take(&mut self.waiting);
-        let Ok(Ok(item)) = timeout(UDP_TRIAL, self.next_media(clock)).await else {
+        let Ok(Ok(item)) = timeout(UDP_TRIAL, self.next_media()).await else {
             return false;
         };
         let later = std::mem::replace(&mut self.waiting, announced);
@@ -113,7 +147,7 @@ impl Session {
         true
     }
 
-    async fn next_media(&mut self, clock: &mut SourceClock) -> Result<Item, SourceError> {
+    async fn next_media(&mut self) -> Result<SourceItem, SourceError> {
         let mut bad = 0;
         loop {
             match self.receive().await? {
@@ -127,9 +161,9 @@ impl Session {
                     }
                     continue;
                 }
-                Ok(CodecItem::VideoFrame(frame)) => self.video(frame, clock),
-                Ok(CodecItem::AudioFrame(frame)) => self.audio(&frame, clock),
-                Ok(CodecItem::Rtcp(packet)) => self.sender_report(&packet, clock),
+                Ok(CodecItem::VideoFrame(frame)) => self.video(frame),
+                Ok(CodecItem::AudioFrame(frame)) => self.audio(&frame),
+                Ok(CodecItem::Rtcp(packet)) => self.sender_report(&packet),
                 Ok(_) => {}
             }
             bad = 0;
@@ -170,124 +204,112 @@ impl Session {
                 .as_ref()
                 .map(|video| (video.reorder, video.frame_duration))
         };
-        if self.tracks.as_deref().map(times) != Some(times(&tracks)) {
-            self.decode_times =
-                times(&tracks).map(|(reorder, step)| DecodeTimes::new(reorder, step));
+        if self.tracks.as_deref().map(times) != Some(times(&tracks))
+            && let Some((reorder, frame)) = times(&tracks)
+        {
+            self.timeline.describe_video(reorder, frame);
         }
         let tracks = Arc::new(tracks);
         self.tracks = Some(tracks.clone());
-        self.waiting.push_back(Item::Tracks(tracks));
+        self.waiting.push_back(SourceItem::Tracks(tracks));
     }
 
-    fn video(&mut self, frame: VideoFrame, clock: &mut SourceClock) {
+    fn video(&mut self, frame: VideoFrame) {
         if frame.has_new_parameters() || self.tracks.is_none() {
             self.describe_tracks();
         }
-        self.first(Medium::Video, frame.timestamp(), clock);
-        let video = self
-            .tracks
-            .as_ref()
-            .and_then(|tracks| tracks.video.as_ref());
-        let (Some(video), Some(times)) = (video, &mut self.decode_times) else {
+        let tracks = self.tracks.as_ref();
+        let Some(codec) = tracks.and_then(|tracks| Some(tracks.video.as_ref()?.codec)) else {
             return;
         };
-        let rtp_pts = nanoseconds(frame.timestamp());
-        let rtp_dts = times.next(rtp_pts);
-        let steady = times.is_steady();
+        let timestamp = frame.timestamp();
         let began = self.since_epoch(frame.start_ctx().received());
         let arrival = self.since_epoch(frame.end_ctx().received());
         let data = Bytes::from(frame.into_data());
-        let key = nal::is_key(video.codec, &data);
-        if key && self.first_key.is_none() {
-            self.first_key = Some(rtp_pts);
-        }
-        let decodable = self.first_key.is_some_and(|first| rtp_pts >= first);
-        // What can't be decoded still tells how the tracks stand to each other.
-        if !decodable && !steady {
-            return;
-        }
-        let unit = AccessUnit {
-            medium: Medium::Video,
-            pts: 0,
-            dts: 0,
-            key,
-            data,
-            arrival,
-        };
-        self.stamp(
-            Unstamped {
-                unit,
-                rtp_pts,
-                rtp_dts,
-                decodable,
+        let key = nal::is_key(codec, &data);
+        let placed = self.place(
+            timestamp,
+            Arrival {
+                medium: Medium::Video,
+                rtp: wrapped(timestamp),
+                at: began,
+                key,
+                behind_another: None,
             },
-            began,
-            clock,
         );
+        let Some(placed) = placed else { return };
+        if self.entry.admits(key, placed.pts, placed.broke) {
+            let medium = Medium::Video;
+            self.timeline.push(
+                placed,
+                Payload {
+                    medium,
+                    key,
+                    data,
+                    arrival,
+                },
+            );
+        }
+        self.collect();
     }
 
-    fn audio(&mut self, frame: &AudioFrame, clock: &mut SourceClock) {
-        self.first(Medium::Audio, frame.timestamp(), clock);
+    fn audio(&mut self, frame: &AudioFrame) {
         if self.tracks.is_none() {
             return;
         }
-        let rtp = nanoseconds(frame.timestamp());
+        let timestamp = frame.timestamp();
         let arrival = self.since_epoch(frame.ctx().received());
-        let data = Bytes::copy_from_slice(frame.data());
-        let unit = AccessUnit {
-            medium: Medium::Audio,
-            pts: 0,
-            dts: 0,
-            key: true,
-            data,
-            arrival,
-        };
-        self.stamp(
-            Unstamped {
-                unit,
-                rtp_pts: rtp,
-                rtp_dts: rtp,
-                decodable: true,
+        let is_behind = self.audio_packet.replace(*frame.ctx()) == Some(*frame.ctx());
+        let duration = i128::from(frame.frame_length().get()) * NANOSECONDS
+            / i128::from(timestamp.clock_rate().get());
+        let placed = self.place(
+            timestamp,
+            Arrival {
+                medium: Medium::Audio,
+                rtp: wrapped(timestamp),
+                at: arrival,
+                key: true,
+                behind_another: is_behind.then_some(duration as i64),
             },
-            arrival,
-            clock,
         );
+        let Some(placed) = placed else { return };
+        let data = Bytes::copy_from_slice(frame.data());
+        let (medium, key) = (Medium::Audio, true);
+        self.timeline.push(
+            placed,
+            Payload {
+                medium,
+                key,
+                data,
+                arrival,
+            },
+        );
+        self.collect();
     }
 
-    /// Stamps a unit, and those that were held for the clock to settle.
-    fn stamp(&mut self, next: Unstamped, began: i64, clock: &mut SourceClock) {
-        if !clock.observe(next.unit.medium, next.rtp_pts, next.rtp_dts, began) {
-            self.held.clear();
+    /// Places a unit on the timeline; the first of its track with what `RTP-Info` told of it.
+    fn place(&mut self, timestamp: retina::Timestamp, arrival: Arrival) -> Option<Placed> {
+        let placed = self.timeline.place(arrival);
+        let started = std::mem::replace(&mut self.started[arrival.medium as usize], true);
+        if !started && self.related {
+            let start = timestamp.start();
+            self.timeline
+                .refer(arrival.medium, Reference::Play, start, 0);
         }
-        if next.decodable {
-            self.held.push(next);
-        }
-        let alone = self.chosen.indices().count() == 1;
-        let video = self
-            .tracks
-            .as_ref()
-            .and_then(|tracks| tracks.video.as_ref());
-        let in_order = video.is_some_and(|video| video.reorder == Some(0));
-        if clock.is_settled(alone, in_order) {
-            self.waiting.extend(self.held.drain(..).map(|held| {
-                let mut unit = held.unit;
-                (unit.pts, unit.dts) = clock.stamp(unit.medium, held.rtp_pts, held.rtp_dts);
-                Item::Unit(unit)
-            }));
+        placed
+    }
+
+    /// Takes over what the timeline has ready.
+    fn collect(&mut self) {
+        while let Some(timed) = self.timeline.pop() {
+            self.waiting.push_back(match timed {
+                Timed::Discontinuity(discontinuity) => SourceItem::Discontinuity(discontinuity),
+                Timed::Unit { payload, pts, dts } => SourceItem::Unit(payload.timed(pts, dts)),
+            });
         }
     }
 
-    /// Takes the relation of the tracks from `RTP-Info`, which shows in every time stamp.
-    fn first(&mut self, medium: Medium, timestamp: retina::Timestamp, clock: &mut SourceClock) {
-        let started = &mut self.started[medium as usize];
-        if !*started && self.related {
-            let start = i128::from(timestamp.start());
-            clock.server_time(medium, Reference::Play, scale(start, timestamp), 0);
-        }
-        *started = true;
-    }
-
-    fn sender_report(&self, packet: &ReceivedCompoundPacket, clock: &mut SourceClock) {
+    fn sender_report(&mut self, packet: &ReceivedCompoundPacket) {
         let medium = if self.chosen.video == Some(packet.stream_id()) {
             Medium::Video
         } else {
@@ -296,10 +318,11 @@ impl Session {
         let report = packet
             .pkts()
             .find_map(|packet| packet.as_sender_report().ok().flatten());
-        if let (Some(report), Some(rtp)) = (report, packet.rtp_timestamp()) {
+        if let Some(report) = report {
             // 32.32 fixed-point seconds (RFC 3550, section 4).
             let wall = (i128::from(report.ntp_timestamp().0) * NANOSECONDS) >> 32;
-            clock.server_time(medium, Reference::Wall, nanoseconds(rtp), wall as i64);
+            self.timeline
+                .refer(medium, Reference::Wall, report.rtp_timestamp(), wall as i64);
         }
     }
 
@@ -308,10 +331,7 @@ impl Session {
     }
 }
 
-fn nanoseconds(timestamp: retina::Timestamp) -> i64 {
-    scale(timestamp.timestamp().into(), timestamp)
-}
-
-fn scale(ticks: i128, timestamp: retina::Timestamp) -> i64 {
-    (ticks * NANOSECONDS / i128::from(timestamp.clock_rate().get())) as i64
+/// The time stamp as it stood in the packet; what retina makes of its wraps takes jumps for some.
+fn wrapped(timestamp: retina::Timestamp) -> u32 {
+    timestamp.timestamp() as u32
 }

@@ -1,14 +1,15 @@
-//! What a sequence parameter set tells: reorder depth and range of levels.
+//! What a sequence parameter set tells: the reorder depth, and the range of sample values.
 
 use std::borrow::Cow;
 
 use h264_reader::nal::sps::{PicOrderCntType, SeqParameterSet};
 use h264_reader::rbsp::{BitRead, BitReader, BitReaderError, decode_nal};
 
-/// Baseline and extended 8.3.1 aside, only the baseline profile has no B-frames at all.
+/// profile_idc of Baseline, which has no B slices (ITU-T H.264, annex A.2.1).
 const BASELINE: u8 = 66;
 
-/// `max_num_reorder_frames` of an H.264 SPS (ITU-T H.264, annex E.2.1), where it says so.
+/// The reorder depth in frames, `max_num_reorder_frames`, of an H.264 SPS (ITU-T H.264, annex E.2.1); `None` if it
+/// does not say.
 pub(crate) fn h264_reorder(nal: &[u8]) -> Option<usize> {
     let sps = h264_sps(nal)?;
     if sps.pic_order_cnt == PicOrderCntType::TypeTwo || u8::from(sps.profile_idc) == BASELINE {
@@ -30,7 +31,8 @@ fn h264_sps(nal: &[u8]) -> Option<SeqParameterSet> {
     SeqParameterSet::from_bits(BitReader::new(&rbsp[..])).ok()
 }
 
-/// The largest `sps_max_num_reorder_pics` of an H.265 SPS (ITU-T H.265, section 7.3.2.2.1).
+/// The reorder depth in frames, the largest `sps_max_num_reorder_pics`, of an H.265 SPS (ITU-T H.265, section
+/// 7.3.2.2.1); `None` if the SPS can't be read.
 pub(crate) fn h265_reorder(nal: &[u8]) -> Option<usize> {
     // decode_nal skips the one byte of an H.264 header; the header here has two.
     let rbsp = rbsp(nal.get(1..)?)?;

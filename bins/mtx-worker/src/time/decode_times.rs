@@ -8,42 +8,67 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
+use super::SECOND;
+
 /// H.264 and H.265 allow no deeper reordering (16 frames in the decoded picture buffer).
 const MAX_DEPTH: usize = 16;
 
-/// A common frame duration, for the first units of a stream that does not tell its own.
-const DEFAULT_STEP: Duration = Duration::from_millis(40);
+/// A common frame duration, for streams that do not tell theirs.
+pub(super) const DEFAULT_STEP: Duration = Duration::from_millis(40);
 
-/// Derives decoding times, in the unit of the presentation times it is given.
+/// A presentation time this far beyond all before it, in nanoseconds, follows a hole, unless the frames before came
+/// as far apart.
+const HOLE: i64 = SECOND;
+const USUAL: i64 = 10;
+
+/// Derives decoding times from the presentation times of one track, both in nanoseconds on its line.
 #[derive(Debug)]
-pub(crate) struct DecodeTimes {
+pub(super) struct DecodeTimes {
     depth: usize,
     /// The latest presentation times, where the depth is not told but learned from them.
     recent: Option<VecDeque<i64>>,
     step: i64,
     /// Presentation times that no unit has got as its decoding time yet.
     waiting: BinaryHeap<Reverse<i64>>,
+    /// The latest presentation time of all, and how far it was from the one before.
+    furthest: Option<(i64, i64)>,
+    /// Units since the start, or since the depth grew.
     seen: usize,
     last: Option<i64>,
 }
 
 impl DecodeTimes {
-    /// Times in nanoseconds; `reorder` and `step` are the reorder depth and the frame duration, as far
-    /// as the stream tells them.
-    pub(crate) fn new(reorder: Option<usize>, step: Option<Duration>) -> Self {
+    /// The decoding times of a stream that says these of itself, as far as it does: its reorder depth in frames, and
+    /// the duration of one.
+    pub(super) fn new(reorder: Option<usize>, step: Option<Duration>) -> Self {
         Self {
             depth: reorder.unwrap_or(0).min(MAX_DEPTH),
             recent: reorder.is_none().then(VecDeque::new),
             step: step.unwrap_or(DEFAULT_STEP).as_nanos() as i64,
             waiting: BinaryHeap::new(),
+            furthest: None,
             seen: 0,
             last: None,
         }
     }
 
-    /// The decoding time of the next unit.
-    pub(crate) fn next(&mut self, pts: i64) -> i64 {
+    /// Starts fresh after a break of the line; what was learned of the stream is kept.
+    pub(super) fn restart(&mut self) {
+        self.waiting.clear();
+        self.furthest = None;
+        self.seen = 0;
+        self.last = None;
+        self.recent.iter_mut().for_each(VecDeque::clear);
+    }
+
+    /// The decoding time of the next unit; `key` is one that decoding can start at.
+    pub(super) fn next(&mut self, pts: i64, key: bool) -> i64 {
+        if self.seen == 0 && self.last.is_none() && key {
+            // Nothing in front of it is missing.
+            self.seen = 2 * self.depth;
+        }
         self.seen += 1;
+        self.follow(pts);
         self.learn(pts);
         self.waiting.push(Reverse(pts));
         let smallest = self.waiting.peek().map_or(pts, |Reverse(time)| *time);
@@ -58,10 +83,27 @@ impl DecodeTimes {
         dts
     }
 
-    /// Whether what went before no longer matters to a reader that came in the middle of a group of
-    /// pictures.
-    pub(crate) fn is_steady(&self) -> bool {
+    /// Whether the times are right: what went before no longer matters to a reader that came in the middle of a group
+    /// of pictures.
+    pub(super) fn is_steady(&self) -> bool {
         self.seen > 2 * self.depth
+    }
+
+    /// Forgets what waits before a hole in the stream: those times would be as far from the next units as the hole is
+    /// long.
+    fn follow(&mut self, pts: i64) {
+        let Some((furthest, usual)) = self.furthest else {
+            self.furthest = Some((pts, i64::MAX / USUAL));
+            return;
+        };
+        let advance = pts - furthest;
+        if advance > HOLE && advance > USUAL * usual {
+            self.waiting.clear();
+            self.seen = 0;
+        }
+        if advance > 0 {
+            self.furthest = Some((pts, advance));
+        }
     }
 
     /// The depth is at least the number of units that came before this one and are shown after it.
@@ -69,9 +111,11 @@ impl DecodeTimes {
         let Some(recent) = &mut self.recent else {
             return;
         };
-        self.depth = self
-            .depth
-            .max(recent.iter().filter(|&&other| other > pts).count());
+        let depth = recent.iter().filter(|&&other| other > pts).count();
+        if depth > self.depth {
+            self.depth = depth;
+            self.seen = 0;
+        }
         recent.push_back(pts);
         if recent.len() > MAX_DEPTH {
             recent.pop_front();
@@ -81,6 +125,7 @@ impl DecodeTimes {
 
 #[cfg(test)]
 mod tests {
+    use super::super::MILLISECOND;
     use super::*;
     use proptest::prelude::*;
 
@@ -88,7 +133,7 @@ mod tests {
 
     fn derive(reorder: Option<usize>, pts: &[i64]) -> Vec<i64> {
         let mut times = DecodeTimes::new(reorder, Some(STEP));
-        pts.iter().map(|&pts| times.next(pts)).collect()
+        pts.iter().map(|&pts| times.next(pts, false)).collect()
     }
 
     #[test]
@@ -131,6 +176,26 @@ mod tests {
                 whole[from + 4..],
                 "from {from}"
             );
+        }
+    }
+
+    #[test]
+    fn a_hole_is_no_composition_time() {
+        let mut times = DecodeTimes::new(Some(2), Some(Duration::from_millis(40)));
+        let frame = |number: i64| number * 40 * MILLISECOND;
+        let shown = [0, 4, 2, 1, 3, 8, 6, 5, 7, 104, 102, 101, 103, 108];
+        for pts in shown.map(frame) {
+            let dts = times.next(pts, pts == 0);
+            assert!(pts - dts <= frame(5), "{pts} {dts}");
+        }
+    }
+
+    #[test]
+    fn few_frames_a_second_are_no_holes() {
+        let mut times = DecodeTimes::new(Some(1), None);
+        for (number, pts) in [0, 6, 2, 4, 12, 8, 10].into_iter().enumerate() {
+            let dts = times.next(pts * SECOND, number == 0);
+            assert!(dts <= pts * SECOND);
         }
     }
 
