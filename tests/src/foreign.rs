@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::binaries::{mediamtx, suite_binary};
 use crate::mediamtx::Ports;
+use crate::orchestrator::Orchestrator;
 use crate::packets::{Kind, Reader};
 use crate::processes::Spawned;
 use crate::waiting::wait_until;
@@ -157,6 +158,19 @@ impl Running {
     /// Its RTSP URL of a path; `login` is `user:password@` or nothing.
     pub fn rtsp(&self, login: &str, path: &str) -> String {
         format!("rtsp://{login}127.0.0.1:{}/{path}", self.foreign.ports.rtsp)
+    }
+
+    /// An orchestrator for it on a chosen port, with further flags or another environment.
+    #[track_caller]
+    pub fn orchestrator(&self, port: u16, change: impl FnOnce(&mut Command)) -> Orchestrator {
+        let at = |url| self.foreign.on_its_ports(url);
+        Orchestrator::start_at(port, |command| {
+            command
+                .env("MEDIAMTX_API_URL", at("http://127.0.0.1:%api%"))
+                .env("MEDIAMTX_RTSP_URL", at("rtsp://127.0.0.1:%rtsp%"))
+                .env("MEDIAMTX_RTMP_URL", at("rtmp://127.0.0.1:%rtmp%"));
+            change(command);
+        })
     }
 
     /// Publishes H.264 and AAC there over RTSP.

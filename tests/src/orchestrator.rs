@@ -35,13 +35,25 @@ impl Orchestrator {
     /// When it does not come up.
     #[track_caller]
     pub fn start_on(port: u16, server: &MediaMtx, change: impl FnOnce(&mut Command)) -> Self {
+        Self::start_at(port, |command| {
+            command
+                .env("MEDIAMTX_API_URL", server.api(""))
+                .env("MEDIAMTX_RTSP_URL", server.rtsp(""))
+                .env("MEDIAMTX_RTMP_URL", server.rtmp(""));
+            change(command);
+        })
+    }
+
+    /// Starts one for whatever server `change` names, and waits until it answers.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[track_caller]
+    pub fn start_at(port: u16, change: impl FnOnce(&mut Command)) -> Self {
         let mut command = Command::new(suite_binary("mtx-orchestrator"));
         command
             .args(["--log-format", "json", "--listen"])
             .arg(format!("127.0.0.1:{port}"))
-            .env("MEDIAMTX_API_URL", server.api(""))
-            .env("MEDIAMTX_RTSP_URL", server.rtsp(""))
-            .env("MEDIAMTX_RTMP_URL", server.rtmp(""))
             .env("MTX_WORKER", suite_binary("mtx-worker"));
         change(&mut command);
         let mut orchestrator = Self {

@@ -2,8 +2,12 @@
 //!
 //! The kinds are those of MediaMTX's documentation and of questions about it (issues 1948, 2007, 2149, 3032 there).
 
+use suite_tests::certificates::Certificate;
+use suite_tests::clips::Clip;
 use suite_tests::foreign::Foreign;
-use suite_tests::nginx::Nginx;
+use suite_tests::nginx::{Nginx, TlsProxy};
+use suite_tests::ports;
+use suite_tests::readme::block;
 use suite_tests::stack::SOON;
 use suite_tests::waiting::wait_until;
 
@@ -136,12 +140,12 @@ fn several_paths_go_to_one_platform_with_their_own_keys() {
     let server = Foreign::configured(&format!(
         "paths:
            \"~^studio/(one|two)$\":
-             runOnAvailable: mtx-worker --output {} --key-file %folder%/keys.yml
+             runOnAvailable: mtx-worker --output {} --key-file %folder%/stream-keys
              runOnAvailableRestart: yes",
         url.trim_end_matches('/')
     ));
-    let keys = server.folder().join("keys.yml");
-    std::fs::write(&keys, "studio/one: key-of-one\nstudio/two: key-of-two\n")
+    let keys = server.folder().join("stream-keys");
+    std::fs::write(&keys, "studio/one key-of-one\nstudio/two key-of-two\n")
         .expect("a writable folder");
     let owner = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     std::fs::set_permissions(&keys, owner).expect("it is ours");
@@ -153,4 +157,66 @@ fn several_paths_go_to_one_platform_with_their_own_keys() {
     }
     let log = server.process().output();
     assert!(!log.contains("key-of-"), "{log}");
+}
+
+/// The README's lines for all paths, and a route for some of them: by name, by folder, and to another server.
+#[test]
+fn an_orchestrator_passes_on_what_its_routes_name() {
+    let other = Foreign::configured("paths: {all_others: }").start();
+    let port = ports::tcp();
+    let server = Foreign::configured(&format!(
+        "{}\npaths: {{all_others: }}",
+        block("yaml", "foreign")
+    ))
+    .env("ORCHESTRATOR_URL", &format!("http://127.0.0.1:{port}"))
+    .start();
+    let elsewhere = other
+        .foreign()
+        .on_its_ports("rtmp://127.0.0.1:%rtmp%/{path}");
+    let orchestrator = server.orchestrator(port, |command| {
+        command.args(["--route", &format!("cam* => {elsewhere}")]);
+        command.args(["--route", "building/** => restream/{path}"]);
+    });
+    let _publishers =
+        ["cam1", "building/floor.1/door-2", "private"].map(|path| server.publish("", path));
+    other.comes_out("", "cam1");
+    server.comes_out("", "restream/building/floor.1/door-2");
+    let streams = orchestrator.get("/v1/streams").expect("streams");
+    assert_eq!(
+        streams["streams"].as_array().map(Vec::len),
+        Some(2),
+        "{streams:#}"
+    );
+}
+
+/// RTSP and RTMP of IPv6 only, and nginx with TLS in front of the API.
+#[test]
+fn an_orchestrator_reaches_a_server_of_ipv6_and_its_api_behind_a_proxy() {
+    let server = Foreign::configured(
+        "rtspAddress: '[::1]:%rtsp%'
+rtmpAddress: '[::1]:%rtmp%'
+paths: {all_others: }",
+    )
+    .start();
+    let certificate = Certificate::generate();
+    let api = server.foreign().on_its_ports("http://127.0.0.1:%api%/");
+    let proxy = TlsProxy::start(&certificate, "/mtx/", &api);
+    let port = ports::tcp();
+    let _orchestrator = server.orchestrator(port, |command| {
+        let at = |url: &str| server.foreign().on_its_ports(url);
+        command
+            .env("MEDIAMTX_FINGERPRINT", certificate.fingerprint())
+            .args([
+                "--mediamtx-api",
+                &format!("https://127.0.0.1:{}/mtx", proxy.port()),
+            ])
+            .args(["--mediamtx-rtsp", &at("rtsp://[::1]:%rtsp%")])
+            .args(["--mediamtx-rtmp", &at("rtmp://[::1]:%rtmp%")])
+            .args(["--route", "* => copies/{name}"]);
+    });
+    let url = server.foreign().on_its_ports("rtsp://[::1]:%rtsp%/door");
+    let _publisher = Clip::h264_aac().publish(&url);
+    server
+        .process()
+        .wait_for_line("[path copies/door] stream is available", 2 * SOON);
 }
