@@ -1,15 +1,14 @@
 //! On-demand policies of MediaMTX's paths, changed without hurting anybody: the library behind `mtx-lifecycle`.
+//!
+//! Each module uses only those before it: `span`, `server`, `policy`, `ledger`, `journal`, `plan`, `apply`,
+//! `commands`, `watch`.
 
-pub mod engine;
-pub mod export;
-pub mod fields;
+mod apply;
+pub mod commands;
 pub mod journal;
-pub mod keeper;
-pub mod migrate;
+pub mod ledger;
 pub mod plan;
 pub mod policy;
 pub mod server;
 pub mod span;
-pub mod status;
-pub mod wanted;
 pub mod watch;

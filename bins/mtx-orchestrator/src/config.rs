@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use mediamtx::api::Api;
 use mediamtx::{program, secret};
-use mtx_lifecycle::engine;
+use mtx_lifecycle::commands;
 use url::Url;
 
 use crate::cli::{Cli, DEFAULT_RTSP};
@@ -30,7 +30,7 @@ pub(crate) struct Config {
     pub(crate) token: Option<String>,
     pub(crate) player: Url,
     pub(crate) store: Option<PathBuf>,
-    pub(crate) lifecycle: Option<engine::Options>,
+    pub(crate) lifecycle: Option<commands::Options>,
     pub(crate) routes: RouteConfig,
     pub(crate) supervisor: SupervisorConfig,
 }
@@ -90,13 +90,13 @@ fn api(url: &str, deadline: Duration) -> Result<Api> {
         .context("MEDIAMTX_API_TOKEN")
 }
 
-fn lifecycle(cli: &Cli, folder: &Path, rtsp: &Url) -> Result<engine::Options> {
+fn lifecycle(cli: &Cli, folder: &Path, rtsp: &Url) -> Result<commands::Options> {
     if rtsp.query().is_some() {
         bail!(
             "--mediamtx-rtsp: with --lifecycle-state, a login stands before the host: rtsp://user:password@host"
         );
     }
-    Ok(engine::Options {
+    Ok(commands::Options {
         api: api(&cli.mediamtx_api, LIFECYCLE_DEADLINE)?,
         // MediaMTX knows its own address better than a default does.
         rtsp: (cli.mediamtx_rtsp != DEFAULT_RTSP).then(|| rtsp.clone()),

@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, Sender};
 use std::thread;
 
 use anyhow::{Context, Result};
-use mtx_lifecycle::engine::{self, Options};
+use mtx_lifecycle::commands::{self, Options};
 use mtx_lifecycle::watch::{Metrics, Watch};
 
 /// Requests that wait for MediaMTX at the same time: a fraction of the connections that there can be, so that however
@@ -14,7 +14,7 @@ use mtx_lifecycle::watch::{Metrics, Watch};
 const MOST_WAITING: usize = 32;
 
 pub(crate) struct Lifecycle {
-    engine: engine::Lifecycle,
+    commands: commands::Lifecycle,
     metrics: Arc<Metrics>,
     waiting: AtomicUsize,
     /// The watch runs for as long as there is somebody who could tell it to end. Where that is the process's own
@@ -25,7 +25,7 @@ pub(crate) struct Lifecycle {
 impl Lifecycle {
     /// Watches from now on. There is one who does that for a folder.
     pub(crate) fn start(options: Options) -> Result<Self> {
-        let watch = Watch::new(engine::Lifecycle::new(options.clone())?)?;
+        let watch = Watch::new(commands::Lifecycle::new(options.clone())?)?;
         let metrics = watch.metrics();
         let (sender, stop) = mpsc::channel();
         let thread = thread::Builder::new().name("lifecycle".to_owned());
@@ -33,7 +33,7 @@ impl Lifecycle {
             .spawn(move || watch.run(&stop))
             .context("no thread to watch")?;
         Ok(Self {
-            engine: engine::Lifecycle::new(options)?,
+            commands: commands::Lifecycle::new(options)?,
             metrics,
             waiting: AtomicUsize::new(0),
             _watch: sender,
@@ -41,11 +41,11 @@ impl Lifecycle {
     }
 
     /// What asks and tells MediaMTX, unless too many wait for that already.
-    pub(crate) fn engine(&self) -> Option<Engine<'_>> {
+    pub(crate) fn commands(&self) -> Option<Commands<'_>> {
         let more = |waiting: usize| (waiting < MOST_WAITING).then_some(waiting + 1);
         let order = Ordering::Relaxed;
         self.waiting.fetch_update(order, order, more).ok()?;
-        Some(Engine(self))
+        Some(Commands(self))
     }
 
     /// What was seen so far, in Prometheus' text format.
@@ -55,17 +55,17 @@ impl Lifecycle {
 }
 
 /// A place among those who wait.
-pub(crate) struct Engine<'a>(&'a Lifecycle);
+pub(crate) struct Commands<'a>(&'a Lifecycle);
 
-impl std::ops::Deref for Engine<'_> {
-    type Target = engine::Lifecycle;
+impl std::ops::Deref for Commands<'_> {
+    type Target = commands::Lifecycle;
 
     fn deref(&self) -> &Self::Target {
-        &self.0.engine
+        &self.0.commands
     }
 }
 
-impl Drop for Engine<'_> {
+impl Drop for Commands<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::Relaxed);
     }

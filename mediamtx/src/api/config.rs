@@ -33,7 +33,7 @@ const IN_NAMES: &AsciiSet = &CONTROLS
 pub type Fields = Map<String, Value>;
 
 /// Settings of the whole server, as far as the suite cares.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Global {
     /// Whether it speaks RTSP.
@@ -41,7 +41,57 @@ pub struct Global {
     /// Where, as `[host]:port`.
     pub rtsp_address: String,
     /// `no`, `optional` or `strict`; in front of its TLS port.
+    #[serde(default)]
     pub rtsp_encryption: String,
+    /// `udp`, `multicast` and `tcp`; nothing where the server calls the setting otherwise.
+    #[serde(default)]
+    pub rtsp_transports: Vec<String>,
+    /// `internal`, `http` or `jwt`.
+    #[serde(default)]
+    pub auth_method: String,
+    /// Its users, where it keeps them itself.
+    #[serde(default)]
+    pub auth_internal_users: Vec<User>,
+}
+
+/// One of `authInternalUsers`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct User {
+    /// The name; `any` is everybody.
+    user: String,
+    #[serde(default)]
+    pass: String,
+    #[serde(default)]
+    permissions: Vec<Permission>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct Permission {
+    action: String,
+    #[serde(default)]
+    path: String,
+}
+
+impl User {
+    /// Whether the user may read a path, from some address at least; expressions are taken to match.
+    #[must_use]
+    pub fn may_read(&self, path: &str) -> bool {
+        let mut permissions = self.permissions.iter();
+        permissions.any(|it| {
+            let is_meant = it.path.is_empty() || it.path.starts_with('~') || it.path == path;
+            it.action == "read" && is_meant
+        })
+    }
+
+    /// Whether a login is this user's, as far as that can be told: what is kept as a hash is taken to match.
+    #[must_use]
+    pub fn is(&self, user: &str, password: &str) -> bool {
+        let is_same = |known: &str, given: &str| {
+            known == given || known.starts_with("sha256:") || known.starts_with("argon2:")
+        };
+        let is_open = self.user == "any" && self.pass.is_empty();
+        is_open || (is_same(&self.user, user) && is_same(&self.pass, password))
+    }
 }
 
 impl Api {

@@ -14,7 +14,7 @@ use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use ureq::http::{HeaderValue, Method, Request, Uri};
 use ureq::{Agent, Body};
 
-pub use config::{Fields, Global};
+pub use config::{Fields, Global, User};
 pub use error::{ApiError, Login};
 pub use paths::{Client, PathInfo, Recordings, Segment, ServerInfo};
 

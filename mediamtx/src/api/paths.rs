@@ -88,10 +88,10 @@ impl Api {
         self.get("/v3/info", self.deadline)
     }
 
-    /// What has been recorded of a path; nothing if it is unknown.
+    /// What has been recorded of a path; nothing if it is unknown. Of a path that no entry is for, MediaMTX says 400.
     pub fn recordings(&self, name: &str) -> Result<Recordings, ApiError> {
         match self.get(&format!("/v3/recordings/get/{name}"), self.deadline) {
-            Err(ApiError::NotFound { .. }) => Ok(Recordings {
+            Err(ApiError::NotFound { .. } | ApiError::Rejected { .. }) => Ok(Recordings {
                 segments: Vec::new(),
             }),
             other => other,

@@ -1,123 +1,99 @@
-//! The commands, each with what it prints.
+//! What people ask of it.
 
-mod picture;
-mod policies;
-mod streams;
-mod watch;
+mod act;
+mod ask;
+mod export;
+mod folder;
+mod hold;
+mod preview;
+mod session;
+pub mod status;
 
-use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use anyhow::anyhow;
-use mediamtx::secret;
-use mediamtx::signals::StopSignals;
-use mtx_lifecycle::engine::{Error, Lifecycle, Options, PathReport, Report};
+use mediamtx::api::Api;
+use url::Url;
 
-use crate::cli::Command;
+pub use act::Started;
+pub use ask::Retention;
+pub use folder::default_folder;
+pub use hold::Holding;
+pub(crate) use session::Session;
 
-/// Why a command failed.
-pub(crate) struct Failure {
-    pub(crate) error: anyhow::Error,
-    pub(crate) is_usage: bool,
+pub use crate::apply::{Error, Interrupt, PathReport, Pending, Report};
+use crate::journal::Journal;
+use crate::server::Server;
+
+/// What it works with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The server's API.
+    pub api: Api,
+    /// Where the server reaches its own paths over RTSP; by default as it was given last, or as it is configured.
+    pub rtsp: Option<Url>,
+    /// Where the journal is.
+    pub folder: PathBuf,
+    /// How long the server may take to show a change, and another process to be done.
+    pub timeout: Duration,
 }
 
-impl Failure {
-    pub(crate) fn usage(error: anyhow::Error) -> Self {
-        Self {
-            error,
-            is_usage: true,
-        }
-    }
-}
-
-impl<E: Into<anyhow::Error>> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self {
-            error: error.into(),
-            is_usage: false,
-        }
-    }
-}
-
-pub(crate) fn run(
-    command: Command,
+/// The policies of one server.
+#[derive(Debug)]
+pub struct Lifecycle {
     options: Options,
-    signals: Option<StopSignals>,
-) -> Result<(), Failure> {
-    // It needs neither a server nor a journal.
-    if let Command::Migrate { file } = command {
-        return policies::migrate(&file);
-    }
-    let lifecycle = Lifecycle::new(options)?;
-    match command {
-        Command::Start { use_case, path } => streams::start(&lifecycle, &use_case, &path),
-        Command::Stop { path, reason } => streams::stop(&lifecycle, &path, &reason),
-        Command::Status { path, json } => streams::status(&lifecycle, path.as_deref(), json),
-        Command::Apply {
-            file,
-            dry_run,
-            force,
-        } => policies::apply(&lifecycle, &file, dry_run, force),
-        Command::Reconcile => policies::reconcile(&lifecycle),
-        Command::Rollback { revision, force } => policies::rollback(&lifecycle, revision, force),
-        Command::Watch { metrics } => watch::watch(lifecycle, metrics, signals),
-        Command::Snapshot { path, output } => picture::take(&lifecycle, &path, &output),
-        Command::Export => policies::export(&lifecycle),
-        Command::Migrate { .. } => Ok(()),
-    }
+    server: Box<dyn Server>,
+    interrupt: Interrupt,
+    /// As it was read last, so that the next one reads only what is new.
+    journal: Mutex<Journal>,
 }
 
-/// Says on stdout what was done and what waits. What failed is the command's failure.
-fn tell(report: &Report) -> Result<(), Failure> {
-    for path in &report.paths {
-        tell_path(path);
+impl Lifecycle {
+    /// Works with a server and a folder, which is made if need be.
+    ///
+    /// # Errors
+    /// When the folder can't be used, or others could read it.
+    pub fn new(options: Options) -> Result<Self, Error> {
+        let server = Box::new(options.api.clone());
+        Self::on(server, options)
     }
-    let failed = report.paths.iter().filter_map(|path| {
-        let why = path.failed.as_ref()?;
-        Some(format!("{}: {why}", path.path))
-    });
-    let failed: Vec<_> = failed.collect();
-    match failed.is_empty() {
-        true => Ok(()),
-        false => Err(anyhow!("{}", failed.join("; ")).into()),
-    }
-}
 
-fn tell_path(report: &PathReport) {
-    let path = &report.path;
-    for done in &report.done {
-        say(&format!("{path}: {done}"));
+    /// The same with a server that is reached otherwise than over its API.
+    ///
+    /// # Errors
+    /// When the folder can't be used, or others could read it.
+    pub fn on(server: Box<dyn Server>, options: Options) -> Result<Self, Error> {
+        folder::prepare(&options.folder)?;
+        let journal = Mutex::new(Journal::unread(&options.folder)?);
+        Ok(Self {
+            options,
+            server,
+            interrupt: Interrupt::default(),
+            journal,
+        })
     }
-    if let Some(dropped) = report.dropped {
-        let _ = writeln!(
-            io::stderr(),
-            "mtx-lifecycle: warning: {path}: dropped {dropped}"
-        );
+
+    /// What it works with.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.options
     }
-    for pending in &report.pending {
-        say(&format!("{path}: {pending}"));
+
+    /// What ends its waiting, for a signal's sake.
+    #[must_use]
+    pub fn interrupt(&self) -> Interrupt {
+        self.interrupt.clone()
     }
-}
 
-/// A line for people. Nobody is left to be told when the other end of a pipe has gone.
-fn say(line: &str) {
-    let _ = writeln!(io::stdout(), "{}", secret::scrub(line));
-}
+    pub(crate) fn server(&self) -> &dyn Server {
+        &*self.server
+    }
 
-/// A text for a file, which may hold passwords.
-fn put(text: &str) {
-    let _ = io::stdout().write_all(text.as_bytes());
-}
-
-/// The server could not be told, but what is wanted is in the journal: says what becomes of it.
-fn noted<T>(lifecycle: &Lifecycle, result: Result<T, Error>) -> Result<T, Failure> {
-    let error = match result {
-        Err(error) if error.is_outage() => error,
-        other => return Ok(other?),
-    };
-    let file = lifecycle.write_fallback()?;
-    Err(anyhow!(
-        "{error}. It stays wanted: the next reconcile or watch does it. Without an API, {} has it for a mediamtx.yml",
-        file.display()
-    )
-    .into())
+    /// The journal as it is now. Whoever takes it holds the lock.
+    fn journal(&self) -> Result<MutexGuard<'_, Journal>, Error> {
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        journal.refresh()?;
+        Ok(journal)
+    }
 }

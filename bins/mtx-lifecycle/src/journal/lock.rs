@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// The lock of who watches.
+pub const WATCH_LOCK: &str = "watch.lock";
 const INTERVAL: Duration = Duration::from_millis(20);
 
 /// Held for as long as this exists, and not a moment longer than its process.

@@ -5,10 +5,11 @@
 
 mod file;
 mod lock;
+mod old;
 mod record;
 mod state;
 
 pub use file::{Journal, JournalError};
-pub use lock::{Lock, LockError};
+pub use lock::{Lock, LockError, WATCH_LOCK};
 pub use record::{Outcome, Record};
 pub use state::{Revision, State};

@@ -2,17 +2,26 @@
 
 use std::collections::BTreeMap;
 
+use mediamtx::api::Fields;
 use mediamtx::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Change, Touched};
-use crate::policy::Policy;
-use crate::wanted::Use;
+use crate::ledger::{Change, Owned};
+use crate::policy::{Hold, Policy, Use};
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "record")]
 pub enum Record {
+    /// Whose entries are whose: the journal's name, which its keepers carry.
+    #[serde(rename_all = "camelCase")]
+    Journal {
+        /// Its id.
+        id: String,
+        /// How long the file was when it was written anew, in bytes.
+        #[serde(default)]
+        length: u64,
+    },
     /// Something else is wanted from now on.
     #[serde(rename_all = "camelCase")]
     Revision {
@@ -30,37 +39,68 @@ pub enum Record {
     },
     /// The server is about to be told.
     #[serde(rename_all = "camelCase")]
-    Intent {
+    Write {
         /// When.
         at: Timestamp,
         /// Which entry.
         entry: String,
         /// What.
         change: Change,
-        /// What is touched as long as nobody knows how it went.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        touched: Option<Touched>,
+        /// What others want of the same settings.
+        #[serde(default, skip_serializing_if = "Fields::is_empty")]
+        originals: Fields,
     },
-    /// How it went.
+    /// How that went; without it, nobody knows.
     #[serde(rename_all = "camelCase")]
-    Done {
+    Written {
         /// When.
         at: Timestamp,
         /// Which entry.
         entry: String,
         /// How.
         outcome: Outcome,
-        /// What is touched now.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        touched: Option<Touched>,
     },
-    /// A path is held open until a moment, so that its source comes before its first viewer does.
+    /// What is known of an entry, in a journal that was written anew.
     #[serde(rename_all = "camelCase")]
-    Warm {
-        /// Which path.
-        path: String,
-        /// Until when, in milliseconds since 1970.
-        until: i64,
+    Owned {
+        /// Which entry.
+        entry: String,
+        /// What of it is this program's.
+        owned: Owned,
+    },
+    /// Somebody else has changed an entry that was added; it is theirs now.
+    #[serde(rename_all = "camelCase")]
+    Disowned {
+        /// Which entry.
+        entry: String,
+    },
+    /// The server does not want what a path's rule overrides.
+    #[serde(rename_all = "camelCase")]
+    Rejected {
+        /// Which entry.
+        entry: String,
+        /// In its own words.
+        why: String,
+    },
+    /// A command holds a path open for as long as it runs.
+    #[serde(rename_all = "camelCase")]
+    Held {
+        /// The hold's own name; it is in force while its command has the lock of that name.
+        id: String,
+        /// What is held.
+        hold: Hold,
+    },
+    /// It does not any more.
+    #[serde(rename_all = "camelCase")]
+    Released {
+        /// Which hold.
+        id: String,
+    },
+    /// Where the server reaches its own paths, as it was given on a command line or in the environment.
+    #[serde(rename_all = "camelCase")]
+    Rtsp {
+        /// With its password.
+        url: url::Url,
     },
     /// The source of a path does not come any more, whatever is tried.
     #[serde(rename_all = "camelCase")]
@@ -84,8 +124,8 @@ pub enum Record {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Outcome {
-    /// The server shows it.
+    /// The server has it.
     Holds,
-    /// The server does not want it so.
-    Rejected(String),
+    /// It was not made, or was taken back.
+    Undone,
 }

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use mediamtx::timestamp::Timestamp;
+use url::Url;
 
 use super::record::{Outcome, Record};
-use crate::plan::Touched;
-use crate::wanted::Wanted;
+use crate::ledger::{Change, Ledger, Owned};
+use crate::policy::{Current, Hold, Wanted};
 
 /// As many revisions can be gone back to.
 const KEPT_REVISIONS: usize = 50;
@@ -28,25 +29,40 @@ pub struct Revision {
 /// All that is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
+    /// The journal's name, which its keepers carry; empty until something is written.
+    pub id: String,
     /// The last revisions, the current one last.
     pub revisions: Vec<Revision>,
-    /// What was changed of which entry.
-    pub touched: BTreeMap<String, Touched>,
+    /// What of the server is this program's.
+    pub ledger: Ledger,
     /// What the server did not want of which entry.
     pub rejected: BTreeMap<String, String>,
-    /// Paths that are held open for a moment, and until when, in milliseconds since 1970.
-    pub warm: BTreeMap<String, i64>,
+    /// Paths that commands hold open, by the holds' names.
+    pub holds: BTreeMap<String, Hold>,
     /// Paths whose source does not come any more.
     pub degraded: BTreeSet<String>,
+    /// Where the server reaches its own paths, if anybody has ever said.
+    pub rtsp: Option<Url>,
+    /// How long the file was when it was last written anew.
+    pub(super) length: u64,
+    /// What was known of the entries that are being written.
+    open: BTreeMap<String, (Change, Option<Owned>)>,
 }
 
 impl State {
-    /// What is wanted now; nothing, as long as nobody has said anything.
+    /// What is wanted; nothing, as long as nobody has said anything.
     #[must_use]
     pub fn wanted(&self) -> Wanted {
         let last = self.revisions.last();
         last.map(|revision| revision.wanted.clone())
             .unwrap_or_default()
+    }
+
+    /// What of it holds now, with what commands hold open.
+    #[must_use]
+    pub fn current(&self) -> Current {
+        let holds = self.holds.values().cloned().collect();
+        self.wanted().at(Timestamp::now(), holds)
     }
 
     /// The current revision's number; 0 is how the server was without this program.
@@ -55,16 +71,10 @@ impl State {
         self.revisions.last().map_or(0, |revision| revision.number)
     }
 
-    /// Whether a path is held open at the moment, though no use case says so.
-    #[must_use]
-    pub fn is_warm(&self, path: &str) -> bool {
-        let now = Timestamp::now().as_millisecond();
-        self.warm.get(path).is_some_and(|until| now < *until)
-    }
-
     /// Takes a record in.
     pub fn fold(&mut self, record: Record) {
         match record {
+            Record::Journal { id, length } => (self.id, self.length) = (id, length),
             Record::Revision {
                 at,
                 number,
@@ -76,32 +86,36 @@ impl State {
                     Some(policy) => Arc::new(policy),
                     None => self.wanted().policy,
                 };
-                let wanted = Wanted { policy, uses };
-                self.revisions.push(Revision {
+                self.revise(Revision {
                     number,
                     at,
                     what,
-                    wanted,
+                    wanted: Wanted { policy, uses },
                 });
-                self.forget_interlude();
-                let surplus = self.revisions.len().saturating_sub(KEPT_REVISIONS);
-                self.revisions.drain(..surplus);
-                self.rejected.clear();
             }
-            Record::Intent { entry, touched, .. } => {
-                if let Some(touched) = touched {
-                    self.touched.insert(entry, touched);
-                }
-            }
-            Record::Done {
+            Record::Write {
                 entry,
-                outcome,
-                touched,
+                change,
+                originals,
                 ..
-            } => self.done(entry, outcome, touched),
-            Record::Warm { path, until } => {
-                self.warm.insert(path, until);
+            } => {
+                let before = self.ledger.get(&entry).cloned();
+                self.ledger.may_be_written(&entry, &change, &originals);
+                self.open.insert(entry, (change, before));
             }
+            Record::Written { entry, outcome, .. } => self.written(&entry, &outcome),
+            Record::Owned { entry, owned } => self.ledger.set(&entry, Some(owned)),
+            Record::Disowned { entry } => self.ledger.disown(&entry),
+            Record::Rejected { entry, why } => {
+                self.rejected.insert(entry, why);
+            }
+            Record::Held { id, hold } => {
+                self.holds.insert(id, hold);
+            }
+            Record::Released { id } => {
+                self.holds.remove(&id);
+            }
+            Record::Rtsp { url } => self.rtsp = Some(url),
             Record::Degraded { path, .. } => {
                 self.degraded.insert(path);
             }
@@ -111,100 +125,62 @@ impl State {
         }
     }
 
-    /// What was started and ended at once, a snapshot, is nothing to go back to; there can be one a minute.
-    fn forget_interlude(&mut self) {
-        let [before @ .., start, end] = &self.revisions[..] else {
-            return;
-        };
-        let same = before
-            .last()
-            .map_or_else(Wanted::default, |it| it.wanted.clone())
-            == end.wanted;
-        let started = start.what.strip_prefix("start ");
-        if same && started.is_some() && started == end.what.strip_prefix("end ") {
-            self.revisions.truncate(before.len());
-        }
+    fn revise(&mut self, revision: Revision) {
+        self.revisions.push(revision);
+        let surplus = self.revisions.len().saturating_sub(KEPT_REVISIONS);
+        self.revisions.drain(..surplus);
+        // What the server did not want may be wanted otherwise by now.
+        self.rejected.clear();
     }
 
-    fn done(&mut self, entry: String, outcome: Outcome, touched: Option<Touched>) {
-        // It is not offered to the server again before something else is wanted.
-        if let Outcome::Rejected(why) = outcome {
-            self.rejected.insert(entry.clone(), why);
-        }
-        match touched {
-            Some(touched) => self.touched.insert(entry, touched),
-            None => self.touched.remove(&entry),
+    fn written(&mut self, entry: &str, outcome: &Outcome) {
+        let Some((change, before)) = self.open.remove(entry) else {
+            return;
         };
+        match outcome {
+            Outcome::Holds => self.ledger.is_written(entry, &change),
+            Outcome::Undone => self.ledger.set(entry, before),
+        }
     }
 
     /// The fewest records that come to the same.
     #[must_use]
     pub fn records(&self) -> Vec<Record> {
         let at = Timestamp::now();
-        let mut records = Vec::new();
+        let mut records = vec![Record::Journal {
+            id: self.id.clone(),
+            length: 0,
+        }];
         let mut policy = None;
         for revision in &self.revisions {
             let wanted = &revision.wanted;
-            let other = policy != Some(&wanted.policy);
+            let is_other = policy != Some(&wanted.policy);
             policy = Some(&wanted.policy);
             records.push(Record::Revision {
                 at: revision.at,
                 number: revision.number,
                 what: revision.what.clone(),
-                policy: other.then(|| (*wanted.policy).clone()),
+                policy: is_other.then(|| (*wanted.policy).clone()),
                 uses: wanted.uses.clone(),
             });
         }
-        let touched = self.touched.iter();
-        records.extend(touched.map(|(entry, touched)| Record::Done {
-            at,
+        records.extend(self.ledger.iter().map(|(entry, owned)| Record::Owned {
             entry: entry.clone(),
-            outcome: Outcome::Holds,
-            touched: Some(touched.clone()),
+            owned: owned.clone(),
         }));
         let rejected = self.rejected.iter();
-        records.extend(rejected.map(|(entry, why)| Record::Done {
-            at,
+        records.extend(rejected.map(|(entry, why)| Record::Rejected {
             entry: entry.clone(),
-            outcome: Outcome::Rejected(why.clone()),
-            touched: self.touched.get(entry).cloned(),
+            why: why.clone(),
         }));
-        let warm = self.warm.iter().filter(|(path, _)| self.is_warm(path));
-        records.extend(warm.map(|(path, until)| Record::Warm {
-            path: path.clone(),
-            until: *until,
+        let holds = self.holds.iter();
+        records.extend(holds.map(|(id, hold)| Record::Held {
+            id: id.clone(),
+            hold: hold.clone(),
         }));
+        records.extend(self.rtsp.clone().map(|url| Record::Rtsp { url }));
         let degraded = self.degraded.iter().cloned();
         records.extend(degraded.map(|path| Record::Degraded { at, path }));
         records
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wanted::Use;
-
-    fn revision(number: u64, what: &str, paths: &[&str]) -> Record {
-        let used = |path: &&str| ((*path).to_owned(), Use::default());
-        Record::Revision {
-            at: Timestamp::now(),
-            number,
-            what: what.to_owned(),
-            policy: None,
-            uses: paths.iter().map(used).collect(),
-        }
-    }
-
-    #[test]
-    fn a_snapshot_leaves_no_revision() {
-        let mut state = State::default();
-        state.fold(revision(1, "start recording a", &["a"]));
-        state.fold(revision(2, "start snapshot b", &["a", "b"]));
-        state.fold(revision(3, "end snapshot b", &["a"]));
-        assert_eq!(state.revision(), 1);
-        state.fold(revision(2, "start viewing b", &["a", "b"]));
-        state.fold(revision(3, "stop b: enough", &["a"]));
-        assert_eq!(state.revision(), 3);
     }
 }

@@ -1,15 +1,16 @@
 //! The example policies are right, and mean what they say.
 
-use crate::policy::Policy;
-use crate::wanted::{Demand, Wanted};
+use super::{Current, Policy, Wanted};
+use crate::server::Demand;
 
-fn example(name: &str) -> Wanted {
+fn example(name: &str) -> Current {
     let file = format!("{}/examples/{name}", env!("CARGO_MANIFEST_DIR"));
     let policy: Policy = std::fs::read_to_string(file).unwrap().parse().unwrap();
     Wanted {
         policy: policy.into(),
         ..Wanted::default()
     }
+    .now()
 }
 
 #[test]

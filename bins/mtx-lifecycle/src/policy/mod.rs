@@ -2,9 +2,12 @@
 
 #[cfg(test)]
 mod examples;
+pub mod migrate;
 mod parse;
+mod schedule;
 mod settings;
 mod source;
+mod wanted;
 
 use std::collections::BTreeMap;
 
@@ -12,8 +15,10 @@ use mediamtx::pattern::Pattern;
 use serde::{Deserialize, Serialize};
 
 pub use parse::PolicyError;
+pub use schedule::{Schedule, TimeZone};
 pub use settings::{CloseAfter, RecordFormat, Settings, Switch};
 pub use source::Source;
+pub use wanted::{Current, Hold, Target, Use, Wanted};
 
 use crate::span::Span;
 
@@ -27,6 +32,9 @@ pub struct Policy {
     /// The user's own use cases, and changes of those built in.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub use_cases: BTreeMap<UseCaseName, Settings>,
+    /// Where the clock of the schedules hangs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<TimeZone>,
     /// What applies to which path. The first rule whose pattern matches wins; the others are not looked at.
     #[serde(default)]
     pub paths: Vec<Rule>,
@@ -37,11 +45,15 @@ pub struct Policy {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rule {
     /// Which paths.
+    #[serde(deserialize_with = "parse::users_path")]
     pub path: Pattern,
     /// The use case that holds without anybody starting it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[serde(deserialize_with = "parse::known_use_case")]
     pub use_case: Option<UseCaseName>,
+    /// When that use case holds; always, if this is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
     /// Where the stream comes from; by default from where the server has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
@@ -50,11 +62,21 @@ pub struct Rule {
     pub overrides: Settings,
 }
 
+impl Rule {
+    /// Most rules are for one path; comparing its name is much cheaper than matching a pattern.
+    fn is_for(&self, path: &str) -> bool {
+        match self.path.name() {
+            Some(name) => name == path,
+            None => self.path.matches(path),
+        }
+    }
+}
+
 impl Policy {
     /// The rule for a path.
     #[must_use]
     pub fn rule(&self, path: &str) -> Option<&Rule> {
-        self.paths.iter().find(|rule| rule.path.matches(path))
+        self.paths.iter().find(|rule| rule.is_for(path))
     }
 
     /// What a use case means, or `None` if there is none of that name.

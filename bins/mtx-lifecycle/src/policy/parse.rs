@@ -4,11 +4,13 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
+use mediamtx::pattern::Pattern;
 use mediamtx::secret;
 use serde::de::{Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 
-use super::{Policy, UseCaseName};
+use super::{Policy, Rule, UseCaseName};
+use crate::server::is_reserved;
 
 /// Why a text is no policy; it names the line and the column where there is one.
 #[derive(Debug, thiserror::Error)]
@@ -47,9 +49,15 @@ impl FromStr for Policy {
         // Should this fail, so does the whole, with the better message.
         let own: Names = serde_yaml::from_str(text).unwrap_or_default();
         OWN.set(Some(own.use_cases.into_keys().collect()));
-        let policy = serde_yaml::from_str(text).map_err(PolicyError);
+        let policy = serde_yaml::from_str::<Self>(text).map_err(PolicyError);
         OWN.take();
-        policy
+        let policy = policy?;
+        let is_timed = |rule: &Rule| rule.schedule.is_some();
+        if policy.time_zone.is_none() && policy.paths.iter().any(is_timed) {
+            let message = "a schedule needs a timeZone: for the whole policy, for example timeZone: Europe/Berlin";
+            return Err(PolicyError(serde_yaml::Error::custom(message)));
+        }
+        Ok(policy)
     }
 }
 
@@ -72,6 +80,22 @@ where
         "there is no use case {name:?}: it is one of {}, or your own under useCases",
         known.join(", ")
     )))
+}
+
+/// A path of the user's; the journal's policies were checked when they were applied.
+pub(super) fn users_path<'de, D>(deserializer: D) -> Result<Pattern, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let pattern = Pattern::deserialize(deserializer)?;
+    let is_new = OWN.with_borrow(Option::is_some);
+    match pattern.name().filter(|name| is_new && is_reserved(name)) {
+        None => Ok(pattern),
+        Some(name) => Err(D::Error::custom(format!(
+            "{name:?} is no path of its own: all and all_others are entries for many paths, and lifecycle/… are \
+             mtx-lifecycle's; write a pattern, for example \"**\""
+        ))),
+    }
 }
 
 #[cfg(test)]
@@ -102,6 +126,17 @@ mod tests {
             (
                 "useCases:\n  a: {closeAfter: soon}\n",
                 ["not a length of time", "line 2"],
+            ),
+            ("paths:\n- path: all_others\n", ["for many paths", "line 2"]),
+            ("paths:\n- path: lifecycle/keep/cam\n", ["mtx-lifecycle's", "line 2"]),
+            (
+                "paths:\n- path: cam\n  schedule: weekdays 08:00-18:00\n",
+                ["needs a timeZone", "Europe/Berlin"],
+            ),
+            ("timeZone: Mars/Base\n", ["no time zone", "Mars/Base"]),
+            (
+                "paths:\n- path: cam\n  schedule: someday 8-18\n",
+                ["weekdays 08:00-18:00", "line 3"],
             ),
             ("paths: 3\n", ["expected a sequence", "line 1"]),
         ] {

@@ -46,6 +46,13 @@ impl Settings {
         *self == Self::default()
     }
 
+    /// Whether they make a stream go on, or be recorded, that nobody watches.
+    #[must_use]
+    pub fn lasts(&self) -> bool {
+        let records = self.record.is_some_and(|record| record.0);
+        records || self.close_after == Some(CloseAfter::Never)
+    }
+
     /// These, except for what the `other` ones say.
     #[must_use]
     pub fn overridden_by(self, other: &Self) -> Self {

@@ -1,17 +1,120 @@
-//! What MediaMTX has at the moment: its configuration and what runs.
+//! What MediaMTX has at the moment: its configuration and what runs. And how it is told.
 
-mod governing;
+mod busy;
+mod fields;
+mod names;
+mod reach;
+mod template;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 
-use mediamtx::api::{Api, ApiError, Client, Fields, PathInfo};
+use mediamtx::api::{Api, ApiError, Client, Fields, PathInfo, Recordings};
+use mediamtx::version::ServerVersion;
 use serde::Deserialize;
 
-use crate::fields::{is_managed, is_on, text};
-use crate::keeper;
-use crate::wanted::Demand;
+pub use busy::Busy;
+pub use fields::{Demand, difference, is_managed, is_on, same, text};
+pub use names::{Keeper, is_reserved, is_template};
+pub use reach::{Reach, ReachError};
+pub use template::{Template, TemplateError};
 
-pub use governing::{GoverningError, Template};
+/// What is asked of a server and told to it.
+pub trait Server: Debug + Send + Sync {
+    /// Everything that a plan needs.
+    ///
+    /// # Errors
+    /// When the server does not answer as it should.
+    fn look(&self) -> Result<View, ApiError>;
+
+    /// What runs now.
+    ///
+    /// # Errors
+    /// When the server does not answer as it should.
+    fn live(&self) -> Result<Live, ApiError>;
+
+    /// All settings of one entry, or `None` if there is none of that name.
+    ///
+    /// # Errors
+    /// When the server does not answer as it should.
+    fn entry(&self, name: &str) -> Result<Option<Fields>, ApiError>;
+
+    /// Adds an entry.
+    ///
+    /// # Errors
+    /// When the server does not want it, or nobody knows whether it was added.
+    fn add(&self, name: &str, fields: &Fields) -> Result<(), ApiError>;
+
+    /// Changes settings of an entry.
+    ///
+    /// # Errors
+    /// When the server does not want it, or nobody knows whether they were changed.
+    fn patch(&self, name: &str, fields: &Fields) -> Result<(), ApiError>;
+
+    /// Removes an entry.
+    ///
+    /// # Errors
+    /// When the server does not want it, or nobody knows whether it was removed.
+    fn remove(&self, name: &str) -> Result<(), ApiError>;
+
+    /// What has been recorded of a path.
+    ///
+    /// # Errors
+    /// When the server does not answer as it should.
+    fn recordings(&self, path: &str) -> Result<Recordings, ApiError>;
+
+    /// Whether the server answers at all.
+    ///
+    /// # Errors
+    /// When it does not.
+    fn ping(&self) -> Result<(), ApiError>;
+}
+
+impl Server for Api {
+    fn look(&self) -> Result<View, ApiError> {
+        let entries: Vec<Entry> = self.path_configs()?;
+        let entries = entries.into_iter().map(|it| (it.name, it.fields));
+        Ok(View {
+            entries: entries.collect(),
+            defaults: self.path_defaults()?,
+            reach: Reach::from(self.global()?),
+            version: ServerVersion::ask(self)?,
+            live: Server::live(self)?,
+        })
+    }
+
+    fn live(&self) -> Result<Live, ApiError> {
+        let paths = self.paths()?.into_iter();
+        Ok(paths.map(|path| (path.name.clone(), path)).collect())
+    }
+
+    fn entry(&self, name: &str) -> Result<Option<Fields>, ApiError> {
+        self.path_config(name)
+    }
+
+    fn add(&self, name: &str, fields: &Fields) -> Result<(), ApiError> {
+        self.add_path(name, fields)
+    }
+
+    fn patch(&self, name: &str, fields: &Fields) -> Result<(), ApiError> {
+        self.patch_path(name, fields)
+    }
+
+    fn remove(&self, name: &str) -> Result<(), ApiError> {
+        self.delete_path(name)
+    }
+
+    fn recordings(&self, path: &str) -> Result<Recordings, ApiError> {
+        Self::recordings(self, path)
+    }
+
+    fn ping(&self) -> Result<(), ApiError> {
+        self.paths().map(|_| ())
+    }
+}
+
+/// The paths that exist, by name.
+pub type Live = BTreeMap<String, PathInfo>;
 
 /// One look at the server.
 #[derive(Debug, Clone)]
@@ -20,43 +123,12 @@ pub struct View {
     pub entries: BTreeMap<String, Fields>,
     /// What an entry has that does not say otherwise.
     pub defaults: Fields,
-    live: BTreeMap<String, PathInfo>,
-}
-
-/// Who would be hurt if a path were destroyed now.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Busy {
-    /// Readers, except for the server's own.
-    pub viewers: usize,
-    /// Publishers and running sources.
-    pub publishers: usize,
-    /// Running recordings.
-    pub recordings: usize,
-}
-
-impl Busy {
-    /// Whether there is nobody.
-    #[must_use]
-    pub fn is_idle(self) -> bool {
-        self == Self::default()
-    }
-}
-
-impl std::fmt::Display for Busy {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let count = |number: usize, one: &str| match number {
-            1 => format!("1 {one}"),
-            _ => format!("{number} {one}s"),
-        };
-        write!(
-            f,
-            "{}, {}, {}",
-            count(self.viewers, "viewer"),
-            count(self.publishers, "publisher"),
-            count(self.recordings, "recording")
-        )
-    }
+    /// Where it reaches itself.
+    pub reach: Reach,
+    /// Which server this is.
+    pub version: ServerVersion,
+    /// What runs.
+    pub live: Live,
 }
 
 #[derive(Deserialize)]
@@ -79,68 +151,36 @@ impl From<Fields> for Entry {
 }
 
 impl View {
-    /// Asks the server.
-    ///
-    /// # Errors
-    /// When it does not answer as it should.
-    pub fn look(api: &Api) -> Result<Self, ApiError> {
-        let entries: Vec<Entry> = api.path_configs()?;
-        let defaults = api.path_defaults()?;
-        Ok(Self {
-            entries: entries
-                .into_iter()
-                .map(|entry| (entry.name, entry.fields))
-                .collect(),
-            defaults,
-            live: live(api)?,
-        })
-    }
-
-    /// The same, with what runs now.
-    ///
-    /// # Errors
-    /// When the server does not answer as it should.
-    pub fn look_again(&self, api: &Api) -> Result<Self, ApiError> {
-        let mut view = self.clone();
-        view.live = live(api)?;
-        Ok(view)
-    }
-
-    /// A path as it runs, if it does.
-    #[must_use]
-    pub fn live(&self, path: &str) -> Option<&PathInfo> {
-        self.live.get(path)
-    }
-
     /// The names of all paths that exist, but for the suite's own.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         let configured = self.entries.keys().filter(|name| !is_template(name));
-        let live = self.live.keys();
-        let all: std::collections::BTreeSet<_> = configured.chain(live).collect();
+        let all: BTreeSet<_> = configured.chain(self.live.keys()).collect();
         all.into_iter()
             .map(String::as_str)
-            .filter(|name| keeper::kept(name).is_none())
+            .filter(|name| !is_reserved(name))
+    }
+
+    /// The entry that a path gets its settings from; the template's groups are not filled in.
+    #[must_use]
+    pub fn governing(&self, path: &str) -> Option<&Fields> {
+        let template = || self.template(path).ok().flatten();
+        let entry = self.entries.get(path);
+        entry.or_else(|| self.entries.get(&template()?.entry))
     }
 
     /// Whether a stream is there.
     #[must_use]
     pub fn is_available(&self, path: &str) -> bool {
-        self.live(path).is_some_and(PathInfo::is_available)
+        self.live.get(path).is_some_and(PathInfo::is_available)
     }
 
-    /// Whether the server itself holds the path.
+    /// Who watches, publishes and records; the keepers of the journal with this id are nobody.
     #[must_use]
-    pub fn is_kept(&self, path: &str) -> bool {
-        self.is_available(&keeper::name(path))
-    }
-
-    /// Who watches, publishes and records.
-    #[must_use]
-    pub fn busy(&self, path: &str) -> Busy {
-        let Some(live) = self.live(path) else {
+    pub fn busy(&self, path: &str, journal: &str) -> Busy {
+        let Some(live) = self.live.get(path) else {
             return Busy::default();
         };
-        let own = usize::from(self.is_kept(path)).min(live.readers.len());
+        let own = self.keepers(path, journal).min(live.readers.len());
         // An on-demand path of a regular expression exists only while somebody is on it, or waits for its source.
         let settings = self.entries.get(&live.conf_name);
         let on_demand = settings.is_some_and(|fields| Demand::of(fields) != Demand::None);
@@ -153,47 +193,48 @@ impl View {
         }
     }
 
-    /// Those who watch, but for the server itself.
+    /// The same of all paths that get their settings from an entry.
     #[must_use]
-    pub fn viewers(&self, path: &str) -> usize {
-        self.busy(path).viewers
+    pub fn busy_of_entry(&self, entry: &str, journal: &str) -> Busy {
+        if !is_template(entry) {
+            return self.busy(entry, journal);
+        }
+        let governed = self.live.values().filter(|it| it.conf_name == entry);
+        governed
+            .map(|it| self.busy(&it.name, journal))
+            .fold(Busy::default(), Busy::and)
+    }
+
+    /// How many of a journal's keepers read a path.
+    fn keepers(&self, path: &str, journal: &str) -> usize {
+        let name = Keeper { journal, path }.name();
+        usize::from(self.is_available(&name))
     }
 
     /// What kind of source it has.
     #[must_use]
     pub fn source_kind(&self, path: &str) -> Option<&str> {
-        let source = self.live(path)?.source.as_ref();
+        let source = self.live.get(path)?.source.as_ref();
         source.map(|Client { kind, .. }| kind.as_str())
     }
 }
 
-fn live(api: &Api) -> Result<BTreeMap<String, PathInfo>, ApiError> {
-    let paths = api.paths()?.into_iter();
-    Ok(paths.map(|path| (path.name.clone(), path)).collect())
-}
-
-/// Whether an entry is for many paths.
-#[must_use]
-pub fn is_template(entry: &str) -> bool {
-    entry.starts_with('~') || matches!(entry, "all" | "all_others")
-}
-
 #[cfg(test)]
 impl View {
-    /// A server with these entries and these lines of its path list.
+    /// A MediaMTX v1.19.3 with these entries and these lines of its path list.
     #[expect(clippy::missing_panics_doc, reason = "for tests only")]
     pub fn fake(entries: &serde_json::Value, live: &serde_json::Value) -> Self {
         let entries = entries.as_object().unwrap().iter();
         let live: Vec<PathInfo> = serde_json::from_value(live.clone()).unwrap();
+        let defaults = serde_json::json!({"source": "publisher", "record": false, "runOnDemand": ""});
+        let global = serde_json::json!({"rtsp": true, "rtspAddress": "127.0.0.1:8554"});
         Self {
             entries: entries
                 .map(|(name, fields)| (name.clone(), fields.as_object().unwrap().clone()))
                 .collect(),
-            defaults:
-                serde_json::json!({"source": "publisher", "record": false, "runOnDemand": ""})
-                    .as_object()
-                    .unwrap()
-                    .clone(),
+            defaults: defaults.as_object().unwrap().clone(),
+            reach: Reach::from(serde_json::from_value::<mediamtx::api::Global>(global).unwrap()),
+            version: ServerVersion::Known("v1.19.3".parse().unwrap()),
             live: live
                 .into_iter()
                 .map(|path| (path.name.clone(), path))
@@ -214,15 +255,17 @@ mod tests {
             &json!({"cam": {"record": true}, "~^x$": {"runOnDemand": "y"}}),
             &json!([
                 {"name": "cam", "confName": "cam", "available": true, "readers": [reader, reader]},
-                {"name": "lifecycle/keep/cam", "confName": "lifecycle/keep/cam", "available": true},
+                {"name": "lifecycle/me/cam", "confName": "lifecycle/me/cam", "available": true},
                 {"name": "x", "confName": "~^x$", "available": false},
             ]),
         );
-        let busy = view.busy("cam");
+        let busy = view.busy("cam", "me");
         assert_eq!((busy.viewers, busy.publishers, busy.recordings), (1, 1, 1));
         assert_eq!(busy.to_string(), "1 viewer, 1 publisher, 1 recording");
-        assert!(!view.busy("x").is_idle(), "somebody waits for its source");
-        assert!(view.busy("nowhere").is_idle());
+        assert!(!view.busy("x", "me").is_idle(), "somebody waits for its source");
+        assert_eq!(view.busy("cam", "other").viewers, 2, "another's keeper is a viewer");
+        assert_eq!(view.busy_of_entry("~^x$", "me").viewers, 1);
+        assert!(view.busy("nowhere", "me").is_idle());
         assert_eq!(view.paths().collect::<Vec<_>>(), ["cam", "x"]);
     }
 }

@@ -71,6 +71,17 @@ impl Health {
         }
     }
 
+    /// The same with a rest that lasts until then, at least, if it has begun just now.
+    pub(super) fn at_least(self, earliest: Instant) -> Self {
+        match self {
+            Self::Resting { attempt, until } => Self::Resting {
+                attempt,
+                until: until.max(earliest),
+            },
+            other => other,
+        }
+    }
+
     /// Whether its source is not to be demanded.
     pub(super) fn rests(self) -> bool {
         matches!(self, Self::Resting { .. } | Self::Degraded { .. })

@@ -44,6 +44,7 @@ pub struct Metrics {
     pub(super) errors: Family<Kind, Counter>,
     pub(super) changes: Counter,
     pub(super) pending: Gauge<i64, AtomicI64>,
+    pub(super) failing: Gauge<i64, AtomicI64>,
     pub(super) api_up: Gauge<i64, AtomicI64>,
     pub(super) paths: Family<State, Gauge>,
 }
@@ -62,6 +63,7 @@ impl Default for Metrics {
             errors: Family::default(),
             changes: Counter::default(),
             pending: Gauge::default(),
+            failing: Gauge::default(),
             api_up: Gauge::default(),
             paths: Family::default(),
         };
@@ -104,6 +106,11 @@ impl Metrics {
             "pending_changes",
             "Paths with a change that waits until nobody would be hurt",
             self.pending.clone(),
+        );
+        all.register(
+            "failing_paths",
+            "Paths with a change that the server does not accept",
+            self.failing.clone(),
         );
         all.register(
             "api_up",

@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 
 use mediamtx::http;
 
-use crate::engine::{Error, Lifecycle, Report, Scope, Session};
-use crate::journal::Lock;
-use crate::server::View;
+use crate::apply::Scope;
+use crate::commands::{Error, Lifecycle, Report, Session};
+use crate::journal::{Lock, WATCH_LOCK};
 use breaker::{Breaker, Event};
 use observe::Observed;
 
@@ -27,7 +27,6 @@ pub use metrics::Metrics;
 const INTERVAL: Duration = Duration::from_secs(2);
 /// A command is done within moments, or waits for its source without the lock.
 const PATIENCE: Duration = Duration::from_millis(500);
-const LOCK: &str = "watch.lock";
 
 /// Watches one server.
 pub struct Watch {
@@ -47,7 +46,7 @@ impl Watch {
     /// # Errors
     /// When another one does.
     pub fn new(lifecycle: Lifecycle) -> Result<Self, Error> {
-        let lock = Lock::take(&lifecycle.options().folder, LOCK, Duration::ZERO)?;
+        let lock = Lock::take(&lifecycle.options().folder, WATCH_LOCK, Duration::ZERO)?;
         Ok(Self {
             lifecycle,
             metrics: Arc::default(),
@@ -96,7 +95,7 @@ impl Watch {
             Ok(()) => self.succeeded(now),
             // A command is at work; it leaves things as they should be.
             Err(Error::Lock(_)) => {}
-            Err(error) if error.is_outage() => self.failed(&error, now),
+            Err(error) if error.is_of_server() => self.failed(&error, now),
             Err(error) => {
                 self.metrics.failed("internal");
                 for text in self.news("", vec![error.to_string()]) {
@@ -108,25 +107,23 @@ impl Watch {
 
     fn look(&mut self) -> Result<(), Error> {
         let mut session = Session::begin(&self.lifecycle, PATIENCE)?;
-        let view = View::look(&self.lifecycle.options().api)?;
-        let state = session.journal.state().clone();
-        let resting: BTreeSet<String> = self.observed.resting(&state);
+        let server = self.lifecycle.server();
+        let mut view = server.look()?;
+        let resting: BTreeSet<String> = self.observed.resting(session.state());
         let scope = Scope {
             resting: Some(&resting),
             ..Scope::default()
         };
         let report = session.converge(&view, &scope)?;
-        let view = match report.paths.iter().any(|path| !path.done.is_empty()) {
-            true => View::look(&self.lifecycle.options().api)?,
-            false => view,
-        };
-        let notes = self.observed.look(&view, &state, &self.metrics);
+        if !report.written.is_empty() {
+            view = server.look()?;
+        }
+        let notes = self.observed.look(&view, session.state(), &self.metrics);
         for note in notes {
             session.note(note)?;
         }
         drop(session);
-        let api = &self.lifecycle.options().api;
-        self.observed.look_at_files(api, &view, &self.metrics);
+        self.observed.look_at_files(server, &view, &self.metrics);
         self.tell(&report);
         Ok(())
     }
@@ -140,6 +137,10 @@ impl Watch {
         self.metrics
             .pending
             .set(i64::try_from(pending).unwrap_or(i64::MAX));
+        let failing = report.paths.iter().filter(|path| path.failed.is_some());
+        self.metrics
+            .failing
+            .set(i64::try_from(failing.count()).unwrap_or(i64::MAX));
         for path in &report.paths {
             for done in &path.done {
                 self.metrics.changes.inc();

@@ -3,19 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use mediamtx::api::Api;
-
 use super::health::Health;
 use super::metrics::{Metrics, State as StateLabel};
 use super::seen::{Look, Seen, Wish};
 use super::segments::Files;
+use crate::commands::status::{PathState, PathStatus, status};
 use crate::journal::{Record, State};
-use crate::server::View;
-use crate::status::{PathState, status};
+use crate::policy::{Current, Settings};
+use crate::server::{Server, View, text};
+use crate::span::Span;
 
 /// MediaMTX's pause before it tries a source or a keeper again.
 const PAUSE: Duration = Duration::from_secs(5);
 const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// Questions about recorded files in one look: each makes the server read a folder.
+const QUESTIONS: usize = 20;
 
 /// What is known of the paths.
 #[derive(Debug, Default)]
@@ -39,45 +41,17 @@ impl Observed {
     /// Takes a look in, and says what is to be noted in the journal.
     pub(super) fn look(&mut self, view: &View, state: &State, metrics: &Metrics) -> Vec<Record> {
         let now = Instant::now();
-        let wanted = state.wanted();
+        let current = state.current();
         let all = status(state, Ok(view), None);
         let mut notes = Vec::new();
         let mut counts: BTreeMap<&'static str, i64> = BTreeMap::new();
         for path in &all.paths {
             *counts.entry(path.state.as_str()).or_default() += 1;
-            let name = &path.path;
-            let is_degraded = state.degraded.contains(name);
-            let seen = self.paths.entry(name.clone());
+            let is_degraded = state.degraded.contains(&path.path);
+            let seen = self.paths.entry(path.path.clone());
             let seen = seen.or_insert_with(|| Seen::new(is_degraded, now));
-            // Somebody has started it anew.
-            if matches!(seen.health, Health::Degraded { .. }) && !is_degraded {
-                seen.health = Health::Up;
-            }
-            let is_live = path.state == PathState::Live;
-            let records = wanted.settings(name).record.is_some_and(|record| record.0);
-            let live = view
-                .live(name)
-                .and_then(|live| live.available_time.as_deref());
-            let look = Look {
-                is_live,
-                wish: if path.keep || records {
-                    Wish::Lasting
-                } else {
-                    Wish::None
-                },
-                asked: path.since,
-                available: live.and_then(|time| time.parse().ok()),
-            };
-            seen.change(name, look, metrics, now);
-            seen.flow(name, view, now, metrics);
-            if path.keep {
-                let timeout = wanted.settings(name).start_timeout;
-                let grace = PAUSE + timeout.map_or(START_TIMEOUT, |span| span.duration());
-                let note = seen.check(name, is_live, grace, now, metrics);
-                notes.extend(note.filter(|note| is_news(note, is_degraded)));
-            } else {
-                seen.health = Health::Up;
-            }
+            let note = look_at(seen, path, is_degraded, &current, view, metrics);
+            notes.extend(note.filter(|note| is_news(note, is_degraded)));
         }
         self.paths
             .retain(|name, _| all.paths.iter().any(|path| path.path == *name));
@@ -86,14 +60,90 @@ impl Observed {
     }
 
     /// Looks after the recorded files of what is recorded.
-    pub(super) fn look_at_files(&mut self, api: &Api, view: &View, metrics: &Metrics) {
+    pub(super) fn look_at_files(&mut self, server: &dyn Server, view: &View, metrics: &Metrics) {
+        let now = Instant::now();
+        let mut due = Vec::new();
         for (path, seen) in &mut self.paths {
-            match view.busy(path).recordings {
+            match view.busy(path, "").recordings {
                 0 => seen.files = Files::default(),
-                _ => seen.files.look(api, view, path, metrics),
+                _ => due.extend(seen.files.waiting(now).map(|waiting| (waiting, path, &mut seen.files))),
+            }
+        }
+        // Those that were not looked at for the longest time come first.
+        due.sort_by_key(|(waiting, ..)| std::cmp::Reverse(*waiting));
+        for (_, path, files) in due.into_iter().take(QUESTIONS) {
+            if let Ok(recordings) = server.recordings(path) {
+                files.look(&recordings, length(view, path), path, now, metrics);
             }
         }
     }
+}
+
+/// How long a recorded file of a path is.
+fn length(view: &View, path: &str) -> Span {
+    let entry = view.live.get(path).and_then(|live| view.entries.get(&live.conf_name));
+    let length = entry.and_then(|fields| text(fields, "recordSegmentDuration").parse().ok());
+    length.unwrap_or(Span::seconds(3600))
+}
+
+fn look_at(
+    seen: &mut Seen,
+    path: &PathStatus,
+    is_degraded: bool,
+    current: &Current,
+    view: &View,
+    metrics: &Metrics,
+) -> Option<Record> {
+    let now = Instant::now();
+    let name = &path.path;
+    // Somebody has started it anew.
+    if matches!(seen.health, Health::Degraded { .. }) && !is_degraded {
+        seen.health = Health::Up;
+    }
+    let live = view.live.get(name);
+    let available = live.and_then(|live| live.available_time.as_deref());
+    let look = Look {
+        is_live: path.state == PathState::Live,
+        wish: if path.is_wanted {
+            Wish::Lasting
+        } else {
+            Wish::None
+        },
+        asked: path.since,
+        available: available.and_then(|time| time.parse().ok()),
+    };
+    seen.change(name, look, metrics, now);
+    let bytes = live.map_or(0, |live| live.bytes_received);
+    let is_silent = seen.flow(name, bytes, now, metrics);
+    if !path.is_wanted {
+        seen.health = Health::Up;
+        return is_degraded.then(|| recovered(name));
+    }
+    // Whoever watches a silent source is not thrown out for that.
+    let is_there = look.is_live && !(is_silent && path.keep && path.viewers == 0);
+    let grace = PAUSE + start_timeout(&current.settings(name));
+    let rest = close_after(view, name) + Duration::from_secs(1);
+    let rest = if is_silent { rest } else { Duration::ZERO };
+    seen.check(name, is_there, grace, rest, metrics)
+}
+
+fn recovered(path: &str) -> Record {
+    Record::Recovered {
+        at: mediamtx::timestamp::Timestamp::now(),
+        path: path.to_owned(),
+    }
+}
+
+fn start_timeout(settings: &Settings) -> Duration {
+    settings.start_timeout.map_or(START_TIMEOUT, Span::duration)
+}
+
+/// A source that is there ends only that long after nobody holds it any more.
+fn close_after(view: &View, path: &str) -> Duration {
+    let names = ["runOnDemandCloseAfter", "sourceOnDemandCloseAfter"];
+    let entry = view.entries.get(path);
+    let spans = names.iter().filter_map(|name| text(entry?, name).parse().ok());
+    spans.max().map_or(Duration::ZERO, Span::duration)
 }
 
 fn is_news(note: &Record, is_degraded: bool) -> bool {

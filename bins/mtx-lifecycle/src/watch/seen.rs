@@ -8,7 +8,6 @@ use super::health::{Health, TRIES};
 use super::metrics::Metrics;
 use super::segments::Files;
 use crate::journal::Record;
-use crate::server::View;
 
 /// MediaMTX closes most sources that send nothing for so long by itself.
 const SILENCE: Duration = Duration::from_secs(20);
@@ -59,7 +58,7 @@ struct Live {
     since: Instant,
     bytes: u64,
     grown: Instant,
-    told: bool,
+    is_silent: bool,
 }
 
 impl Seen {
@@ -109,7 +108,7 @@ impl Seen {
             since: now,
             bytes: 0,
             grown: now,
-            told: false,
+            is_silent: false,
         });
     }
 
@@ -126,33 +125,35 @@ impl Seen {
         }
     }
 
-    /// A source that is there and sends nothing.
-    pub(super) fn flow(&mut self, path: &str, view: &View, now: Instant, metrics: &Metrics) {
-        let bytes = view.live(path).map_or(0, |live| live.bytes_received);
+    /// Whether a source is there and sends nothing.
+    pub(super) fn flow(&mut self, path: &str, bytes: u64, now: Instant, metrics: &Metrics) -> bool {
         let Some(live) = &mut self.live else {
-            return;
+            return false;
         };
         if bytes != live.bytes {
-            (live.bytes, live.grown, live.told) = (bytes, now, false);
-        } else if now >= live.grown + SILENCE && !live.told {
-            live.told = true;
+            (live.bytes, live.grown, live.is_silent) = (bytes, now, false);
+        } else if now >= live.grown + SILENCE && !live.is_silent {
+            live.is_silent = true;
             metrics.failed("silence");
             log::warn!(path = path; "the source is there, but has sent nothing for {SILENCE:?}");
         }
+        live.is_silent
     }
 
-    /// What is done about a source that is not there.
+    /// What is done about a source that is not there, or silent. A rest takes at least as long as `rest`.
     pub(super) fn check(
         &mut self,
         path: &str,
-        is_live: bool,
+        is_there: bool,
         grace: Duration,
-        now: Instant,
+        rest: Duration,
         metrics: &Metrics,
     ) -> Option<Record> {
+        let now = Instant::now();
         let before = self.health;
         let jitter = 0.8 + fastrand::f64() * 0.4;
-        self.health = before.on(is_live, now, grace, jitter);
+        let after = before.on(is_there, now, grace, jitter);
+        self.health = after.at_least(now + rest);
         if self.health == before {
             return None;
         }

@@ -2,6 +2,7 @@
 
 use mediamtx::http::Problem;
 use mediamtx::secret;
+use mediamtx::timestamp::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -12,6 +13,7 @@ const LONGEST_REASON: usize = 200;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Start {
     pub(super) use_case: String,
+    pub(super) until: Option<Timestamp>,
 }
 
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]

@@ -2,21 +2,21 @@
 
 use mediamtx::http::{Answer, Problem};
 use mediamtx::secret;
-use mtx_lifecycle::engine::{Report, Started};
-use mtx_lifecycle::status::Status;
+use mtx_lifecycle::commands::{Report, Started};
+use mtx_lifecycle::commands::status::Status;
 use serde_json::{Value, json};
 
 use super::body::{Start, Stop, read, read_or_default};
-use super::{Engine, problem, told};
+use super::{Commands, problem, told};
 
-pub(super) fn status(engine: &Engine) -> Result<Answer, Problem> {
-    let status = engine.status(None).map_err(|error| problem(&error))?;
+pub(super) fn status(commands: &Commands) -> Result<Answer, Problem> {
+    let status = commands.status(None).map_err(|error| problem(&error))?;
     Ok(Answer::json(200, &shown(status)))
 }
 
 /// The same of one path, which has to be known to MediaMTX, to the policy or to the journal.
-pub(super) fn status_of(engine: &Engine, path: &str) -> Result<Answer, Problem> {
-    let mut status = engine.status(None).map_err(|error| problem(&error))?;
+pub(super) fn status_of(commands: &Commands, path: &str) -> Result<Answer, Problem> {
+    let mut status = commands.status(None).map_err(|error| problem(&error))?;
     status.paths.retain(|one| one.path == path);
     match (status.paths.is_empty(), &status.api_error) {
         (true, Some(error)) => Err(Problem::new(503, secret::scrub(error))),
@@ -43,9 +43,9 @@ fn scrub(text: &mut Option<String>) {
     *text = text.take().map(|text| secret::scrub(&text).into_owned());
 }
 
-pub(super) fn start(engine: &Engine, path: &str, body: &[u8]) -> Result<Answer, Problem> {
-    let Start { use_case } = read(body)?;
-    let started = engine.start(&use_case, path).map_err(|error| {
+pub(super) fn start(commands: &Commands, path: &str, body: &[u8]) -> Result<Answer, Problem> {
+    let Start { use_case, until } = read(body)?;
+    let started = commands.start(&use_case, path, until).map_err(|error| {
         log::warn!(path = path, command = "start"; "{error}");
         problem(&error)
     })?;
@@ -59,13 +59,16 @@ pub(super) fn start(engine: &Engine, path: &str, body: &[u8]) -> Result<Answer, 
     answer["useCase"] = use_case.into();
     answer["state"] = state.into();
     answer["seconds"] = json!(seconds);
+    if let Some(until) = until {
+        answer["until"] = json!(until);
+    }
     Ok(Answer::json(200, &answer))
 }
 
-pub(super) fn stop(engine: &Engine, path: &str, body: &[u8]) -> Result<Answer, Problem> {
+pub(super) fn stop(commands: &Commands, path: &str, body: &[u8]) -> Result<Answer, Problem> {
     let Stop { reason } = read_or_default(body)?;
     let reason = reason.as_str();
-    let report = engine.stop(path, reason).map_err(|error| {
+    let report = commands.stop(path, reason).map_err(|error| {
         log::warn!(path = path, command = "stop"; "{error}");
         problem(&error)
     })?;
@@ -85,14 +88,15 @@ fn changes_of(mut report: Report) -> Value {
     json!({ "done": of_path.done, "pending": of_path.pending })
 }
 
-pub(super) fn reconcile(engine: &Engine) -> Result<Answer, Problem> {
-    let report = engine.reconcile().map_err(|error| problem(&error))?;
+pub(super) fn reconcile(commands: &Commands) -> Result<Answer, Problem> {
+    let report = commands.reconcile().map_err(|error| problem(&error))?;
     told("reconcile", &report);
     Ok(Answer::json(200, &clean(report)))
 }
 
 /// The report, as it may be shown.
 pub(super) fn clean(mut report: Report) -> Report {
+    scrub(&mut report.jammed);
     for path in &mut report.paths {
         scrub(&mut path.failed);
     }

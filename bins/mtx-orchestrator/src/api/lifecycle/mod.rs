@@ -7,7 +7,7 @@ mod policy;
 use mediamtx::http::{Answer, Head, Method, Problem};
 use mediamtx::path::PathName;
 use mediamtx::secret;
-use mtx_lifecycle::engine::{Error, Lifecycle as Engine, Report};
+use mtx_lifecycle::commands::{Error, Lifecycle as Commands, Report};
 
 use super::{JSON, PROMETHEUS};
 use crate::lifecycle::Lifecycle;
@@ -91,7 +91,7 @@ pub(super) fn answer(
                       (or ORCHESTRATOR_LIFECYCLE_STATE)";
         return Problem::new(503, detail).into();
     };
-    let Some(engine) = lifecycle.engine() else {
+    let Some(commands) = lifecycle.commands() else {
         let problem = Problem::new(
             503,
             "too many requests wait for MediaMTX: try again in a moment",
@@ -99,14 +99,14 @@ pub(super) fn answer(
         return problem.header("Retry-After", "1").into();
     };
     let done = match route {
-        Route::Paths => commands::status(&engine),
-        Route::Path(path) => commands::status_of(&engine, &path),
-        Route::Start(path) => commands::start(&engine, &path, body),
-        Route::Stop(path) => commands::stop(&engine, &path, body),
-        Route::Policy => policy::show(&engine),
-        Route::Apply => policy::apply(&engine, head.query(), body),
-        Route::Reconcile => commands::reconcile(&engine),
-        Route::Rollback => policy::rollback(&engine, body),
+        Route::Paths => commands::status(&commands),
+        Route::Path(path) => commands::status_of(&commands, &path),
+        Route::Start(path) => commands::start(&commands, &path, body),
+        Route::Stop(path) => commands::stop(&commands, &path, body),
+        Route::Policy => policy::show(&commands),
+        Route::Apply => policy::apply(&commands, head.query(), body),
+        Route::Reconcile => commands::reconcile(&commands),
+        Route::Rollback => policy::rollback(&commands, body),
         Route::Metrics => Ok(Answer::new(200, PROMETHEUS, lifecycle.metrics())),
     };
     done.unwrap_or_else(Answer::from)
@@ -117,9 +117,10 @@ fn problem(error: &Error) -> Problem {
     let problem = |status| Problem::new(status, secret::scrub(&error.to_string()));
     match error {
         Error::UseCase { .. } => problem(400).field("useCase"),
-        Error::Path(_) => problem(400).field("path"),
+        Error::Path(_) | Error::Reserved(_) => problem(400).field("path"),
+        Error::Moment(_) => problem(400).field("until"),
         Error::Revision { .. } => problem(404).field("revision"),
-        Error::Governing(_) | Error::Rejected { .. } => problem(409),
+        Error::Template(_) | Error::Reach(_) | Error::Rejected { .. } | Error::Jammed(_) => problem(409),
         Error::NoSource { .. } | Error::NoFile { .. } | Error::NotShown { .. } => problem(504),
         _ => problem(503),
     }

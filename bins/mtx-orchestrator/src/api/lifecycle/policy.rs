@@ -2,19 +2,19 @@
 
 use mediamtx::http::{Answer, Problem};
 use mediamtx::secret;
-use mtx_lifecycle::engine::Error;
+use mtx_lifecycle::commands::Error;
 use mtx_lifecycle::journal::Journal;
 use mtx_lifecycle::policy::Policy;
-use mtx_lifecycle::status::RevisionStatus;
+use mtx_lifecycle::commands::status::RevisionStatus;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::body::{Rollback, read_or_default};
 use super::commands::clean;
-use super::{Engine, problem, told};
+use super::{Commands, problem, told};
 
-pub(super) fn show(engine: &Engine) -> Result<Answer, Problem> {
-    let state = Journal::peek(&engine.options().folder);
+pub(super) fn show(commands: &Commands) -> Result<Answer, Problem> {
+    let state = Journal::peek(&commands.options().folder);
     let state = state.map_err(|error| problem(&Error::from(error)))?;
     let revisions: Vec<_> = state.revisions.iter().map(RevisionStatus::from).collect();
     let answer = json!({
@@ -44,15 +44,15 @@ fn sources(policy: &mut Value) -> impl Iterator<Item = &mut Value> {
     sources.flat_map(|source| source.values_mut())
 }
 
-pub(super) fn apply(engine: &Engine, query: &str, body: &[u8]) -> Result<Answer, Problem> {
+pub(super) fn apply(commands: &Commands, query: &str, body: &[u8]) -> Result<Answer, Problem> {
     let dry_run = dry_run(query)?;
     let policy = read(body)?;
     if dry_run {
-        let changes = engine.preview(policy).map_err(|error| problem(&error))?;
+        let changes = commands.preview(policy, false).map_err(|error| problem(&error))?;
         let changes: Vec<_> = changes.iter().map(|line| secret::scrub(line)).collect();
         return Ok(Answer::json(200, &json!({ "changes": changes })));
     }
-    let report = engine
+    let report = commands
         .apply(policy, false)
         .map_err(|error| problem(&error))?;
     told("apply", &report);
@@ -108,9 +108,9 @@ fn read(body: &[u8]) -> Result<Policy, Problem> {
     Ok(policy)
 }
 
-pub(super) fn rollback(engine: &Engine, body: &[u8]) -> Result<Answer, Problem> {
+pub(super) fn rollback(commands: &Commands, body: &[u8]) -> Result<Answer, Problem> {
     let Rollback { revision } = read_or_default(body)?;
-    let (number, report) = engine
+    let (number, report) = commands
         .rollback(revision, false)
         .map_err(|error| problem(&error))?;
     told("rollback", &report);

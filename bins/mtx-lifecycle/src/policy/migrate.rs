@@ -6,10 +6,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_yaml::Error as YamlError;
 
-use crate::fields::{is_on, text};
-use crate::policy::{CloseAfter, Policy, RecordFormat, Rule, Settings, Source};
+use super::{CloseAfter, Policy, RecordFormat, Rule, Settings, Source};
+use crate::server::{Demand, is_on, text};
 use crate::span::Span;
-use crate::wanted::Demand;
 
 /// What a mediamtx.yml comes to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -96,6 +95,7 @@ impl Migration {
         self.policy.paths.push(Rule {
             path,
             use_case: Some(use_case.to_owned()),
+            schedule: None,
             source,
             overrides,
         });

@@ -1,11 +1,11 @@
 //! The status for people.
 
-use mtx_lifecycle::status::{PathStatus, Status};
+use mtx_lifecycle::commands::status::{PathStatus, Status};
 
 const HEAD: [&str; 6] = ["PATH", "STATE", "USE CASES", "VIEWERS", "RECORDING", "NOTE"];
 
 /// A line for each path.
-pub(crate) fn of(status: &Status) -> String {
+pub(crate) fn table(status: &Status) -> String {
     let mut rows = vec![HEAD.map(str::to_owned)];
     rows.extend(status.paths.iter().map(row));
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();

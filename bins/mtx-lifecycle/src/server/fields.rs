@@ -1,13 +1,18 @@
-//! The settings of a path that a policy can touch: what they are called, which are hot, and when two are the same.
+//! The settings of a path that a policy can touch: what they are called, and when two values are the same.
 
 use mediamtx::api::Fields;
 use serde_json::Value;
 
 use crate::span::Span;
 
-/// A change of one of these leaves the stream, its readers and its publisher alone (MediaMTX's
-/// `pathConfCanBeUpdated`). A change of any other destroys the path and creates it anew.
-const HOT: [&str; 7] = [
+/// The settings that a policy sets or has to know.
+const MANAGED: [&str; 17] = [
+    "source",
+    "sourceOnDemand",
+    "sourceOnDemandStartTimeout",
+    "sourceOnDemandCloseAfter",
+    "rtspTransport",
+    "alwaysAvailable",
     "record",
     "recordPath",
     "recordFormat",
@@ -15,15 +20,6 @@ const HOT: [&str; 7] = [
     "recordMaxPartSize",
     "recordSegmentDuration",
     "recordDeleteAfter",
-];
-
-/// Of the others, those that a policy sets or has to know.
-const COLD: [&str; 9] = [
-    "source",
-    "sourceOnDemand",
-    "sourceOnDemandStartTimeout",
-    "sourceOnDemandCloseAfter",
-    "alwaysAvailable",
     "runOnDemand",
     "runOnDemandRestart",
     "runOnDemandStartTimeout",
@@ -40,16 +36,10 @@ const TIMES: [&str; 7] = [
     "runOnDemandCloseAfter",
 ];
 
-/// Whether a running stream survives a change of this setting.
-#[must_use]
-pub fn is_hot(name: &str) -> bool {
-    HOT.contains(&name)
-}
-
 /// Whether a policy has anything to do with this setting.
 #[must_use]
 pub fn is_managed(name: &str) -> bool {
-    is_hot(name) || COLD.contains(&name)
+    MANAGED.contains(&name)
 }
 
 /// Whether two values of a setting mean the same: `300s` is `5m0s`.
@@ -77,12 +67,6 @@ pub fn difference(current: &Fields, wanted: &Fields) -> Fields {
         .collect()
 }
 
-/// The settings that are hot, and those that are not.
-#[must_use]
-pub fn split(fields: Fields) -> (Fields, Fields) {
-    fields.into_iter().partition(|(name, _)| is_hot(name))
-}
-
 /// A setting's text, or nothing.
 #[must_use]
 pub fn text<'a>(fields: &'a Fields, name: &str) -> &'a str {
@@ -93,6 +77,30 @@ pub fn text<'a>(fields: &'a Fields, name: &str) -> &'a str {
 #[must_use]
 pub fn is_on(fields: &Fields, name: &str) -> bool {
     fields.get(name) == Some(&Value::Bool(true))
+}
+
+/// How a path comes by its stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Demand {
+    /// The server runs a command when somebody reads.
+    Command,
+    /// The server fetches it when somebody reads.
+    Fetched,
+    /// It is there when it is there.
+    None,
+}
+
+impl Demand {
+    /// Of an entry with these settings.
+    #[must_use]
+    pub fn of(fields: &Fields) -> Self {
+        match text(fields, "source") {
+            "" | "publisher" if !text(fields, "runOnDemand").is_empty() => Self::Command,
+            "" | "publisher" | "redirect" => Self::None,
+            _ if is_on(fields, "sourceOnDemand") => Self::Fetched,
+            _ => Self::None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -117,13 +125,5 @@ mod tests {
             difference(&current, &wanted),
             fields(json!({"record": true, "runOnDemandRestart": true}))
         );
-    }
-
-    #[test]
-    fn settings_of_a_recording_are_hot_and_those_of_the_source_are_not() {
-        let all = fields(json!({"record": true, "recordPath": "x", "runOnDemand": "y"}));
-        let (hot, cold) = split(all);
-        assert_eq!(hot.keys().collect::<Vec<_>>(), ["record", "recordPath"]);
-        assert_eq!(cold.keys().collect::<Vec<_>>(), ["runOnDemand"]);
     }
 }

@@ -8,8 +8,8 @@ use mediamtx::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::fields::{is_on, text};
-use crate::policy::{CloseAfter, Policy, Settings, UseCaseName};
+use super::{CloseAfter, Policy, Rule, Settings, UseCaseName};
+use crate::server::{Demand, is_reserved};
 use crate::span::Span;
 
 /// All of it. Each change of it is a revision.
@@ -28,9 +28,23 @@ pub struct Use {
     /// The use cases that were started, and when.
     #[serde(default)]
     pub started: BTreeMap<UseCaseName, Timestamp>,
+    /// When those of them end that were started for a time.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub until: BTreeMap<UseCaseName, Timestamp>,
     /// The path was stopped, for this reason: what the policy records by itself rests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped: Option<String>,
+}
+
+/// A path is held open for as long as a command waits for its stream, or takes a picture of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Hold {
+    /// Which path.
+    pub path: String,
+    /// A use case that holds meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub use_case: Option<UseCaseName>,
 }
 
 /// How the server is to have a path.
@@ -42,75 +56,140 @@ pub struct Target {
     pub kept: bool,
 }
 
-/// How a path comes by its stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Demand {
-    /// The server runs a command when somebody reads.
-    Command,
-    /// The server fetches it when somebody reads.
-    Fetched,
-    /// It is there when it is there.
-    None,
-}
-
-impl Demand {
-    /// Of an entry with these settings.
-    #[must_use]
-    pub fn of(fields: &Fields) -> Self {
-        match text(fields, "source") {
-            "" | "publisher" if !text(fields, "runOnDemand").is_empty() => Self::Command,
-            "" | "publisher" | "redirect" => Self::None,
-            _ if is_on(fields, "sourceOnDemand") => Self::Fetched,
-            _ => Self::None,
-        }
-    }
+/// What is wanted at a moment.
+#[derive(Debug, Clone)]
+pub struct Current {
+    wanted: Wanted,
+    holds: Vec<Hold>,
+    now: Timestamp,
 }
 
 impl Wanted {
-    /// The use cases that hold for a path: the policy's and those that were started.
+    /// What of it holds at a moment, while paths are held.
+    #[must_use]
+    pub fn at(&self, now: Timestamp, holds: Vec<Hold>) -> Current {
+        let mut wanted = self.clone();
+        wanted.end_what_is_over(now);
+        Current { wanted, holds, now }
+    }
+
+    /// Ends the use cases whose time is over, and says which on which paths.
+    pub fn end_what_is_over(&mut self, now: Timestamp) -> Vec<(UseCaseName, String)> {
+        let mut over = Vec::new();
+        for (path, used) in &mut self.uses {
+            let ended = used.until.iter().filter(|(_, until)| **until <= now);
+            let ended: Vec<_> = ended.map(|(name, _)| name.clone()).collect();
+            for name in ended {
+                used.started.remove(&name);
+                used.until.remove(&name);
+                over.push((name, path.clone()));
+            }
+        }
+        self.uses.retain(|_, used| *used != Use::default());
+        over
+    }
+
+    /// The paths that are named, by the policy or by hand.
+    #[must_use]
+    pub fn named(&self) -> BTreeSet<&str> {
+        let rules = self.policy.paths.iter();
+        let by_policy = rules.filter_map(|rule| rule.path.name());
+        let all = by_policy.chain(self.uses.keys().map(String::as_str));
+        all.filter(|path| !is_reserved(path)).collect()
+    }
+}
+
+impl Current {
+    /// The policy in force.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.wanted.policy
+    }
+
+    /// The paths that are named, by the policy or by hand, or held.
+    #[must_use]
+    pub fn named(&self) -> BTreeSet<&str> {
+        let mut named = self.wanted.named();
+        named.extend(self.holds.iter().map(|hold| hold.path.as_str()));
+        named
+    }
+
+    /// What was done to a path by hand.
+    #[must_use]
+    pub fn used(&self, path: &str) -> Option<&Use> {
+        self.wanted.uses.get(path)
+    }
+
+    /// Whether a path is held by a command.
+    #[must_use]
+    pub fn is_held(&self, path: &str) -> bool {
+        self.holds.iter().any(|hold| hold.path == path)
+    }
+
+    fn rule(&self, path: &str) -> Option<&Rule> {
+        self.wanted.policy.rule(path)
+    }
+
+    /// Whether all that is wanted of a path comes from a rule for many paths.
+    #[must_use]
+    pub fn is_by_pattern(&self, path: &str) -> bool {
+        let is_named = self.wanted.uses.contains_key(path) || self.is_held(path);
+        !is_named && self.rule(path).is_some_and(|rule| rule.path.name().is_none())
+    }
+
+    /// The use cases that hold for a path: the policy's, those that were started, and those of commands at work.
     #[must_use]
     pub fn use_cases(&self, path: &str) -> BTreeSet<UseCaseName> {
-        let standing = self
-            .policy
-            .rule(path)
-            .and_then(|rule| rule.use_case.clone());
-        let started = self.uses.get(path).map(|used| used.started.keys().cloned());
-        standing
-            .into_iter()
-            .chain(started.into_iter().flatten())
-            .collect()
+        let mut all = self.held_use_cases(path);
+        all.extend(self.lasting_use_cases(path));
+        all
+    }
+
+    /// The same without those of commands at work.
+    #[must_use]
+    pub fn lasting_use_cases(&self, path: &str) -> BTreeSet<UseCaseName> {
+        let rule = self.rule(path).filter(|rule| self.is_on(rule));
+        let standing = rule.and_then(|rule| rule.use_case.clone());
+        let used = self.wanted.uses.get(path);
+        let started = used.map(|used| used.started.keys().cloned());
+        let all = standing.into_iter().chain(started.into_iter().flatten());
+        all.collect()
+    }
+
+    fn held_use_cases(&self, path: &str) -> BTreeSet<UseCaseName> {
+        let holds = self.holds.iter().filter(|hold| hold.path == path);
+        holds.filter_map(|hold| hold.use_case.clone()).collect()
+    }
+
+    fn is_on(&self, rule: &Rule) -> bool {
+        let zone = self.wanted.policy.time_zone.as_ref();
+        match (&rule.schedule, zone) {
+            (Some(schedule), Some(zone)) => schedule.is_on(self.now, zone),
+            _ => true,
+        }
     }
 
     /// What each of those use cases says.
     fn meanings(&self, path: &str) -> impl Iterator<Item = Settings> {
         let use_cases = self.use_cases(path).into_iter();
-        use_cases.filter_map(|name| self.policy.use_case(&name))
+        use_cases.filter_map(|name| self.wanted.policy.use_case(&name))
     }
 
-    /// Whether somebody has stopped the path.
+    /// Why somebody has stopped the path, if somebody has.
     #[must_use]
     pub fn stopped(&self, path: &str) -> Option<&str> {
-        self.uses.get(path)?.stopped.as_deref()
-    }
-
-    /// The paths that are named, by the policy or by hand.
-    pub fn named(&self) -> BTreeSet<&str> {
-        let rules = self.policy.paths.iter();
-        let by_policy = rules.filter_map(|rule| rule.path.name());
-        by_policy
-            .chain(self.uses.keys().map(String::as_str))
-            .collect()
+        self.wanted.uses.get(path)?.stopped.as_deref()
     }
 
     /// The same without what the rule of a path overrides.
     #[must_use]
     pub fn without_overrides(&self, path: &str) -> Self {
-        let mut wanted = self.clone();
-        let policy = Arc::make_mut(&mut wanted.policy);
+        let mut current = self.clone();
+        let policy = Arc::make_mut(&mut current.wanted.policy);
         if let Some(rule) = policy.paths.iter_mut().find(|rule| rule.path.matches(path)) {
             rule.overrides = Settings::default();
         }
-        wanted
+        current
     }
 
     /// What the use cases of a path come to, with the rule's overrides.
@@ -119,7 +198,7 @@ impl Wanted {
         let meanings = self.meanings(path);
         let together = meanings.reduce(|one, other| one.together_with(&other));
         let mut settings = together.unwrap_or_default();
-        if let Some(rule) = self.policy.rule(path) {
+        if let Some(rule) = self.rule(path) {
             settings = settings.overridden_by(&rule.overrides);
         }
         if self.stopped(path).is_some() {
@@ -129,10 +208,16 @@ impl Wanted {
         settings
     }
 
+    /// Whether a path is to be recorded.
+    #[must_use]
+    pub fn records(&self, path: &str) -> bool {
+        self.settings(path).record.is_some_and(|record| record.0)
+    }
+
     /// How a path whose settings are the `current` ones is to come by its stream.
     #[must_use]
     pub fn demand(&self, path: &str, current: &Fields) -> Demand {
-        let rule = self.policy.rule(path);
+        let rule = self.rule(path);
         match rule.and_then(|rule| rule.source.as_ref()) {
             Some(source) => Demand::of(&source.fields()),
             None => Demand::of(current),
@@ -143,29 +228,25 @@ impl Wanted {
     #[must_use]
     pub fn target(&self, path: &str, current: &Fields) -> Target {
         let settings = self.settings(path);
-        let rule = self.policy.rule(path);
-        let source = rule.and_then(|rule| rule.source.as_ref());
+        let source = self.rule(path).and_then(|rule| rule.source.as_ref());
         let mut fields = source.map(|source| source.fields()).unwrap_or_default();
         let demand = self.demand(path, current);
         fields.extend(on_demand(&settings, demand));
         fields.extend(recording(&settings));
-        if is_on(&fields, "record") && !fields.contains_key(LENGTH) && has_server_default(current) {
-            fields.insert(LENGTH.to_owned(), Value::from(HALF_AN_HOUR.to_string()));
-        }
+        let name = match demand {
+            Demand::Command => "runOnDemandCloseAfter",
+            Demand::Fetched => "sourceOnDemandCloseAfter",
+            Demand::None => {
+                return Target {
+                    fields,
+                    kept: false,
+                };
+            }
+        };
         if let Some(after) = self.finite_close_after(path, &settings) {
-            let name = match demand {
-                Demand::Command => "runOnDemandCloseAfter",
-                Demand::Fetched => "sourceOnDemandCloseAfter",
-                Demand::None => {
-                    return Target {
-                        fields,
-                        kept: false,
-                    };
-                }
-            };
             fields.insert(name.to_owned(), Value::from(after));
         }
-        let kept = settings.close_after == Some(CloseAfter::Never) && demand != Demand::None;
+        let kept = settings.close_after == Some(CloseAfter::Never);
         Target { fields, kept }
     }
 
@@ -183,14 +264,6 @@ impl Wanted {
             });
         finite.max().map(|span| span.to_string())
     }
-}
-
-const LENGTH: &str = "recordSegmentDuration";
-const HALF_AN_HOUR: Span = Span::seconds(30 * 60);
-
-/// Whether nobody has said how long the files of a recording are: MediaMTX's own default is an hour.
-fn has_server_default(current: &Fields) -> bool {
-    text(current, LENGTH).parse() == Ok(Span::seconds(60 * 60))
 }
 
 fn on_demand(settings: &Settings, demand: Demand) -> Fields {
@@ -253,12 +326,17 @@ impl Wanted {
         let started = started.iter().map(|name| ((*name).to_owned(), now));
         let used = Use {
             started: started.collect(),
-            stopped: None,
+            ..Use::default()
         };
         Self {
             policy: Arc::new(policy.parse().unwrap()),
             uses: [("cam".to_owned(), used)].into(),
         }
+    }
+
+    /// The same as it holds now.
+    pub fn now(&self) -> Current {
+        self.at(Timestamp::now(), Vec::new())
     }
 }
 
@@ -268,7 +346,7 @@ mod tests {
     use serde_json::json;
 
     fn target(wanted: &Wanted, current: Value) -> (Value, bool) {
-        let Target { fields, kept } = wanted.target("cam", current.as_object().unwrap());
+        let Target { fields, kept } = wanted.now().target("cam", current.as_object().unwrap());
         (Value::from(fields), kept)
     }
 
@@ -314,15 +392,43 @@ mod tests {
     }
 
     #[test]
-    fn files_are_half_an_hour_long_unless_somebody_has_said_otherwise() {
-        let recording = Wanted::fake("", &["recording"]);
-        for (length, expected) in [("1h0m0s", json!("30m")), ("2s", Value::Null)] {
-            let current = json!({"runOnDemand": "x", "recordSegmentDuration": length});
-            assert_eq!(
-                target(&recording, current).0["recordSegmentDuration"],
-                expected
-            );
-        }
+    fn what_was_started_for_a_time_ends() {
+        let mut wanted = Wanted::fake("", &["recording", "viewing"]);
+        let now = Timestamp::now();
+        let used = wanted.uses.get_mut("cam").unwrap();
+        used.until.insert("recording".to_owned(), now);
+        let earlier: Timestamp = "2020-01-01T00:00:00Z".parse().unwrap();
+        assert!(wanted.at(earlier, Vec::new()).records("cam"));
+        assert!(!wanted.at(now, Vec::new()).records("cam"));
+        let over = wanted.end_what_is_over(now);
+        assert_eq!(over, [("recording".to_owned(), "cam".to_owned())]);
+        assert_eq!(wanted.now().use_cases("cam"), ["viewing".to_owned()].into());
+    }
+
+    #[test]
+    fn the_length_of_files_is_left_to_the_server_and_the_policy() {
+        let current = || json!({"runOnDemand": "x", "recordSegmentDuration": "1h0m0s"});
+        let length = |policy: &str| {
+            let (fields, _) = target(&Wanted::fake(policy, &["recording"]), current());
+            fields["recordSegmentDuration"].clone()
+        };
+        assert_eq!(length(""), Value::Null);
+        let policy = "useCases: {recording: {recordSegmentDuration: 30m}}";
+        assert_eq!(length(policy), "30m");
+    }
+
+    #[test]
+    fn a_picture_of_a_stopped_path_records_nothing() {
+        let mut wanted = Wanted::fake("", &[]);
+        wanted.uses.get_mut("cam").unwrap().stopped = Some("maintenance".to_owned());
+        let hold = Hold {
+            path: "cam".to_owned(),
+            use_case: Some("snapshot".to_owned()),
+        };
+        let current = wanted.at(Timestamp::now(), vec![hold]);
+        assert!(current.is_held("cam") && !current.records("cam"));
+        assert_eq!(current.stopped("cam"), Some("maintenance"));
+        assert!(current.lasting_use_cases("cam").is_empty());
     }
 
     #[test]

@@ -5,8 +5,9 @@ use std::fmt;
 use mediamtx::api::Fields;
 use serde::Serialize;
 
-use super::execute::{describe_fields, without_passwords};
-use crate::plan::{Change, Step};
+use super::describe::{describe_fields, without_passwords};
+use crate::ledger::Change;
+use crate::plan::Step;
 use crate::server::Busy;
 
 /// Of all paths.
@@ -14,6 +15,12 @@ use crate::server::Busy;
 pub struct Report {
     /// Those that needed something.
     pub paths: Vec<PathReport>,
+    /// Why the server accepts no change at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jammed: Option<String>,
+    /// The writes, in order.
+    #[serde(skip)]
+    pub(crate) written: Vec<(String, Change)>,
 }
 
 /// Of one path.
@@ -45,7 +52,7 @@ pub struct Pending {
 
 impl Pending {
     /// A step, and who is in its way.
-    pub(crate) fn of(step: &Step, waits_for: Busy) -> Self {
+    pub(crate) fn new(step: &Step, waits_for: Busy) -> Self {
         let fields = match &step.change {
             Change::Add(fields) | Change::Patch(fields) => without_passwords(fields),
             Change::Remove => Fields::new(),
@@ -56,13 +63,16 @@ impl Pending {
 
 impl fmt::Display for Pending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fields = describe_fields(&self.fields);
+        let fields = match describe_fields(&self.fields) {
+            fields if fields.is_empty() => "entry removed".to_owned(),
+            fields => fields,
+        };
         write!(f, "pending: {fields} (waits for {})", self.waits_for)
     }
 }
 
 impl PathReport {
-    pub(super) fn new(path: &str) -> Self {
+    pub(crate) fn new(path: &str) -> Self {
         Self {
             path: path.to_owned(),
             ..Self::default()
@@ -77,6 +87,12 @@ impl PathReport {
 }
 
 impl Report {
+    pub(super) fn add(&mut self, path: PathReport) {
+        if !path.is_empty() {
+            self.paths.push(path);
+        }
+    }
+
     /// Whether every path is as wanted, or will be.
     #[must_use]
     pub fn is_ok(&self) -> bool {

@@ -4,13 +4,12 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use mtx_lifecycle::engine::Lifecycle;
+use mtx_lifecycle::commands::{Error, Lifecycle};
 use mtx_lifecycle::journal::Journal;
-use mtx_lifecycle::migrate;
-use mtx_lifecycle::policy::Policy;
+use mtx_lifecycle::policy::{Policy, migrate};
 
-use super::{Failure, noted, put, say, tell};
-use crate::cli::Force;
+use super::arguments::Force;
+use super::run::{Failure, noted, put, say, tell};
 
 pub(super) fn apply(
     lifecycle: &Lifecycle,
@@ -20,7 +19,7 @@ pub(super) fn apply(
 ) -> Result<(), Failure> {
     let policy = read(file).map_err(Failure::usage)?;
     if dry_run {
-        let preview = lifecycle.preview(policy)?;
+        let preview = lifecycle.preview(policy, force.is_on)?;
         if preview.is_empty() {
             say("nothing would be written");
         }
@@ -52,7 +51,7 @@ pub(super) fn rollback(
 }
 
 pub(super) fn export(lifecycle: &Lifecycle) -> Result<(), Failure> {
-    let state = Journal::peek(&lifecycle.options().folder)?;
+    let state = Journal::peek(&lifecycle.options().folder).map_err(Error::from)?;
     // With its passwords: it is for a configuration file.
     put(&lifecycle.export(&state));
     Ok(())

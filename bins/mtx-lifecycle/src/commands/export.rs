@@ -1,16 +1,22 @@
 //! What is wanted, as a part of mediamtx.yml: for a server that can't be told.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::io;
+#[cfg(unix)]
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use mediamtx::api::Fields;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use url::Url;
 
-use crate::engine::{Error, Lifecycle};
+use super::{Error, Lifecycle};
 use crate::journal::{Journal, State};
-use crate::keeper;
+use crate::ledger::Owned;
+use crate::plan::keeper_fields;
+use crate::server::{Keeper, is_reserved};
 
 const HEAD: &str = "\
 # What mtx-lifecycle wants of these paths. Written out for a mediamtx.yml: an entry that is there already gets
@@ -28,7 +34,7 @@ impl Lifecycle {
     /// The paths of a mediamtx.yml, from the journal alone.
     #[must_use]
     pub fn export(&self, state: &State) -> String {
-        let rtsp = self.options().rtsp.clone();
+        let rtsp = self.options().rtsp.clone().or_else(|| state.rtsp.clone());
         let rtsp = rtsp.or_else(|| DEFAULT_RTSP.parse().ok());
         export(state, rtsp.as_ref())
     }
@@ -42,7 +48,7 @@ impl Lifecycle {
         let file = folder.join(FALLBACK);
         let text = self.export(&Journal::peek(folder)?);
         let draft = file.with_extension("new");
-        let written = fs::write(&draft, text).and_then(|()| fs::rename(&draft, &file));
+        let written = write_private(&draft, &text).and_then(|()| fs::rename(&draft, &file));
         written.map_err(|error| Error::Folder {
             folder: file.display().to_string(),
             error,
@@ -51,33 +57,68 @@ impl Lifecycle {
     }
 }
 
+/// It has the passwords of sources.
+#[cfg(unix)]
+fn write_private(file: &Path, text: &str) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let _ = fs::remove_file(file);
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    options.open(file)?.write_all(text.as_bytes())
+}
+
+#[cfg(not(unix))]
+fn write_private(file: &Path, text: &str) -> io::Result<()> {
+    fs::write(file, text)
+}
+
 fn export(state: &State, rtsp: Option<&Url>) -> String {
-    let wanted = state.wanted();
-    let mut names: std::collections::BTreeSet<&str> = wanted.named();
-    let touched = state.touched.keys().map(String::as_str);
-    names.extend(touched.filter(|entry| keeper::kept(entry).is_none()));
+    let current = state.current();
+    let mut names: BTreeSet<&str> = current.named();
+    names.extend(state.ledger.entries().filter(|entry| !is_reserved(entry)));
     let mut paths = Map::new();
     for path in names {
-        let known = state.touched.get(path);
-        let mut entry = known.map(|it| it.base.clone()).unwrap_or_default();
+        let owned = state.ledger.get(path);
+        let mut entry = Fields::new();
+        // What came along from an entry for many paths.
+        for (name, field) in owned.into_iter().flat_map(|owned| &owned.fields) {
+            let is_untouched = owned.is_some_and(|it| it.created) && field.ours.contains(&field.original);
+            if is_untouched {
+                entry.insert(name.clone(), field.original.clone());
+            }
+        }
         let mut others = entry.clone();
-        others.extend(known.map(|it| it.before.clone()).unwrap_or_default());
-        let keeper = state.touched.get(&keeper::name(path));
-        let target = wanted.target(path, &others);
+        others.extend(owned.map(Owned::originals).unwrap_or_default());
+        let target = current.target(path, &others);
         entry.extend(target.fields);
         if !entry.is_empty() {
             paths.insert(path.to_owned(), Value::from(entry));
         }
-        let fields = match (keeper, rtsp) {
-            (Some(keeper), _) => keeper.written.clone(),
-            (None, Some(rtsp)) if target.kept => keeper::fields(rtsp, path, &Fields::new()),
-            _ => continue,
-        };
-        paths.insert(keeper::name(path), Value::from(fields));
+        if target.kept
+            && let Some((name, fields)) = keeper(state, rtsp, path)
+        {
+            paths.insert(name, Value::from(fields));
+        }
     }
     // Maps with text for keys always have a YAML form.
     let yaml = serde_yaml::to_string(&Fragment { paths }).unwrap_or_default();
     format!("{HEAD}{yaml}")
+}
+
+/// As it was written last, or would be.
+fn keeper(state: &State, rtsp: Option<&Url>, path: &str) -> Option<(String, Fields)> {
+    let journal = match state.id.as_str() {
+        "" => "keep",
+        id => id,
+    };
+    let name = Keeper { journal, path }.name();
+    let written = state.ledger.get(&name).map(|owned| {
+        let fields = owned.fields.iter();
+        let values = fields.filter_map(|(name, field)| Some((name.clone(), field.ours.last()?.clone())));
+        values.collect()
+    });
+    let fields = written.or_else(|| Some(keeper_fields(rtsp?, path, &Fields::new())))?;
+    Some((name, fields))
 }
 
 #[cfg(test)]

@@ -1,15 +1,17 @@
 //! How each path stands.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use mediamtx::api::ApiError;
 use mediamtx::secret;
 use mediamtx::timestamp::Timestamp;
 use serde::Serialize;
 
-use crate::engine::{Error, Lifecycle, Pending};
+use super::{Error, Lifecycle, Pending};
 use crate::journal::{Journal, Revision, State};
-use crate::plan::plan;
-use crate::server::View;
-use crate::wanted::Wanted;
+use crate::plan::{PathPlan, Planner};
+use crate::policy::Current;
+use crate::server::{Keeper, View, is_reserved};
 
 /// All of it.
 #[derive(Debug, Clone, Serialize)]
@@ -50,16 +52,22 @@ pub struct PathStatus {
     /// Since when the oldest of those that were started by hand holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
+    /// When those end that were started for a time.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub until: BTreeMap<String, Timestamp>,
     /// Why somebody has stopped it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped: Option<String>,
-    /// Readers, except for the server's own.
+    /// Readers, except for what holds it open.
     pub viewers: usize,
     /// Whether it is recorded at the moment.
     pub recording: bool,
     /// Whether the server holds it open without any viewer.
     pub kept: bool,
-    /// Whether it is to.
+    /// Whether somebody wants the stream to be there without anybody who watches.
+    #[serde(skip)]
+    pub(crate) is_wanted: bool,
+    /// Whether it is to be held open for that.
     #[serde(skip)]
     pub(crate) keep: bool,
     /// What will be written once nobody would be hurt.
@@ -107,7 +115,7 @@ impl Lifecycle {
     /// When the journal can't be read.
     pub fn status(&self, only: Option<&str>) -> Result<Status, Error> {
         let state = Journal::peek(&self.options().folder)?;
-        let view = View::look(&self.options().api);
+        let view = self.server().look();
         Ok(status(&state, view.as_ref(), only))
     }
 }
@@ -125,67 +133,94 @@ impl From<&Revision> for RevisionStatus {
 /// How each path stands after one look at the server.
 #[must_use]
 pub fn status(state: &State, view: Result<&View, &ApiError>, only: Option<&str>) -> Status {
-    let wanted = state.wanted();
-    let mut names: std::collections::BTreeSet<String> =
-        wanted.named().into_iter().map(str::to_owned).collect();
+    let current = state.current();
+    let mut names: BTreeSet<String> = current.named().into_iter().map(str::to_owned).collect();
     if let Ok(view) = view {
         names.extend(view.paths().map(str::to_owned));
     }
     if let Some(only) = only {
         names = [only.to_owned()].into();
     }
-    let of_path = |path: &String| of_path(state, &wanted, view.ok(), path);
+    let api_error = view.err().map(ToString::to_string);
+    let paths = names.iter().map(|path| match view {
+        Ok(view) => of_path(state, &current, view, path),
+        Err(_) => unknown(state, &current, path),
+    });
     Status {
         revision: state.revision(),
         revisions: state.revisions.iter().map(RevisionStatus::from).collect(),
-        api_error: view.err().map(ToString::to_string),
-        paths: names.iter().map(of_path).collect(),
+        api_error,
+        paths: paths.collect(),
     }
 }
 
-fn of_path(state: &State, wanted: &Wanted, view: Option<&View>, path: &str) -> PathStatus {
-    let used = wanted.uses.get(path);
-    let mut status = PathStatus {
+/// What the journal alone knows.
+fn unknown(state: &State, current: &Current, path: &str) -> PathStatus {
+    let used = current.used(path);
+    PathStatus {
         path: path.to_owned(),
         state: PathState::Unknown,
-        use_cases: wanted.use_cases(path).into_iter().collect(),
+        use_cases: current.lasting_use_cases(path).into_iter().collect(),
         since: used.and_then(|used| used.started.values().min().copied()),
-        stopped: wanted.stopped(path).map(str::to_owned),
+        until: used.map(|used| used.until.clone()).unwrap_or_default(),
+        stopped: current.stopped(path).map(str::to_owned),
         viewers: 0,
         recording: false,
         kept: false,
+        is_wanted: false,
         keep: false,
         pending: Vec::new(),
         problem: state.rejected.get(path).cloned(),
-    };
-    let Some(view) = view else {
-        return status;
-    };
-    let busy = view.busy(path);
+    }
+}
+
+fn of_path(state: &State, current: &Current, view: &View, path: &str) -> PathStatus {
+    let mut status = unknown(state, current, path);
+    let busy = view.busy(path, &state.id);
     status.viewers = busy.viewers;
     status.recording = busy.recordings > 0;
-    status.kept = view.is_kept(path);
-    match plan(wanted, view, path, state.touched.get(path)) {
-        Ok(plan) => {
-            status.keep = plan.kept;
-            let waiting = plan.steps.iter().filter(|_| status.problem.is_none());
-            status.pending = waiting.map(|step| Pending::of(step, step.hurts)).collect();
+    let journal = &state.id;
+    status.kept = view.is_available(&Keeper { journal, path }.name());
+    if !is_reserved(path) {
+        match what_waits(state, current, view, path) {
+            Ok((plan, pending)) => {
+                status.keep = plan.kept;
+                if status.problem.is_none() {
+                    status.pending = pending;
+                }
+            }
+            // A path that only the server knows is none of ours.
+            Err(why) if current.named().contains(path) => status.problem = Some(why),
+            Err(_) => {}
         }
-        // A path that only the server knows is none of ours.
-        Err(error) if wanted.named().contains(path) => status.problem = Some(error.to_string()),
-        Err(_) => {}
     }
-    let records = wanted.settings(path).record.is_some_and(|record| record.0);
-    let is_wanted = records || status.keep;
+    status.is_wanted = current.records(path) || status.keep;
     status.state = match (
         busy.publishers > 0,
         state.degraded.contains(path),
-        is_wanted,
+        status.is_wanted,
     ) {
         (true, ..) => PathState::Live,
-        (false, true, _) => PathState::Degraded,
+        (false, true, true) => PathState::Degraded,
         (false, false, true) => PathState::Waiting,
-        (false, false, false) => PathState::Idle,
+        (false, _, false) => PathState::Idle,
     };
     status
+}
+
+fn what_waits(
+    state: &State,
+    current: &Current,
+    view: &View,
+    path: &str,
+) -> Result<(PathPlan, Vec<Pending>), String> {
+    let planner = Planner::new(state, current, view, &state.degraded);
+    let plan = planner.path(path).map_err(|error| error.to_string())?;
+    let keepers = planner.keepers(path, &plan);
+    let keepers = keepers.map_err(|error| error.to_string())?;
+    // What hurts nobody is done at the next look; only of the settings it is worth a line.
+    let keepers = keepers.iter().filter(|step| !step.hurts.is_idle());
+    let steps = plan.steps.iter().chain(keepers);
+    let pending = steps.map(|step| Pending::new(step, step.hurts)).collect();
+    Ok((plan, pending))
 }

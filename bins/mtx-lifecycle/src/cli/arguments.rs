@@ -21,7 +21,8 @@ recording waits until nobody is there any more; status shows it as pending.
 Exit codes:
   0  done
   1  failed; one line on stderr says what and why
-  2  wrong usage, or a wrong policy file";
+  2  wrong usage, or a wrong policy file
+  130, 143  ended by SIGINT or SIGTERM: a start is taken back, a picture lets its source go";
 
 /// On-demand policies of MediaMTX's paths, changed without hurting anybody.
 #[derive(Debug, Parser)]
@@ -47,8 +48,8 @@ pub(crate) struct Common {
     #[arg(default_value = "http://127.0.0.1:9997")]
     pub(crate) api: String,
 
-    /// Where MediaMTX reaches its own paths: rtsp://[user:password@]host[:port]; by default 127.0.0.1 and
-    /// the port it says
+    /// Where MediaMTX reaches its own paths: rtsp://[user:password@]host[:port]; by default as it was
+    /// given last, or 127.0.0.1 and the port it says
     #[arg(
         long,
         env = "MEDIAMTX_RTSP_URL",
@@ -86,6 +87,12 @@ pub(crate) enum Command {
         use_case: String,
         /// The path
         path: String,
+        /// For how long; it ends by itself under watch, or by the next command after that
+        #[arg(long = "for", value_name = "TIME", value_parser = parse_positive, conflicts_with = "until")]
+        duration: Option<Duration>,
+        /// Until when: HH:MM by the clock of this machine, or a whole RFC 3339 time stamp
+        #[arg(long, value_name = "TIME")]
+        until: Option<String>,
     },
     /// Stop what was started on a path; what the policy records there by itself rests, too
     Stop {
@@ -128,6 +135,10 @@ pub(crate) enum Command {
         /// Where to; it appears when it is complete
         #[arg(short, long, value_name = "FILE.jpg")]
         output: PathBuf,
+        /// Where this machine reads the server's streams: rtsp://[user:password@]host[:port]; by default the API's
+        /// host, the server's port and the login of --rtsp
+        #[arg(long, value_name = "URL", env = "MTX_LIFECYCLE_READ_URL", hide_env_values = true)]
+        from: Option<String>,
     },
     /// Print the policy file that an existing mediamtx.yml comes to, and what would change
     Migrate {

@@ -3,10 +3,11 @@
 use std::io;
 
 use mediamtx::api::ApiError;
+use mediamtx::path::PathNameError;
+use mediamtx::timestamp::Timestamp;
 
 use crate::journal::{JournalError, LockError};
-use crate::keeper::KeeperError;
-use crate::server::GoverningError;
+use crate::server::{ReachError, TemplateError};
 
 /// Each says what to do, where there is something to do.
 #[derive(Debug, thiserror::Error)]
@@ -22,10 +23,10 @@ pub enum Error {
     Lock(#[from] LockError),
     /// The server can't hold a path open.
     #[error(transparent)]
-    Keeper(#[from] KeeperError),
+    Reach(#[from] ReachError),
     /// A path's settings come from nowhere.
     #[error(transparent)]
-    Governing(#[from] GoverningError),
+    Template(#[from] TemplateError),
     /// The folder for the journal.
     #[error("the journal's folder {folder}: {error}")]
     Folder {
@@ -46,10 +47,29 @@ pub enum Error {
         known: String,
     },
     /// MediaMTX would not take it for one either.
+    #[error(transparent)]
+    Path(#[from] PathNameError),
+    /// It is for many paths, or for the suite's own.
     #[error(
-        "{0:?} is no name of a path: it can have letters, digits, _, -, . and /, not at its ends"
+        "{0:?} is no path of its own: all, all_others and ~expressions are entries for many paths, and lifecycle/… \
+         are mtx-lifecycle's; name one path"
     )]
-    Path(String),
+    Reserved(String),
+    /// It may not change anything.
+    #[error("{0}")]
+    Forbidden(String),
+    /// Somebody else has made the server reject everything.
+    #[error(
+        "MediaMTX rejects every change of any path, because it remembers one of somebody else's that it has rejected: \
+         give that path a value that it accepts, or restart the server ({0})"
+    )]
+    Jammed(String),
+    /// Somebody did not want to wait.
+    #[error("interrupted")]
+    Interrupted,
+    /// A use case can't end before it begins.
+    #[error("{0} is in the past: a use case ends in the future")]
+    Moment(Timestamp),
     /// Nothing to go back to.
     #[error("there is no revision {wanted}: the journal has {known}")]
     Revision {
@@ -87,6 +107,14 @@ pub enum Error {
         /// How long it was waited for.
         after: std::time::Duration,
     },
+    /// The stream of a picture does not come.
+    #[error("{path}: no picture: its source has not come within {after:?}")]
+    NoPicture {
+        /// Of which path.
+        path: String,
+        /// How long it was waited for.
+        after: std::time::Duration,
+    },
     /// The stream is there, its file is not.
     #[error(
         "{path}: the stream is there, but no file has been begun after {after:?}: see MediaMTX's log"
@@ -100,11 +128,26 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether what was asked for is wrong by itself, whatever the server says.
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::UseCase { .. } | Self::Path(_) | Self::Reserved(_) | Self::Moment(_)
+        )
+    }
+
+    /// Whether the server does not answer, or not as it should, or not to this program.
+    #[must_use]
+    pub fn is_of_server(&self) -> bool {
+        self.is_outage() || matches!(self, Self::Api(_) | Self::Forbidden(_))
+    }
+
     /// Whether the server is in trouble, as opposed to what was asked of it.
     #[must_use]
     pub fn is_outage(&self) -> bool {
         match self {
-            Self::Api(error) | Self::Keeper(KeeperError::Api(error)) => !error.is_verdict(),
+            Self::Api(error) => !error.is_verdict(),
             Self::NotShown { .. } => true,
             _ => false,
         }

@@ -6,15 +6,15 @@ use std::thread;
 
 use anyhow::{Context, anyhow};
 use mediamtx::signals::StopSignals;
-use mtx_lifecycle::engine::Lifecycle;
+use mtx_lifecycle::commands::Lifecycle;
 use mtx_lifecycle::watch::Watch;
 
-use super::Failure;
+use super::run::Failure;
 
 pub(super) fn watch(
     lifecycle: Lifecycle,
     metrics: Option<SocketAddr>,
-    signals: Option<StopSignals>,
+    signals: &StopSignals,
 ) -> Result<(), Failure> {
     let watch = Watch::new(lifecycle)?;
     if let Some(address) = metrics {
@@ -25,9 +25,7 @@ pub(super) fn watch(
     let runs = runs
         .spawn(move || watch.run(&stopped))
         .context("no thread")?;
-    if let Some(signals) = signals {
-        signals.wait();
-    }
+    signals.wait();
     drop(stop);
     runs.join()
         .map_err(|_| anyhow!("the watch has ended by a fault of its own"))?;

@@ -5,10 +5,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use mediamtx::api::Api;
 use mediamtx::secret;
-use mtx_lifecycle::engine::{Options, default_folder};
+use mtx_lifecycle::commands::{Options, default_folder};
 use url::Url;
 
-use crate::cli::Common;
+use super::arguments::Common;
 
 /// For one call, which MediaMTX answers within milliseconds.
 const API_DEADLINE: Duration = Duration::from_secs(5);
@@ -34,7 +34,8 @@ pub(crate) fn options(common: &Common) -> Result<Options> {
     })
 }
 
-fn rtsp(text: &str) -> Result<Url> {
+/// The URL of an RTSP server.
+pub(crate) fn rtsp(text: &str) -> Result<Url> {
     let shown = || secret::redact_url(text);
     let Ok(url) = text.parse::<Url>() else {
         bail!("{:?} is not rtsp://[user:password@]host[:port]", shown());

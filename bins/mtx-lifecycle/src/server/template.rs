@@ -6,11 +6,12 @@ use mediamtx::api::Fields;
 use regex_lite::{Captures, Regex};
 use serde_json::Value;
 
-use super::{View, is_template};
+use super::View;
+use super::names::is_template;
 
 /// Why it can't be told.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum GoverningError {
+pub enum TemplateError {
     /// MediaMTX would refuse the path.
     #[error(
         "MediaMTX has no entry for path {0}, and the policy gives it no source: add one to either of them"
@@ -64,14 +65,14 @@ impl View {
     ///
     /// # Errors
     /// When an expression that comes first can't be read.
-    pub fn template(&self, path: &str) -> Result<Option<Template>, GoverningError> {
+    pub fn template(&self, path: &str) -> Result<Option<Template>, TemplateError> {
         // As MediaMTX goes through them: by name, the one for all others last.
         let expressions = self.entries.keys().filter(|name| name.starts_with('~'));
         let catch_all = self.entries.keys();
         let catch_all = catch_all.filter(|name| is_template(name) && !name.starts_with('~'));
         for entry in expressions {
             let expression = Regex::new(&entry[1..]);
-            let expression = expression.map_err(|_| GoverningError::Expression(entry.clone()))?;
+            let expression = expression.map_err(|_| TemplateError::Expression(entry.clone()))?;
             if let Some(captures) = expression.captures(path) {
                 return Ok(Some(Template {
                     entry: entry.clone(),

@@ -1,0 +1,52 @@
+//! Changes in words, without passwords.
+
+use mediamtx::api::Fields;
+use mediamtx::secret;
+use serde_json::Value;
+
+use crate::ledger::Change;
+use crate::plan::Step;
+use crate::policy::Current;
+use crate::server::Keeper;
+
+/// A step in words.
+pub(crate) fn describe(step: &Step, current: &Current) -> String {
+    if Keeper::parse(&step.entry).is_none() {
+        return match &step.change {
+            Change::Add(fields) => format!("new entry: {}", describe_fields(fields)),
+            Change::Patch(fields) => describe_fields(fields),
+            Change::Remove => "entry removed".to_owned(),
+        };
+    }
+    let text = match &step.change {
+        Change::Remove => "no longer held open without viewers",
+        Change::Patch(_) => "what holds it open reads it anew",
+        Change::Add(_) if current.is_held(&step.path) => "held open until its source has come",
+        Change::Add(_) => "held open without viewers",
+    };
+    text.to_owned()
+}
+
+/// Settings in words.
+pub(crate) fn describe_fields(fields: &Fields) -> String {
+    let shown = without_passwords(fields);
+    let shown = shown.iter().map(|(name, value)| {
+        let text = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
+        format!("{name}={text}")
+    });
+    shown.collect::<Vec<_>>().join(" ")
+}
+
+/// Settings as they may be shown.
+pub(super) fn without_passwords(fields: &Fields) -> Fields {
+    let hide = |value: &Value| match value.as_str() {
+        Some(text) => Value::from(secret::conceal(text)),
+        None => value.clone(),
+    };
+    fields
+        .iter()
+        .map(|(name, value)| (name.clone(), hide(value)))
+        .collect()
+}

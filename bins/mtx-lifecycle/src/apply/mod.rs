@@ -1,0 +1,200 @@
+//! Makes the server be as it is wanted, as far as nobody is hurt: each entry by itself.
+
+mod describe;
+mod error;
+mod execute;
+mod report;
+mod wait;
+
+use std::collections::BTreeSet;
+
+pub(crate) use describe::{describe, describe_fields};
+pub use error::Error;
+use execute::Executed;
+pub use report::{PathReport, Pending, Report};
+pub use wait::Interrupt;
+pub(crate) use wait::{await_shown, wait_until};
+
+use crate::journal::{Journal, Record};
+use crate::plan::{Planner, Step};
+use crate::server::{Server, View};
+
+/// Questions about recorded files in one go: each makes the server read a folder.
+const QUESTIONS: usize = 5;
+
+/// Which paths, and how far to go.
+#[derive(Debug, Default)]
+pub(crate) struct Scope<'a> {
+    /// One path; otherwise all.
+    pub(crate) path: Option<&'a str>,
+    /// Whoever is in the way is dropped.
+    pub(crate) force: bool,
+    /// Paths that are not held open for the moment, because their source has to rest; by default those that are
+    /// degraded.
+    pub(crate) resting: Option<&'a BTreeSet<String>>,
+}
+
+impl<'a> Scope<'a> {
+    pub(crate) fn one(path: &'a str) -> Self {
+        Self {
+            path: Some(path),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn all(force: bool) -> Self {
+        Self {
+            force,
+            ..Self::default()
+        }
+    }
+}
+
+/// Writes what a plan says, and notes it.
+pub(crate) struct Applier<'a> {
+    server: &'a dyn Server,
+    journal: &'a mut Journal,
+    force: bool,
+    questions: usize,
+    /// Why the server accepts no change at all.
+    jammed: Option<String>,
+    report: Report,
+}
+
+/// What becomes of a path.
+enum Go {
+    On,
+    /// The server rejects what its rule overrides.
+    WithoutOverrides,
+}
+
+impl<'a> Applier<'a> {
+    pub(crate) fn new(server: &'a dyn Server, journal: &'a mut Journal, force: bool) -> Self {
+        Self {
+            server,
+            journal,
+            force,
+            questions: QUESTIONS,
+            jammed: None,
+            report: Report::default(),
+        }
+    }
+
+    /// Makes the server be as it is wanted.
+    ///
+    /// # Errors
+    /// When the server or the journal is in trouble; what one path can't have is in the report.
+    pub(crate) fn converge(mut self, view: &View, scope: &Scope<'_>) -> Result<Report, Error> {
+        let state = self.journal.state().clone();
+        let current = state.current();
+        let resting = scope.resting.unwrap_or(&state.degraded);
+        let planner = Planner::new(&state, &current, view, resting);
+        match scope.path {
+            Some(path) => self.path(&planner, path)?,
+            None => {
+                for path in planner.paths() {
+                    self.path(&planner, &path)?;
+                }
+                for step in planner.templates() {
+                    let mut report = PathReport::new(&step.path);
+                    self.step(&planner, &step, &mut report)?;
+                    self.report.add(report);
+                }
+            }
+        }
+        self.report.jammed = self.jammed;
+        Ok(self.report)
+    }
+
+    fn path(&mut self, planner: &Planner<'_>, path: &str) -> Result<(), Error> {
+        let mut report = PathReport::new(path);
+        report.failed = self.journal.state().rejected.get(path).cloned();
+        let mut go = Go::WithoutOverrides;
+        if report.failed.is_none() {
+            go = self.settings_and_keepers(planner, path, &mut report)?;
+        }
+        if let Go::WithoutOverrides = go {
+            let current = planner.current.without_overrides(path);
+            self.settings_and_keepers(&planner.with(&current), path, &mut report)?;
+        }
+        self.report.add(report);
+        Ok(())
+    }
+
+    fn settings_and_keepers(
+        &mut self,
+        planner: &Planner<'_>,
+        path: &str,
+        report: &mut PathReport,
+    ) -> Result<Go, Error> {
+        let plan = match planner.path(path) {
+            Ok(plan) => plan,
+            Err(error) => {
+                report.failed = Some(error.to_string());
+                Default::default()
+            }
+        };
+        for step in &plan.steps {
+            if let Some(why) = self.step(planner, step, report)? {
+                let is_first = report.failed.replace(why.clone()).is_none();
+                if is_first {
+                    let entry = path.to_owned();
+                    self.note(Record::Rejected { entry, why })?;
+                    return Ok(Go::WithoutOverrides);
+                }
+                break;
+            }
+        }
+        match planner.keepers(path, &plan) {
+            Ok(steps) => {
+                for step in &steps {
+                    if let Some(why) = self.step(planner, step, report)? {
+                        report.failed = Some(why);
+                    }
+                }
+            }
+            Err(error) => report.failed = Some(error.to_string()),
+        }
+        Ok(Go::On)
+    }
+
+    /// Says why the server rejects the step, if it does.
+    fn step(
+        &mut self,
+        planner: &Planner<'_>,
+        step: &Step,
+        report: &mut PathReport,
+    ) -> Result<Option<String>, Error> {
+        if !step.hurts.is_idle() && !self.force {
+            report.pending.push(Pending::new(step, step.hurts));
+            return Ok(None);
+        }
+        if let Some(why) = &self.jammed {
+            report.failed = Some(why.clone());
+            return Ok(None);
+        }
+        match self.execute(step, planner.view)? {
+            Executed::Written => {
+                report.done.push(describe(step, planner.current));
+                if !step.hurts.is_idle() {
+                    report.dropped = Some(step.hurts);
+                }
+                let write = (step.entry.clone(), step.change.clone());
+                self.report.written.push(write);
+            }
+            Executed::InTheWay(busy) => report.pending.push(Pending::new(step, busy)),
+            Executed::Left => {}
+            Executed::Rejected(why) => return Ok(Some(why)),
+            Executed::Jammed(why) => {
+                let why = Error::Jammed(why).to_string();
+                report.failed = Some(why.clone());
+                self.jammed = Some(why);
+            }
+        }
+        Ok(None)
+    }
+
+    fn note(&mut self, record: Record) -> Result<(), Error> {
+        Ok(self.journal.append(record)?)
+    }
+}

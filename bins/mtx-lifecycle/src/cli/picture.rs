@@ -1,0 +1,104 @@
+//! A picture of a stream. A one-shot mtx-worker takes it: media code is at home there.
+
+use std::env;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use mediamtx::program;
+use mtx_lifecycle::commands::{Error, Interrupt, Lifecycle};
+
+use super::options;
+use super::run::{Failure, say};
+
+const WORKER: &str = "mtx-worker";
+/// Between two looks whether it has ended.
+const INTERVAL: Duration = Duration::from_millis(5);
+
+pub(super) fn take(
+    lifecycle: &Lifecycle,
+    path: &str,
+    output: &Path,
+    from: Option<&str>,
+) -> Result<(), Failure> {
+    check(output).map_err(Failure::usage)?;
+    let from = from.map(options::rtsp).transpose().context("--from");
+    let from = from.map_err(Failure::usage)?;
+    let worker = worker()?;
+    let url = lifecycle.stream_url(path, from.as_ref())?;
+    let hold = lifecycle.hold_for_picture(path)?;
+    let taken = run(&worker, &url, output, &lifecycle.interrupt());
+    // The hold ends whether there is a picture or not; its source stays for a minute.
+    hold.release()?;
+    taken?;
+    say(&format!("{path}: {}", output.display()));
+    Ok(())
+}
+
+fn check(output: &Path) -> Result<()> {
+    let extension = output.extension().map(|it| it.to_ascii_lowercase());
+    if !extension.is_some_and(|it| it == "jpg" || it == "jpeg") {
+        bail!(
+            "{} is no name for a picture: it has to end in .jpg",
+            output.display()
+        );
+    }
+    Ok(())
+}
+
+fn run(worker: &Path, url: &str, output: &Path, interrupt: &Interrupt) -> Result<()> {
+    let mut command = Command::new(worker);
+    command.arg("--output").arg(output).stdin(Stdio::null());
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    // In the environment, where a password is not seen by everybody.
+    let child = command.env("MTX_WORKER_INPUT", url).spawn();
+    let mut child = child.with_context(|| format!("can't run {}", worker.display()))?;
+    let mut complaint = String::new();
+    let stderr = child.stderr.take();
+    let reader = thread::spawn(move || {
+        if let Some(mut stderr) = stderr {
+            let _ = stderr.read_to_string(&mut complaint);
+        }
+        complaint
+    });
+    let status = wait(&mut child, interrupt)?;
+    let complaint = reader.join().unwrap_or_default();
+    if status.success() {
+        return Ok(());
+    }
+    let last = complaint.lines().rfind(|line| !line.trim().is_empty());
+    bail!(
+        "no picture: {}",
+        last.unwrap_or("mtx-worker failed without a word")
+    )
+}
+
+fn wait(child: &mut Child, interrupt: &Interrupt) -> Result<ExitStatus> {
+    loop {
+        if let Some(status) = child.try_wait().context(WORKER)? {
+            return Ok(status);
+        }
+        if interrupt.is_raised() {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(Error::Interrupted.into());
+        }
+        thread::sleep(INTERVAL);
+    }
+}
+
+/// As given, or beside this program, or in `PATH`.
+fn worker() -> Result<PathBuf> {
+    if let Some(file) = env::var_os("MTX_WORKER").map(PathBuf::from) {
+        return match file.is_file() {
+            true => Ok(file),
+            false => Err(anyhow!("MTX_WORKER: no file {}", file.display())),
+        };
+    }
+    program::find(WORKER).with_context(|| {
+        format!("no {WORKER} beside this program or in PATH: name it with MTX_WORKER")
+    })
+}

@@ -1,0 +1,161 @@
+//! The commands, each with what it prints.
+
+use std::io::{self, Write};
+use std::{process, thread};
+
+use anyhow::{Context, anyhow};
+use mediamtx::secret;
+use mediamtx::signals::StopSignals;
+use mtx_lifecycle::commands::{Error, Lifecycle, Options, PathReport, Report};
+
+use super::arguments::Command;
+use super::{picture, policies, streams, watch};
+
+/// As a shell has it of a process that SIGINT has ended.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// Why a command failed.
+pub(crate) struct Failure {
+    pub(crate) error: anyhow::Error,
+    pub(crate) is_usage: bool,
+}
+
+impl Failure {
+    pub(crate) fn usage(error: anyhow::Error) -> Self {
+        Self {
+            error,
+            is_usage: true,
+        }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self {
+            error,
+            is_usage: false,
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self {
+            is_usage: error.is_usage(),
+            error: error.into(),
+        }
+    }
+}
+
+pub(crate) fn run(
+    command: Command,
+    options: Options,
+    signals: StopSignals,
+) -> Result<(), Failure> {
+    // It needs neither a server nor a journal.
+    if let Command::Migrate { file } = command {
+        return policies::migrate(&file);
+    }
+    let lifecycle = Lifecycle::new(options)?;
+    if let Command::Watch { metrics } = command {
+        return watch::watch(lifecycle, metrics, &signals);
+    }
+    let interrupt = lifecycle.interrupt();
+    on_signal(signals, move || interrupt.raise())?;
+    match command {
+        Command::Start {
+            use_case,
+            path,
+            duration,
+            until,
+        } => {
+            let until = streams::until(duration, until.as_deref()).map_err(Failure::usage)?;
+            streams::start(&lifecycle, &use_case, &path, until)
+        }
+        Command::Stop { path, reason } => streams::stop(&lifecycle, &path, &reason),
+        Command::Status { path, json } => streams::status(&lifecycle, path.as_deref(), json),
+        Command::Apply {
+            file,
+            dry_run,
+            force,
+        } => policies::apply(&lifecycle, &file, dry_run, force),
+        Command::Reconcile => policies::reconcile(&lifecycle),
+        Command::Rollback { revision, force } => policies::rollback(&lifecycle, revision, force),
+        Command::Snapshot { path, output, from } => {
+            picture::take(&lifecycle, &path, &output, from.as_deref())
+        }
+        Command::Export => policies::export(&lifecycle),
+        Command::Migrate { .. } | Command::Watch { .. } => Ok(()),
+    }
+}
+
+/// The first signal makes waiting end, and what has begun be taken back; the second one ends the process.
+fn on_signal(signals: StopSignals, raise: impl Fn() + Send + 'static) -> Result<(), Failure> {
+    let thread = thread::Builder::new().name("signals".to_owned());
+    let run = move || {
+        signals.wait();
+        raise();
+        signals.wait();
+        process::exit(INTERRUPTED.into());
+    };
+    thread.spawn(run).context("no thread")?;
+    Ok(())
+}
+
+/// Says on stdout what was done and what waits. What failed is the command's failure.
+pub(super) fn tell(report: &Report) -> Result<(), Failure> {
+    for path in &report.paths {
+        tell_path(path);
+    }
+    let failed = report.paths.iter().filter_map(|path| {
+        let why = path.failed.as_ref()?;
+        Some(format!("{}: {why}", path.path))
+    });
+    let failed: Vec<_> = failed.collect();
+    match failed.is_empty() {
+        true => Ok(()),
+        false => Err(anyhow!("{}", failed.join("; ")).into()),
+    }
+}
+
+fn tell_path(report: &PathReport) {
+    let path = &report.path;
+    for done in &report.done {
+        say(&format!("{path}: {done}"));
+    }
+    if let Some(dropped) = report.dropped {
+        warn(&format!("{path}: dropped {dropped}"));
+    }
+    for pending in &report.pending {
+        say(&format!("{path}: {pending}"));
+    }
+}
+
+/// What people should know, but programs need not.
+pub(super) fn warn(line: &str) {
+    let _ = writeln!(io::stderr(), "mtx-lifecycle: warning: {}", secret::scrub(line));
+}
+
+/// A line for people. Nobody is left to be told when the other end of a pipe has gone.
+pub(super) fn say(line: &str) {
+    let _ = writeln!(io::stdout(), "{}", secret::scrub(line));
+}
+
+/// A text for a file, which may hold passwords.
+pub(super) fn put(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
+}
+
+/// The server could not be told, but what is wanted is in the journal: says what becomes of it.
+pub(super) fn noted<T>(lifecycle: &Lifecycle, result: Result<T, Error>) -> Result<T, Failure> {
+    let error = match result {
+        Err(error) if error.is_outage() => error,
+        other => return Ok(other?),
+    };
+    let file = lifecycle.write_fallback()?;
+    Err(anyhow!(
+        "{error}. It stays wanted: the next reconcile or watch does it. Without an API, {} has it for a mediamtx.yml",
+        file.display()
+    )
+    .into())
+}

@@ -1,0 +1,114 @@
+//! Commands about one stream.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use jiff::{ToSpan, Zoned, civil};
+use mediamtx::timestamp::Timestamp;
+use mtx_lifecycle::commands::{Lifecycle, Started};
+
+use super::run::{Failure, noted, say, tell, warn};
+use super::table;
+
+/// When a use case ends that was started for a time.
+pub(super) fn until(duration: Option<Duration>, until: Option<&str>) -> Result<Option<Timestamp>> {
+    let now = Zoned::now();
+    let moment = match (duration, until) {
+        (None, None) => return Ok(None),
+        (Some(duration), _) => now.checked_add(duration).context("--for")?,
+        (None, Some(text)) => match text.parse() {
+            Ok(timestamp) => return Ok(Some(timestamp)),
+            Err(_) => next(text, &now).context("--until")?,
+        },
+    };
+    Ok(Some(moment.timestamp().to_string().parse()?))
+}
+
+/// The next time that the clock on the wall shows it.
+fn next(text: &str, now: &Zoned) -> Result<Zoned> {
+    let wrong = || anyhow!("{text:?} is neither HH:MM nor as in 2026-11-21T18:00:00Z (RFC 3339)");
+    let time: civil::Time = text.parse().map_err(|_| wrong())?;
+    let on = |date: civil::Date| date.to_datetime(time).to_zoned(now.time_zone().clone());
+    let today = on(now.date())?;
+    if today > *now {
+        return Ok(today);
+    }
+    Ok(on(now.date().checked_add(1.day())?)?)
+}
+
+pub(super) fn start(
+    lifecycle: &Lifecycle,
+    use_case: &str,
+    path: &str,
+    until: Option<Timestamp>,
+) -> Result<(), Failure> {
+    match noted(lifecycle, lifecycle.start(use_case, path, until))? {
+        Started::Running { after, report } => {
+            say(&format!(
+                "{path}: {use_case} runs, after {:.1} s",
+                after.as_secs_f64()
+            ));
+            tell(&report)?;
+        }
+        Started::Armed(report) => {
+            tell(&report)?;
+            say(&format!(
+                "{path}: {use_case} begins when somebody publishes there"
+            ));
+        }
+    }
+    if let Some(retention) = lifecycle.retention(path)? {
+        say(&format!("{path}: {retention}"));
+    }
+    if let Some(until) = until {
+        say(&format!("{path}: {use_case} ends at {until}"));
+        if !lifecycle.is_watched() {
+            warn("nobody watches, so that only the next command after that ends it: run mtx-lifecycle watch");
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn stop(lifecycle: &Lifecycle, path: &str, reason: &str) -> Result<(), Failure> {
+    let report = noted(lifecycle, lifecycle.stop(path, reason))?;
+    tell(&report)?;
+    say(&format!("{path}: stopped: {reason}"));
+    Ok(())
+}
+
+pub(super) fn status(lifecycle: &Lifecycle, path: Option<&str>, json: bool) -> Result<(), Failure> {
+    let status = lifecycle.status(path)?;
+    if json {
+        let text = serde_json::to_string_pretty(&status).context("the status")?;
+        say(&text);
+    } else {
+        say(&table::table(&status));
+    }
+    match status.api_error {
+        Some(error) => Err(anyhow!("{error}; this is what the journal knows").into()),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_of_the_day_is_the_next_one() {
+        let now: Zoned = "2026-10-24T17:00:00+02:00[Europe/Berlin]".parse().unwrap();
+        for (text, expected) in [
+            ("18:00", "2026-10-24T18:00:00+02:00[Europe/Berlin]"),
+            // The clocks are changed that night.
+            ("16:30", "2026-10-25T16:30:00+01:00[Europe/Berlin]"),
+        ] {
+            assert_eq!(next(text, &now).unwrap().to_string(), expected);
+        }
+        for text in ["", "18", "25:00", "tomorrow"] {
+            let message = next(text, &now).unwrap_err().to_string();
+            assert!(message.contains("HH:MM"), "{message}");
+        }
+        let given = until(None, Some("2026-11-21T18:00:00Z")).unwrap();
+        assert_eq!(given.unwrap().to_string(), "2026-11-21T18:00:00.000Z");
+    }
+}

@@ -1,0 +1,379 @@
+//! Starting, stopping, applying, going back.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mediamtx::api::Recordings;
+use mediamtx::path::PathName;
+use mediamtx::timestamp::Timestamp;
+
+use super::{Error, Holding, Lifecycle, Report, Session};
+use crate::apply::{Scope, await_shown, wait_until};
+use crate::journal::{Record, State};
+use crate::plan::Planner;
+use crate::policy::{Hold, Policy, Settings, Wanted};
+use crate::server::{View, is_reserved};
+
+/// How a start went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Started {
+    /// The stream is there, and a file of it if it is recorded.
+    Running {
+        /// After so long.
+        after: Duration,
+        /// What was written, and what waits.
+        report: Report,
+    },
+    /// Nothing makes the stream come: it will be dealt with when somebody publishes it.
+    Armed(Report),
+}
+
+/// A start, as far as it goes without waiting.
+struct Begun<'a> {
+    report: Report,
+    /// Holds the path open until its stream has come, where no use case does.
+    hold: Option<Holding<'a>>,
+    is_armed: bool,
+    /// The recorded files of before, if a new one is to be waited for.
+    files: Option<Recordings>,
+    settings: Settings,
+}
+
+impl Lifecycle {
+    /// Starts a use case on a path, for good or until a moment, and waits until it shows. An interrupted start is
+    /// taken back.
+    ///
+    /// # Errors
+    /// When the server does not want it so, or the source does not come.
+    pub fn start(
+        &self,
+        use_case: &str,
+        path: &str,
+        until: Option<Timestamp>,
+    ) -> Result<Started, Error> {
+        let start = Instant::now();
+        check_path(path)?;
+        if let Some(until) = until.filter(|until| *until <= Timestamp::now()) {
+            return Err(Error::Moment(until));
+        }
+        let mut session = Session::begin(self, self.options().timeout)?;
+        let before = session.state().wanted();
+        let begun = self.begin(&mut session, use_case, path, until)?;
+        drop(session);
+        match self.finish(path, begun, start) {
+            Err(Error::Interrupted) => {
+                self.take_back(use_case, path, &before)?;
+                Err(Error::Interrupted)
+            }
+            done => done,
+        }
+    }
+
+    fn begin<'a>(
+        &'a self,
+        session: &mut Session<'a>,
+        use_case: &str,
+        path: &str,
+        until: Option<Timestamp>,
+    ) -> Result<Begun<'a>, Error> {
+        let policy = session.state().wanted().policy;
+        if policy.use_case(use_case).is_none() {
+            return Err(Error::UseCase {
+                name: use_case.to_owned(),
+                known: policy.use_case_names().join(", "),
+            });
+        }
+        let wanted = started(session.state().wanted(), use_case, path, until);
+        let what = format!("start {use_case} {path}");
+        let view = match self.server().look() {
+            Ok(view) => view,
+            // It is wanted all the same, and done when the server is back.
+            Err(error) => {
+                let error = Error::from(error);
+                if error.is_outage() {
+                    session.revise(what, wanted)?;
+                }
+                return Err(error);
+            }
+        };
+        let files = self.server().recordings(path)?;
+        // What is unknown to the server can't be started, and must not be wanted for ever after.
+        let on_demand = is_on_demand(session.state(), &wanted, &view, path)?;
+        session.revise(what, wanted)?;
+        if session.state().degraded.contains(path) {
+            let at = Timestamp::now();
+            let path = path.to_owned();
+            session.note(Record::Recovered { at, path })?;
+        }
+        let is_there = view.is_available(path);
+        let hold = Hold {
+            path: path.to_owned(),
+            use_case: None,
+        };
+        let hold = (on_demand && !is_there).then(|| Holding::begin(session, hold));
+        let hold = hold.transpose()?;
+        let report = session.converge(&view, &Scope::one(path))?;
+        let current = session.state().current();
+        let is_recorded = view.busy(path, "").recordings > 0;
+        Ok(Begun {
+            report,
+            hold,
+            is_armed: !on_demand && !is_there,
+            files: (current.records(path) && !is_recorded).then_some(files),
+            settings: current.settings(path),
+        })
+    }
+
+    fn finish(&self, path: &str, begun: Begun<'_>, start: Instant) -> Result<Started, Error> {
+        let patience = begun.settings.start_timeout.map(|span| span.duration());
+        let patience = patience.unwrap_or_default().max(self.options().timeout);
+        let failed = begun.report.paths.iter().find(|path| path.done.is_empty());
+        let failed = failed.and_then(|path| path.failed.clone());
+        let came = match failed {
+            Some(why) => Err(Error::Rejected {
+                path: path.to_owned(),
+                why,
+            }),
+            None => self.await_start(path, &begun, patience),
+        };
+        if let Some(hold) = begun.hold {
+            hold.release()?;
+        }
+        came?;
+        if begun.is_armed {
+            return Ok(Started::Armed(begun.report));
+        }
+        if let Some(files) = &begun.files {
+            self.await_file(path, files, patience)?;
+        }
+        Ok(Started::Running {
+            after: start.elapsed(),
+            report: begun.report,
+        })
+    }
+
+    fn await_start(&self, path: &str, begun: &Begun<'_>, patience: Duration) -> Result<(), Error> {
+        self.await_report(&begun.report)?;
+        if begun.is_armed {
+            return Ok(());
+        }
+        self.await_stream(path, patience)
+    }
+
+    /// Somebody did not want to wait for it.
+    fn take_back(&self, use_case: &str, path: &str, before: &Wanted) -> Result<(), Error> {
+        let mut session = Session::begin(self, self.options().timeout)?;
+        let mut wanted = session.state().wanted();
+        match before.uses.get(path) {
+            Some(used) => wanted.uses.insert(path.to_owned(), used.clone()),
+            None => wanted.uses.remove(path),
+        };
+        session.revise(format!("start {use_case} {path} was interrupted"), wanted)?;
+        session.look_and_converge(&Scope::one(path))?;
+        Ok(())
+    }
+
+    /// Holds a path open with the settings of a picture, until the hold is released.
+    ///
+    /// # Errors
+    /// When the source does not come.
+    pub fn hold_for_picture(&self, path: &str) -> Result<Holding<'_>, Error> {
+        const USE_CASE: &str = "snapshot";
+        check_path(path)?;
+        let mut session = Session::begin(self, self.options().timeout)?;
+        let view = self.server().look()?;
+        is_on_demand(session.state(), &session.state().wanted(), &view, path)?;
+        let hold = Hold {
+            path: path.to_owned(),
+            use_case: Some(USE_CASE.to_owned()),
+        };
+        let holding = Holding::begin(&mut session, hold)?;
+        let report = session.converge(&view, &Scope::one(path))?;
+        let settings = session.state().current().settings(path);
+        drop(session);
+        let patience = settings.start_timeout.map(|span| span.duration());
+        let patience = patience.unwrap_or_default().max(self.options().timeout);
+        let came = self.await_report(&report);
+        let came = came.and_then(|()| self.await_stream(path, patience));
+        match came {
+            Ok(()) => Ok(holding),
+            Err(Error::NoSource { path, after }) => {
+                holding.release()?;
+                Err(Error::NoPicture { path, after })
+            }
+            Err(error) => {
+                holding.release()?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Stops whatever was started on a path; what the policy records by itself rests from now on, too.
+    ///
+    /// # Errors
+    /// When the server does not want it so.
+    pub fn stop(&self, path: &str, reason: &str) -> Result<Report, Error> {
+        check_path(path)?;
+        let mut session = Session::begin(self, self.options().timeout)?;
+        let wanted = stopped(session.state().wanted(), path, reason);
+        session.revise(format!("stop {path}: {reason}"), wanted)?;
+        self.converged(session, &Scope::one(path))
+    }
+
+    /// Puts a policy into force.
+    ///
+    /// # Errors
+    /// When the server can't be told.
+    pub fn apply(&self, policy: Policy, force: bool) -> Result<Report, Error> {
+        let mut session = Session::begin(self, self.options().timeout)?;
+        let mut wanted = session.state().wanted();
+        wanted.policy = Arc::new(policy);
+        session.revise("apply".to_owned(), wanted)?;
+        self.converged(session, &Scope::all(force))
+    }
+
+    /// Makes the server be as it is wanted, once more. As its own runOnInit this begins before its API is there.
+    ///
+    /// # Errors
+    /// When the server can't be told.
+    pub fn reconcile(&self) -> Result<Report, Error> {
+        wait_until(self.options().timeout, &self.interrupt, || {
+            self.server().ping().map(|()| true)
+        })?;
+        let session = Session::begin(self, self.options().timeout)?;
+        self.converged(session, &Scope::default())
+    }
+
+    /// Goes back to what was wanted at a revision, or to the one before the current one. 0 is the server as it was.
+    ///
+    /// # Errors
+    /// When there is no such revision, or the server can't be told.
+    pub fn rollback(&self, revision: Option<u64>, force: bool) -> Result<(u64, Report), Error> {
+        let mut session = Session::begin(self, self.options().timeout)?;
+        let state = session.state();
+        let number = revision.unwrap_or_else(|| before(state));
+        let wanted = wanted_at(state, number)?;
+        session.revise(format!("rollback {number}"), wanted)?;
+        Ok((number, self.converged(session, &Scope::all(force))?))
+    }
+
+    /// Converges and waits, without the lock, until it shows.
+    fn converged(&self, mut session: Session<'_>, scope: &Scope<'_>) -> Result<Report, Error> {
+        let report = session.look_and_converge(scope)?;
+        drop(session);
+        self.await_report(&report)?;
+        Ok(report)
+    }
+
+    fn await_report(&self, report: &Report) -> Result<(), Error> {
+        let timeout = self.options().timeout;
+        await_shown(self.server(), &report.written, timeout, &self.interrupt)
+    }
+
+    fn await_stream(&self, path: &str, timeout: Duration) -> Result<(), Error> {
+        let is_there = || {
+            let live = self.server().live()?;
+            Ok(live.get(path).is_some_and(|it| it.is_available()))
+        };
+        if wait_until(timeout, &self.interrupt, is_there)? {
+            return Ok(());
+        }
+        Err(Error::NoSource {
+            path: path.to_owned(),
+            after: timeout,
+        })
+    }
+
+    /// Waits for a recorded file that was not there before; old ones may be deleted meanwhile.
+    fn await_file(&self, path: &str, before: &Recordings, timeout: Duration) -> Result<(), Error> {
+        let is_there = || {
+            let now = self.server().recordings(path)?.segments;
+            Ok(now.iter().any(|segment| !before.segments.contains(segment)))
+        };
+        if wait_until(timeout, &self.interrupt, is_there)? {
+            return Ok(());
+        }
+        Err(Error::NoFile {
+            path: path.to_owned(),
+            after: timeout,
+        })
+    }
+}
+
+/// Whether something makes the stream of a path come when it is wanted so.
+fn is_on_demand(state: &State, wanted: &Wanted, view: &View, path: &str) -> Result<bool, Error> {
+    let current = wanted.at(Timestamp::now(), Vec::new());
+    let none = std::collections::BTreeSet::new();
+    let plan = Planner::new(state, &current, view, &none).path(path)?;
+    if plan.on_demand {
+        view.reach.own(state.rtsp.as_ref(), path)?;
+    }
+    Ok(plan.on_demand)
+}
+
+fn check_path(path: &str) -> Result<(), Error> {
+    if is_reserved(path) {
+        return Err(Error::Reserved(path.chars().take(80).collect()));
+    }
+    path.parse::<PathName>()?;
+    Ok(())
+}
+
+fn started(mut wanted: Wanted, use_case: &str, path: &str, until: Option<Timestamp>) -> Wanted {
+    let used = wanted.uses.entry(path.to_owned()).or_default();
+    used.stopped = None;
+    used.started
+        .entry(use_case.to_owned())
+        .or_insert_with(Timestamp::now);
+    match until {
+        Some(until) => used.until.insert(use_case.to_owned(), until),
+        None => used.until.remove(use_case),
+    };
+    wanted
+}
+
+fn stopped(mut wanted: Wanted, path: &str, reason: &str) -> Wanted {
+    wanted.uses.remove(path);
+    let rule = wanted.policy.rule(path);
+    let use_case = rule.and_then(|rule| rule.use_case.as_deref());
+    let use_case = use_case.and_then(|name| wanted.policy.use_case(name));
+    let settings = use_case.unwrap_or_default();
+    let settings = match rule {
+        Some(rule) => settings.overridden_by(&rule.overrides),
+        None => settings,
+    };
+    // Off its schedule it rests, too, and must not begin by itself.
+    if settings.lasts() {
+        let used = wanted.uses.entry(path.to_owned()).or_default();
+        used.stopped = Some(reason.to_owned());
+    }
+    wanted
+}
+
+/// The last revision that wanted something else.
+fn before(state: &State) -> u64 {
+    let current = state.wanted();
+    let mut others = state
+        .revisions
+        .iter()
+        .rev()
+        .filter(|it| it.wanted != current);
+    others.next().map_or(0, |revision| revision.number)
+}
+
+fn wanted_at(state: &State, number: u64) -> Result<Wanted, Error> {
+    if number == 0 {
+        return Ok(Wanted::default());
+    }
+    let revisions = &state.revisions;
+    let found = revisions.iter().find(|revision| revision.number == number);
+    found
+        .map(|revision| revision.wanted.clone())
+        .ok_or_else(|| {
+            let known: Vec<_> = revisions.iter().map(|it| it.number.to_string()).collect();
+            Error::Revision {
+                wanted: number,
+                known: format!("0 (the server as it was) {}", known.join(" ")),
+            }
+        })
+}

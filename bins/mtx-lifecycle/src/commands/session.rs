@@ -1,0 +1,109 @@
+//! A stretch of work during which nobody else changes anything.
+
+use std::sync::MutexGuard;
+use std::time::Duration;
+
+use mediamtx::timestamp::Timestamp;
+
+use super::{Error, Lifecycle, Report, hold};
+use crate::apply::{Applier, Scope};
+use crate::journal::{Journal, Lock, Record, State};
+use crate::policy::Wanted;
+use crate::server::View;
+
+const LOCK: &str = "lock";
+const ID_LENGTH: usize = 8;
+
+/// The lock and the journal.
+pub(crate) struct Session<'a> {
+    pub(crate) lifecycle: &'a Lifecycle,
+    journal: MutexGuard<'a, Journal>,
+    _lock: Lock,
+}
+
+impl<'a> Session<'a> {
+    /// Takes the lock, reads the journal, and ends what is over: holds of commands that have died, and use cases that
+    /// were started for a time.
+    pub(crate) fn begin(lifecycle: &'a Lifecycle, patience: Duration) -> Result<Self, Error> {
+        let folder = &lifecycle.options.folder;
+        let lock = Lock::take(folder, LOCK, patience)?;
+        let mut session = Self {
+            lifecycle,
+            journal: lifecycle.journal()?,
+            _lock: lock,
+        };
+        session.introduce()?;
+        for id in hold::abandoned(folder, session.state()) {
+            session.note(Record::Released { id })?;
+        }
+        session.end_what_is_over()?;
+        Ok(session)
+    }
+
+    /// The journal gets an id, and knows where the server reaches itself.
+    fn introduce(&mut self) -> Result<(), Error> {
+        if self.state().id.is_empty() {
+            const LETTERS: &[u8] = b"abcdefghijkmnpqrstuvwxyz23456789";
+            let letter = |_| char::from(LETTERS[fastrand::usize(..LETTERS.len())]);
+            let id = (0..ID_LENGTH).map(letter).collect();
+            self.note(Record::Journal { id, length: 0 })?;
+        }
+        let given = self.lifecycle.options.rtsp.clone();
+        match given.filter(|url| self.state().rtsp.as_ref() != Some(url)) {
+            Some(url) => self.note(Record::Rtsp { url }),
+            None => Ok(()),
+        }
+    }
+
+    fn end_what_is_over(&mut self) -> Result<(), Error> {
+        let mut wanted = self.state().wanted();
+        let over = wanted.end_what_is_over(Timestamp::now());
+        if over.is_empty() {
+            return Ok(());
+        }
+        let what: Vec<_> = over
+            .iter()
+            .map(|(use_case, path)| format!("{use_case} {path}"))
+            .collect();
+        self.revise(format!("the time of {} is over", what.join(", ")), wanted)
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        self.journal.state()
+    }
+
+    /// Something else is wanted from now on.
+    pub(crate) fn revise(&mut self, what: String, wanted: Wanted) -> Result<(), Error> {
+        let state = self.state();
+        let known = state.wanted();
+        // Somebody may have put right what the server did not want.
+        if known == wanted && state.rejected.is_empty() {
+            return Ok(());
+        }
+        let policy = (known.policy != wanted.policy).then(|| (*wanted.policy).clone());
+        let number = state.revision() + 1;
+        self.note(Record::Revision {
+            at: Timestamp::now(),
+            number,
+            what,
+            policy,
+            uses: wanted.uses,
+        })
+    }
+
+    pub(crate) fn note(&mut self, record: Record) -> Result<(), Error> {
+        Ok(self.journal.append(record)?)
+    }
+
+    /// Makes the server be as it is wanted, as far as nobody is hurt.
+    pub(crate) fn converge(&mut self, view: &View, scope: &Scope<'_>) -> Result<Report, Error> {
+        let server = self.lifecycle.server();
+        Applier::new(server, &mut self.journal, scope.force).converge(view, scope)
+    }
+
+    /// The same from a look of its own.
+    pub(crate) fn look_and_converge(&mut self, scope: &Scope<'_>) -> Result<Report, Error> {
+        let view = self.lifecycle.server().look()?;
+        self.converge(&view, scope)
+    }
+}
