@@ -167,6 +167,33 @@ impl Lifecycle {
     }
 }
 
+/// The entries of a server; what holds paths open is called alike, whichever journal it is of.
+///
+/// # Panics
+/// When the server does not answer.
+#[track_caller]
+pub fn entries(server: &MediaMtx) -> Value {
+    let call = "/v3/config/paths/list?itemsPerPage=1000";
+    let mut all = server.get(call).expect("the API answers")["items"].take();
+    for entry in all.as_array_mut().into_iter().flatten() {
+        let name = entry["name"].as_str().unwrap_or_default();
+        if let Some((_, path)) = name.strip_prefix("lifecycle/").and_then(|it| it.split_once('/')) {
+            entry["name"] = format!("lifecycle/*/{path}").into();
+        }
+    }
+    all
+}
+
+/// The name of the entry that holds a path open, if there is one.
+pub fn keeper(server: &MediaMtx, path: &str) -> Option<String> {
+    let all = server.get("/v3/config/paths/list?itemsPerPage=1000").ok()?;
+    let names = all["items"].as_array()?.iter();
+    let mut names = names.filter_map(|entry| entry["name"].as_str());
+    let end = format!("/{path}");
+    let found = names.find(|name| name.starts_with("lifecycle/") && name.ends_with(&end));
+    found.map(str::to_owned)
+}
+
 /// A hook that publishes a clip to its path, again and again.
 pub fn publishing_hook(clip: &Clip) -> String {
     format!(

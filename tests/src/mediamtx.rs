@@ -27,6 +27,7 @@ pub struct Config {
     certificate: Option<Certificate>,
     rtmp_port_for_hooks: bool,
     hls: bool,
+    only_named_paths: bool,
 }
 
 impl Config {
@@ -99,6 +100,13 @@ impl Config {
         self
     }
 
+    /// Takes no path that has no entry: without this, `all_others` takes them all.
+    #[must_use]
+    pub fn only_named_paths(mut self) -> Self {
+        self.only_named_paths = true;
+        self
+    }
+
     /// Serves HLS, too, and the page that plays it.
     #[must_use]
     pub fn hls(mut self) -> Self {
@@ -149,7 +157,8 @@ impl Config {
             let _ = write!(yaml, "pathDefaults:\n{}", self.path_defaults);
         }
         let _ = write!(yaml, "paths:\n{}", self.paths);
-        if !self.paths.contains("\"all_others\"") {
+        let has_all_others = self.paths.contains("\"all_others\"");
+        if !self.only_named_paths && !has_all_others {
             yaml += "  all_others: {}\n";
         }
         yaml

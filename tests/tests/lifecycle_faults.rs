@@ -7,18 +7,13 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::Value;
 use suite_tests::http;
-use suite_tests::lifecycle::Lifecycle;
+use suite_tests::lifecycle::{Lifecycle, entries};
 use suite_tests::mediamtx::{Config, MediaMtx};
 use suite_tests::proxy::{FaultProxy, Mode};
 use suite_tests::web::Web;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-
-fn entries(server: &MediaMtx) -> Value {
-    server.get("/v3/config/paths/list").unwrap()["items"].take()
-}
 
 #[test]
 fn server_that_is_down_slow_or_answers_nonsense_is_named_in_one_line() {

@@ -160,7 +160,7 @@ fn viewing_is_there_before_its_first_viewer_and_closes_after_its_last() {
     assert!(server.is_ready("cam"));
     let names = server.get("/v3/config/paths/list").unwrap().to_string();
     assert!(
-        !names.contains("lifecycle/keep"),
+        !names.contains("lifecycle/"),
         "nothing holds it open: {names}"
     );
     let viewer = Reader::start(&server.rtsp("cam"));
@@ -181,6 +181,6 @@ fn source_that_does_not_come_is_an_error_that_says_what_is_left_of_it() {
     assert_eq!(lifecycle.status("cam")["state"], "waiting");
     lifecycle.ok(&["stop", "cam"]);
     assert_eq!(lifecycle.status("cam")["state"], "idle");
-    let said = lifecycle.fails(1, &["start", "party", "cam"]);
+    let said = lifecycle.fails(2, &["start", "party", "cam"]);
     assert!(said.contains("recording, viewing, snapshot"), "{said}");
 }

@@ -105,7 +105,7 @@ fn what_can_not_be_done_is_told_with_what_can() {
             "POST",
             "paths/lifecycle/keep/cam/start",
             r#"{"useCase": "viewing"}"#,
-            "name of a path",
+            "no path of its own",
         ),
         (
             400,

@@ -9,6 +9,8 @@ pub mod journal;
 pub mod ledger;
 pub mod plan;
 pub mod policy;
+#[cfg(test)]
+mod properties;
 pub mod server;
 pub mod span;
 pub mod watch;

@@ -107,6 +107,9 @@ pub enum Error {
         /// How long it was waited for.
         after: std::time::Duration,
     },
+    /// Nothing makes the stream of a picture come.
+    #[error("{0}: no picture: nobody publishes it at the moment")]
+    NotPublished(String),
     /// The stream of a picture does not come.
     #[error("{path}: no picture: its source has not come within {after:?}")]
     NoPicture {

@@ -169,6 +169,10 @@ impl<'a> Applier<'a> {
             report.pending.push(Pending::new(step, step.hurts));
             return Ok(None);
         }
+        let write = (step.entry.clone(), step.change.clone());
+        if self.report.written.contains(&write) {
+            return Ok(None);
+        }
         if let Some(why) = &self.jammed {
             report.failed = Some(why.clone());
             return Ok(None);
@@ -179,7 +183,6 @@ impl<'a> Applier<'a> {
                 if !step.hurts.is_idle() {
                     report.dropped = Some(step.hurts);
                 }
-                let write = (step.entry.clone(), step.change.clone());
                 self.report.written.push(write);
             }
             Executed::InTheWay(busy) => report.pending.push(Pending::new(step, busy)),

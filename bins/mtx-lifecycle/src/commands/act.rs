@@ -182,7 +182,10 @@ impl Lifecycle {
         check_path(path)?;
         let mut session = Session::begin(self, self.options().timeout)?;
         let view = self.server().look()?;
-        is_on_demand(session.state(), &session.state().wanted(), &view, path)?;
+        let on_demand = is_on_demand(session.state(), &session.state().wanted(), &view, path)?;
+        if !on_demand && !view.is_available(path) {
+            return Err(Error::NotPublished(path.to_owned()));
+        }
         let hold = Hold {
             path: path.to_owned(),
             use_case: Some(USE_CASE.to_owned()),
