@@ -57,7 +57,8 @@ pub(super) fn start(
             ));
         }
     }
-    if let Some(retention) = lifecycle.retention(path)? {
+    // It runs, whether or not the server says how long its files are kept.
+    if let Ok(Some(retention)) = lifecycle.retention(path) {
         say(&format!("{path}: {retention}"));
     }
     if let Some(until) = until {

@@ -1,31 +1,59 @@
 //! The status for people.
 
-use mtx_lifecycle::commands::status::{PathStatus, Status};
+use std::env;
+use std::io::{self, IsTerminal};
+
+use mtx_lifecycle::commands::status::{PathState, PathStatus, Status};
 
 const HEAD: [&str; 6] = ["PATH", "STATE", "USE CASES", "VIEWERS", "RECORDING", "NOTE"];
+/// The column that has a colour.
+const STATE: usize = 1;
 
-/// A line for each path.
+/// A line for each path; in colour on a terminal, unless `NO_COLOR` is set (<https://no-color.org>).
 pub(crate) fn table(status: &Status) -> String {
-    let mut rows = vec![HEAD.map(str::to_owned)];
-    rows.extend(status.paths.iter().map(row));
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    render(status, io::stdout().is_terminal() && !no_color)
+}
+
+fn render(status: &Status, in_color: bool) -> String {
+    let head = HEAD.map(str::to_owned);
+    let rows: Vec<_> = status.paths.iter().map(row).collect();
+    let all = || rows.iter().chain([&head]);
+    let width = |column: usize| all().map(|row| row[column].chars().count()).max();
     let widths: Vec<_> = (0..HEAD.len())
         .map(|column| width(column).unwrap_or_default())
         .collect();
-    let line = |row: &[String; 6]| {
-        let cells = row.iter().zip(&widths);
+    let line = |row: &[String; 6], color: Option<&str>| {
+        let cells = row.iter().zip(&widths).enumerate();
         let padded: Vec<_> = cells
-            .map(|(cell, width)| format!("{cell:width$}"))
+            .map(|(column, (cell, width))| match color.filter(|_| column == STATE) {
+                Some(color) => format!("\x1b[{color}m{cell:width$}\x1b[0m"),
+                None => format!("{cell:width$}"),
+            })
             .collect();
         padded.join("  ").trim_end().to_owned()
     };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+    let mut lines = vec![line(&head, None)];
+    for (path, row) in status.paths.iter().zip(&rows) {
+        lines.push(line(row, in_color.then(|| color(path.state))));
+    }
+    lines.join("\n")
+}
+
+/// As a terminal numbers them: green, yellow, red, dim.
+fn color(state: PathState) -> &'static str {
+    match state {
+        PathState::Live => "32",
+        PathState::Waiting => "33",
+        PathState::Degraded | PathState::Unknown => "31",
+        PathState::Idle => "2",
+    }
 }
 
 fn row(path: &PathStatus) -> [String; 6] {
-    let use_cases = match path.use_cases.is_empty() {
-        true => "-".to_owned(),
-        false => path.use_cases.join(","),
+    let use_cases = match path.use_cases.as_slice() {
+        [] => "-".to_owned(),
+        some => some.join(","),
     };
     let recording = if path.recording { "yes" } else { "no" };
     [
@@ -43,11 +71,10 @@ fn note(path: &PathStatus) -> String {
         .stopped
         .iter()
         .map(|reason| format!("stopped: {reason}"));
+    let until = path.until.iter();
+    let until = until.map(|(use_case, until)| format!("{use_case} until {until}"));
     let problem = path.problem.iter().cloned();
     let pending = path.pending.iter().map(ToString::to_string);
-    stopped
-        .chain(problem)
-        .chain(pending)
-        .collect::<Vec<_>>()
-        .join("; ")
+    let notes = stopped.chain(until).chain(problem).chain(pending);
+    notes.collect::<Vec<_>>().join("; ")
 }

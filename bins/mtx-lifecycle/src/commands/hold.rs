@@ -29,7 +29,8 @@ impl<'a> Holding<'a> {
     /// Notes the hold; converging makes it true.
     pub(super) fn begin(session: &mut Session<'a>, hold: Hold) -> Result<Self, Error> {
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let id = format!("hold-{}-{number}", std::process::id());
+        // Containers that share the folder can have the same process ids.
+        let id = format!("hold-{}-{number}-{:08x}", std::process::id(), fastrand::u32(..));
         let lifecycle = session.lifecycle;
         let folder = &lifecycle.options().folder;
         let lock = Lock::take(folder, &id, Duration::ZERO)?;

@@ -124,7 +124,7 @@ fn look_at(
     let grace = PAUSE + start_timeout(&current.settings(name));
     let rest = close_after(view, name) + Duration::from_secs(1);
     let rest = if is_silent { rest } else { Duration::ZERO };
-    seen.check(name, is_there, grace, rest, metrics)
+    seen.check(name, is_there, grace, rest, path.keep, metrics)
 }
 
 fn recovered(path: &str) -> Record {

@@ -147,13 +147,17 @@ impl Seen {
         is_there: bool,
         grace: Duration,
         rest: Duration,
+        keep: bool,
         metrics: &Metrics,
     ) -> Option<Record> {
         let now = Instant::now();
         let before = self.health;
         let jitter = 0.8 + fastrand::f64() * 0.4;
         let after = before.on(is_there, now, grace, jitter);
-        self.health = after.at_least(now + rest);
+        self.health = match before {
+            Health::Resting { .. } => after,
+            _ => after.at_least(now + rest),
+        };
         if self.health == before {
             return None;
         }
@@ -164,7 +168,17 @@ impl Seen {
                 at,
                 path: path_name,
             }),
+            // Nothing can be let rest that comes by itself, or not.
+            Health::Resting { .. } if !keep => None,
             Health::Down { .. } | Health::Trying { .. } => None,
+            Health::Degraded { .. } if !keep => {
+                metrics.failed("degraded");
+                log::warn!(path = path; "degraded: the stream is wanted, and has not come for minutes");
+                Some(Record::Degraded {
+                    at,
+                    path: path_name,
+                })
+            }
             Health::Resting { attempt, until } => {
                 let wait = until.duration_since(now).as_secs_f64();
                 log::warn!(path = path, attempt = attempt, of = TRIES, wait = wait; "the source does not come: it rests");
