@@ -136,7 +136,7 @@ mod tests {
             ("timeZone: Mars/Base\n", ["no time zone", "Mars/Base"]),
             (
                 "paths:\n- path: cam\n  schedule: someday 8-18\n",
-                ["weekdays 08:00-18:00", "line 3"],
+                ["weekdays 08:00-18:00", "line 2"],
             ),
             ("paths: 3\n", ["expected a sequence", "line 1"]),
         ] {
