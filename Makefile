@@ -1,8 +1,8 @@
 .DEFAULT_GOAL := help
-.PHONY: help dev demo logs ps down build test bench lint coverage
+.PHONY: help dev demo logs ps down build test test-versions bench lint coverage
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 dev: ## Start MediaMTX with the suite: containers when an engine answers, otherwise local processes
 	@scripts/stack up
@@ -24,6 +24,9 @@ build: ## Build the static binaries, into target/<platform>/release
 
 test: ## Run all tests, on real servers
 	@scripts/test
+
+test-versions: ## Run the suite's tests on every MediaMTX that can be had, building those that are missing
+	@scripts/test-versions
 
 bench: ## Measure the suite side by side with what people use today
 	@scripts/bench

@@ -13,6 +13,9 @@ die() {
     exit 1
 }
 
+# The versions of MediaMTX that the suite is tested with, oldest first.
+mediamtx_versions() { sed -n 's/^\(v[^ ]*\) .*/\1/p' "$root/mediamtx/server/VERSIONS"; }
+
 have() { command -v "$1" >/dev/null 2>&1; }
 
 # Runs a command while no other process holds the lock, and frees the lock also if this process is killed.

@@ -52,7 +52,11 @@ impl HookEnvironment {
             "MTX_QUERY",
             "the hooks of publishers and readers, empty if there was no query",
         ))?;
-        Ok(unescape(&escaped))
+        Ok(if is_query_escaped(&escaped) {
+            unescape(&escaped)
+        } else {
+            escaped
+        })
     }
 
     /// `RTSP_PORT`; none if the server has no RTSP listener.
@@ -144,6 +148,23 @@ impl FromIterator<(OsString, OsString)> for HookEnvironment {
     }
 }
 
+/// Whether a text can come from Go's `url.QueryEscape`, which MediaMTX applies to the query since a version between
+/// v1.14.0 and v1.19.2. Older ones pass it on as the client wrote it, with its `=` and `&`.
+fn is_query_escaped(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'A'..=b'F');
+    while let Some(byte) = bytes.next() {
+        let allowed = match byte {
+            b'%' => bytes.next().is_some_and(is_hex) && bytes.next().is_some_and(is_hex),
+            _ => byte.is_ascii_alphanumeric() || b"-_.~+".contains(&byte),
+        };
+        if !allowed {
+            return false;
+        }
+    }
+    true
+}
+
 /// Undoes Go's `url.QueryEscape`. What a client sent as raw bytes that are no text stays escaped,
 /// which means the same in a query.
 fn unescape(escaped: &str) -> String {
@@ -200,6 +221,8 @@ mod tests {
             ("a%FF%C3%A9", "a%FFé"),
             ("%22%0A%24%28id%29", "\"\n$(id)"),
             ("%zz%", "%zz%"),
+            // Servers up to v1.14.0 do not escape it.
+            ("lang=es&x=a%20b&y=1+2", "lang=es&x=a%20b&y=1+2"),
         ] {
             let hook = environment(&[("MTX_QUERY", escaped)]);
             assert_eq!(hook.query().unwrap(), query);

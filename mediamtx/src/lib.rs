@@ -22,6 +22,8 @@ pub mod template;
 pub mod timestamp;
 #[cfg(feature = "tls")]
 pub mod tls;
+#[cfg(feature = "api")]
+pub mod version;
 
 /// The first `max` characters, so that a message stays one readable line whatever it quotes.
 pub(crate) fn excerpt(text: &str, max: usize) -> String {

@@ -34,7 +34,7 @@ pub enum PathNameError {
 }
 
 /// The name of a path, as MediaMTX allows it (`IsValidPathName` in its `internal/conf/path.go`). `~` and `:` are
-/// allowed up to v1.18 only; a newer server has no such path, and says so itself.
+/// allowed by v1.14.0 and refused by v1.19.2: a server that refuses them says so itself.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PathName(String);

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{LazyLock, Mutex};
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use mediamtx::version::Version;
 
 /// The root of the repository.
 pub fn repository() -> PathBuf {
@@ -81,24 +83,37 @@ fn run(cargo: &mut Command) {
 /// # Panics
 /// When neither yields an executable; the message holds what the script said.
 pub fn mediamtx() -> PathBuf {
-    static FOUND: LazyLock<PathBuf> = LazyLock::new(|| match env::var_os("MEDIAMTX_BIN") {
+    match env::var_os("MEDIAMTX_BIN") {
         Some(path) => path.into(),
-        None => line_from(&repository().join("scripts/mediamtx")),
-    });
-    FOUND.clone()
+        None => mediamtx_from_script(None),
+    }
+}
+
+/// A real server of this version, for instance `v1.14.0`.
+///
+/// # Panics
+/// When `scripts/mediamtx` can't get it; the message holds what the script said.
+pub fn mediamtx_of_version(version: &Version) -> PathBuf {
+    mediamtx_from_script(Some(version))
+}
+
+fn mediamtx_from_script(version: Option<&Version>) -> PathBuf {
+    static FOUND: LazyLock<Mutex<HashMap<Option<String>, PathBuf>>> = LazyLock::new(Mutex::default);
+    let version = version.map(Version::to_string);
+    let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    let get = |version: &Option<String>| {
+        let mut script = Command::new(repository().join("scripts/mediamtx"));
+        line_from(script.args(version))
+    };
+    let path = found.entry(version).or_insert_with_key(get);
+    path.clone()
 }
 
 /// What one of the repository's scripts prints.
-fn line_from(script: &Path) -> PathBuf {
-    let output = Command::new(script)
-        .output()
-        .expect("the script is executable");
+fn line_from(script: &mut Command) -> PathBuf {
+    let output = script.output().expect("the script is executable");
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "{} failed: {said}",
-        script.display()
-    );
+    assert!(output.status.success(), "{script:?} failed: {said}");
     PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
 }
 
@@ -109,6 +124,6 @@ fn line_from(script: &Path) -> PathBuf {
 #[track_caller]
 pub fn delivered_binary(name: &str) -> PathBuf {
     static FOLDER: LazyLock<PathBuf> =
-        LazyLock::new(|| line_from(&repository().join("scripts/build")));
+        LazyLock::new(|| line_from(&mut Command::new(repository().join("scripts/build"))));
     FOLDER.join(name)
 }

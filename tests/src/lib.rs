@@ -33,6 +33,7 @@ pub mod readme;
 pub mod receiver;
 pub mod stack;
 pub mod streams;
+pub mod versions;
 pub mod waiting;
 pub mod web;
 pub mod worker;

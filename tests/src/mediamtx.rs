@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use mediamtx::version::Version;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -20,6 +21,7 @@ const STOP: Duration = Duration::from_secs(15);
 /// What a test wants of its server. The rest is MediaMTX's default, except that protocols nobody here uses are off.
 #[derive(Default)]
 pub struct Config {
+    version: Option<Version>,
     globals: String,
     path_defaults: String,
     paths: String,
@@ -31,6 +33,13 @@ pub struct Config {
 }
 
 impl Config {
+    /// Wants a server of this version, not the pinned one.
+    #[must_use]
+    pub fn version(mut self, version: &Version) -> Self {
+        self.version = Some(version.clone());
+        self
+    }
+
     /// Adds lines of YAML at the top level, for instance `rtspAuthMethods: [digest]`.
     #[must_use]
     pub fn global(mut self, yaml: &str) -> Self {
@@ -126,7 +135,7 @@ impl Config {
         } = ports;
         let rtcp = rtp + 1;
         let mut yaml = format!(
-            "webrtc: no\nsrt: no\nmoq: no\n\
+            "webrtc: no\nsrt: no\n\
              rtspAddress: 127.0.0.1:{rtsp}\n\
              rtpAddress: 127.0.0.1:{rtp}\n\
              rtcpAddress: 127.0.0.1:{rtcp}\n\
@@ -138,6 +147,14 @@ impl Config {
             let _ = writeln!(yaml, "hlsAddress: 127.0.0.1:{hls}");
         } else {
             yaml += "hls: no\n";
+        }
+        // Older servers have no such protocol, and refuse settings that they do not know.
+        if self
+            .version
+            .as_ref()
+            .is_none_or(|version| *version >= Version::release(1, 19, 2))
+        {
+            yaml += "moq: no\n";
         }
         if !self.globals.contains("rtspTransports") {
             yaml += "rtspTransports: [udp, tcp]\n";
@@ -203,6 +220,7 @@ pub struct MediaMtx {
     /// Where it listens.
     pub ports: Ports,
     folder: TempDir,
+    binary: PathBuf,
     environment: Vec<(String, String)>,
     process: Spawned,
 }
@@ -230,10 +248,15 @@ impl MediaMtx {
         config = config.env("XDG_RUNTIME_DIR", folder.path().to_string_lossy());
         let yaml = config.render(&ports, folder.path());
         fs::write(folder.path().join("mediamtx.yml"), yaml).expect("the temp folder is writable");
-        let process = launch(folder.path(), &config.environment);
+        let binary = match &config.version {
+            Some(version) => binaries::mediamtx_of_version(version),
+            None => binaries::mediamtx(),
+        };
+        let process = launch(&binary, folder.path(), &config.environment);
         let mut server = Self {
             ports,
             folder,
+            binary,
             environment: config.environment,
             process,
         };
@@ -257,7 +280,7 @@ impl MediaMtx {
     /// When it does not come up.
     #[track_caller]
     pub fn start_again(&mut self) {
-        self.process = launch(self.folder.path(), &self.environment);
+        self.process = launch(&self.binary, self.folder.path(), &self.environment);
         self.wait_until_up();
     }
 
@@ -436,8 +459,8 @@ impl Drop for MediaMtx {
     }
 }
 
-fn launch(folder: &Path, environment: &[(String, String)]) -> Spawned {
-    let mut command = Command::new(binaries::mediamtx());
+fn launch(binary: &Path, folder: &Path, environment: &[(String, String)]) -> Spawned {
+    let mut command = Command::new(binary);
     command.arg("mediamtx.yml").current_dir(folder);
     command.envs(environment.iter().map(|(name, value)| (name, value)));
     Spawned::start("mediamtx", command)

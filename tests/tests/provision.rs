@@ -1,4 +1,4 @@
-//! `scripts/mediamtx`: how a machine comes by the pinned server.
+//! `scripts/mediamtx`: how a machine comes by the pinned server, and by others.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -158,6 +158,75 @@ fn release_with_the_pinned_checksum_is_installed_once() {
 }
 
 #[test]
+fn another_version_is_had_by_its_name_whatever_the_variable_says() {
+    let machine = Machine::new();
+    let mine = machine.program("mine", "echo v0.0.1");
+    let server = machine.program("bin/mediamtx", "echo v1.14.0");
+    let output = machine
+        .command("http://localhost:1")
+        .arg("v1.14.0")
+        .env("MEDIAMTX_BIN", &mine)
+        .output()
+        .unwrap();
+    assert_prints(&output, &server);
+    let cached = machine.program(
+        "cache/mtx-suite/mediamtx/v1.20.1/mediamtx",
+        "echo it is not asked",
+    );
+    let output = machine
+        .command("http://localhost:1")
+        .arg("v1.20.1")
+        .output()
+        .unwrap();
+    assert_prints(&output, &cached);
+}
+
+#[test]
+fn what_is_no_version_is_refused() {
+    let machine = Machine::new();
+    for arguments in [&["1.14"][..], &["latest"], &["v1.14.0", "v1.20.1"]] {
+        let mut command = machine.command("http://localhost:1");
+        let output = command.args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text(&output).contains("usage: scripts/mediamtx [VERSION]"));
+    }
+}
+
+/// A Go that has this module, and says what is in git is its checksum.
+const GO_WITH_MODULE: &str = r#"case "$1 $2" in
+"mod download") printf '{\n\t"Dir": "%s",\n\t"Sum": "h1:%s"\n}\n' "$MODULE" "$SUM" ;;
+*) echo "built with: $*" >&2; exit 1 ;;
+esac"#;
+
+#[test]
+fn module_that_is_not_the_pinned_one_is_not_built() {
+    let machine = Machine::new();
+    machine.program("bin/go", GO_WITH_MODULE);
+    fs::write(machine.path("sums"), "").unwrap();
+    for (version, message) in [
+        (
+            "v1.14.0",
+            "the Go module has the checksum h1:changed, not the pinned h1:4Dh54",
+        ),
+        (
+            "v1.2.3",
+            "/mediamtx/server/VERSIONS, which would be: v1.2.3 h1:changed",
+        ),
+    ] {
+        let output = machine
+            .command("http://localhost:1")
+            .arg(version)
+            .env("SUM", "changed")
+            .output()
+            .unwrap();
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(said.contains(message), "{said}");
+        assert!(!said.contains("built with"), "{said}");
+    }
+}
+
+#[test]
 fn corrupted_release_is_refused() {
     let machine = Machine::new();
     let mut archive = machine.archive(&pinned());
@@ -197,7 +266,10 @@ fn when_nothing_helps_the_message_says_what_to_install() {
     let said = text(&output);
     assert_eq!(output.status.code(), Some(1));
     assert!(said.contains("no pinned checksum for"), "{said}");
-    assert!(said.contains("go mod vendor: this Go is a stub"), "{said}");
+    assert!(
+        said.contains("go mod download: this Go is a stub"),
+        "{said}"
+    );
     for way_out in ["MEDIAMTX_BIN", "curl", "Go 1.26", "npm"] {
         assert!(said.contains(way_out), "{way_out} is not in: {said}");
     }
@@ -232,10 +304,7 @@ fn every_place_that_names_the_version_names_the_pinned_one() {
     let version = pinned();
     let tag = version.trim_start_matches('v');
     for (file, needle) in [
-        (
-            "mediamtx/server/go.mod",
-            format!("github.com/bluenviron/mediamtx {version} "),
-        ),
+        ("mediamtx/server/VERSIONS", format!("\n{version} h1:")),
         (
             "mediamtx/server/SHA256SUMS",
             format!("  {}", archive_name()),

@@ -16,7 +16,7 @@ pub struct PathInfo {
     /// The entry of the configuration it gets its settings from.
     #[serde(default)]
     pub conf_name: String,
-    /// Since v1.19.3, where `ready` is its deprecated name.
+    /// Up to v1.14.0 there is only its older name, `ready`.
     #[serde(default)]
     available: bool,
     #[serde(default)]
@@ -33,6 +33,9 @@ pub struct PathInfo {
     /// Since when it is available; another one for each run of its source.
     #[serde(default)]
     pub available_time: Option<String>,
+    /// The older name of the same.
+    #[serde(default)]
+    ready_time: Option<String>,
 }
 
 impl PathInfo {
@@ -80,10 +83,14 @@ pub struct Segment {
 impl Api {
     /// Every path the server knows, all within the deadline.
     pub fn paths(&self) -> Result<Vec<PathInfo>, ApiError> {
-        self.list("/v3/paths/list", PER_PAGE)
+        let mut paths: Vec<PathInfo> = self.list("/v3/paths/list", PER_PAGE)?;
+        for path in &mut paths {
+            path.available_time = path.available_time.take().or(path.ready_time.take());
+        }
+        Ok(paths)
     }
 
-    /// Which server this is, and since when.
+    /// Which server this is, and since when. Servers up to v1.14.0 do not tell: [`ApiError::NotFound`].
     pub fn info(&self) -> Result<ServerInfo, ApiError> {
         self.get("/v3/info", self.deadline)
     }
