@@ -177,7 +177,10 @@ pub fn entries(server: &MediaMtx) -> Value {
     let mut all = server.get(call).expect("the API answers")["items"].take();
     for entry in all.as_array_mut().into_iter().flatten() {
         let name = entry["name"].as_str().unwrap_or_default();
-        if let Some((_, path)) = name.strip_prefix("lifecycle/").and_then(|it| it.split_once('/')) {
+        if let Some((_, path)) = name
+            .strip_prefix("lifecycle/")
+            .and_then(|it| it.split_once('/'))
+        {
             entry["name"] = format!("lifecycle/*/{path}").into();
         }
     }

@@ -40,7 +40,10 @@ fn entries_for_many_paths_and_the_suites_own_are_refused_at_the_door() {
             assert!(said.contains("name one path"), "{said}");
         }
     }
-    let policy = lifecycle.file("policy.yml", "paths: [{path: all_others, useCase: recording}]");
+    let policy = lifecycle.file(
+        "policy.yml",
+        "paths: [{path: all_others, useCase: recording}]",
+    );
     lifecycle.fails(2, &["apply", policy.to_str().unwrap()]);
     assert_eq!(entries(&server), before);
     assert_eq!(lifecycle.ok(&["rollback", "0"]).lines().count(), 1);
@@ -56,7 +59,10 @@ fn picture_of_a_stopped_path_leaves_it_stopped() {
     lifecycle.ok(&["stop", "cam", "--reason", "maintenance"]);
     let mut command = lifecycle.command(&["snapshot", "cam", "-o"]);
     command.arg(folder.path().join("cam.jpg"));
-    command.env("MTX_WORKER", suite_tests::binaries::suite_binary("mtx-worker"));
+    command.env(
+        "MTX_WORKER",
+        suite_tests::binaries::suite_binary("mtx-worker"),
+    );
     assert!(command.status().unwrap().success());
     let status = lifecycle.status("cam");
     assert_eq!(status["stopped"], "maintenance", "{status}");
@@ -67,11 +73,15 @@ fn picture_of_a_stopped_path_leaves_it_stopped() {
 #[test]
 fn what_was_only_planned_is_given_back_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = camera(folder.path()).replace("runOnDemandRestart: yes", "runOnDemandRestart: no");
+    let settings =
+        camera(folder.path()).replace("runOnDemandRestart: yes", "runOnDemandRestart: no");
     let server = MediaMtx::start(Config::default().path("cam", &settings));
     let lifecycle = Lifecycle::of(&server);
     let before = entries(&server);
-    let policy = lifecycle.file("policy.yml", "useCases: {patrol: {closeAfter: 20m, record: yes}}");
+    let policy = lifecycle.file(
+        "policy.yml",
+        "useCases: {patrol: {closeAfter: 20m, record: yes}}",
+    );
     lifecycle.ok(&["apply", policy.to_str().unwrap()]);
     lifecycle.ok(&["start", "viewing", "cam"]);
     let viewer = Reader::start(&server.rtsp("cam"));
@@ -113,16 +123,28 @@ fn login_that_was_given_once_is_not_forgotten() {
     let lifecycle = Lifecycle::of(&server);
     let before = entries(&server);
     let said = lifecycle.fails(1, &["start", "recording", "cam"]);
-    assert!(said.contains("MEDIAMTX_RTSP_URL=rtsp://user:password@"), "{said}");
+    assert!(
+        said.contains("MEDIAMTX_RTSP_URL=rtsp://user:password@"),
+        "{said}"
+    );
     let url = |login: &str| format!("rtsp://{login}@127.0.0.1:{}", server.ports.rtsp);
-    let said = lifecycle.fails(1, &["start", "recording", "cam", "--rtsp", &url("bob:wrong")]);
-    assert!(said.contains("no user \"bob\"") && !said.contains("wrong"), "{said}");
+    let said = lifecycle.fails(
+        1,
+        &["start", "recording", "cam", "--rtsp", &url("bob:wrong")],
+    );
+    assert!(
+        said.contains("no user \"bob\"") && !said.contains("wrong"),
+        "{said}"
+    );
     assert_eq!(entries(&server), before, "nothing was written");
 
     lifecycle.ok(&["start", "recording", "cam", "--rtsp", &url("bob:s3cret")]);
     let source = entry(&server, &keeper(&server, "cam").unwrap())["source"].take();
     assert_eq!(lifecycle.ok(&["reconcile"]), "");
-    assert_eq!(entry(&server, &keeper(&server, "cam").unwrap())["source"], source);
+    assert_eq!(
+        entry(&server, &keeper(&server, "cam").unwrap())["source"],
+        source
+    );
     lifecycle.ok(&["rollback", "0", "--force"]);
 }
 
@@ -155,7 +177,9 @@ fn start_while_the_api_is_away_stays_noted() {
     proxy.refuse(false);
     proxy.set(Mode::Pass);
     lifecycle.ok(&["reconcile"]);
-    wait_until("a file", PATIENCE, || !segments(folder.path(), "cam").is_empty());
+    wait_until("a file", PATIENCE, || {
+        !segments(folder.path(), "cam").is_empty()
+    });
     lifecycle.ok(&["stop", "cam"]);
 }
 
@@ -164,7 +188,12 @@ fn source_of_a_policy_is_started_on_a_server_that_knows_nothing_of_it() {
     let mut server = MediaMtx::start(Config::default().only_named_paths());
     let lifecycle = Lifecycle::of(&server);
     let hook = publishing_hook(&Clip::new(Video::H264, None));
-    let command = hook.lines().next().unwrap().strip_prefix("runOnDemand: ").unwrap();
+    let command = hook
+        .lines()
+        .next()
+        .unwrap()
+        .strip_prefix("runOnDemand: ")
+        .unwrap();
     let policy = format!("paths: [{{path: cam, source: {{command: '{command}'}}}}]");
     let policy = lifecycle.file("policy.yml", &policy);
     lifecycle.ok(&["apply", policy.to_str().unwrap()]);
@@ -187,7 +216,10 @@ fn interrupted_start_is_taken_back() {
         &["snapshot", "cam", "-o", "x.jpg"],
     ] {
         let mut command = lifecycle.command(command);
-        command.env("MTX_WORKER", suite_tests::binaries::suite_binary("mtx-worker"));
+        command.env(
+            "MTX_WORKER",
+            suite_tests::binaries::suite_binary("mtx-worker"),
+        );
         let mut child = command.spawn().unwrap();
         wait_until("the keeper", PATIENCE, || keeper(&server, "cam").is_some());
         kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
@@ -202,7 +234,10 @@ fn interrupted_start_is_taken_back() {
 fn killed_start_is_cleaned_up_by_who_comes_next() {
     let server = MediaMtx::start(Config::default().path("cam", "runOnDemand: sleep 100"));
     let lifecycle = Lifecycle::of(&server);
-    let mut child = lifecycle.command(&["start", "viewing", "cam"]).spawn().unwrap();
+    let mut child = lifecycle
+        .command(&["start", "viewing", "cam"])
+        .spawn()
+        .unwrap();
     wait_until("the keeper", PATIENCE, || keeper(&server, "cam").is_some());
     child.kill().unwrap();
     child.wait().unwrap();
@@ -218,7 +253,8 @@ fn somebody_elses_rejected_change_is_named_and_stops_nobody_for_long() {
         .path("good", "runOnDemand: sleep 9");
     let server = MediaMtx::start(config);
     let path = entry(&server, "bad")["recordPath"].take();
-    let patch = |body: &str| http::forward(&server.api(""), "PATCH /v3/config/paths/patch/bad", body).0;
+    let patch =
+        |body: &str| http::forward(&server.api(""), "PATCH /v3/config/paths/patch/bad", body).0;
     assert_eq!(patch(r#"{"recordPath": "nowhere"}"#), 400);
     let lifecycle = Lifecycle::of(&server);
     let policy = "paths: [{path: good, useCase: viewing, overrides: {closeAfter: 7m}}]";
@@ -226,7 +262,10 @@ fn somebody_elses_rejected_change_is_named_and_stops_nobody_for_long() {
     let said = lifecycle.fails(1, &["apply", policy.to_str().unwrap()]);
     assert!(said.contains("rejects every change of any path"), "{said}");
     // Once it is put right, nothing has to be wanted anew.
-    assert_eq!(patch(&serde_json::json!({ "recordPath": path }).to_string()), 200);
+    assert_eq!(
+        patch(&serde_json::json!({ "recordPath": path }).to_string()),
+        200
+    );
     lifecycle.ok(&["reconcile"]);
     assert_eq!(entry(&server, "good")["runOnDemandCloseAfter"], "7m0s");
 }

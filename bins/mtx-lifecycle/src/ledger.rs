@@ -182,7 +182,9 @@ impl Owned {
             let default = defaults.get(name).unwrap_or(&Value::Null);
             !is_ours && !same(name, value, default)
         };
-        let others = current.iter().filter(|(name, value)| is_others(name, value));
+        let others = current
+            .iter()
+            .filter(|(name, value)| is_others(name, value));
         others.map(|(name, _)| name.clone()).collect()
     }
 }

@@ -110,7 +110,9 @@ impl Applier<'_> {
             Change::Patch(fields) => {
                 let current = self.server.entry(&step.entry)?.unwrap_or_default();
                 let known = current.into_iter();
-                let back = known.filter(|(name, _)| fields.contains_key(name)).collect();
+                let back = known
+                    .filter(|(name, _)| fields.contains_key(name))
+                    .collect();
                 self.server.patch(&step.entry, &back)
             }
             // A change of nothing is rejected only on behalf of another one.

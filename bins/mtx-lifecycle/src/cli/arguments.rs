@@ -137,7 +137,12 @@ pub(crate) enum Command {
         output: PathBuf,
         /// Where this machine reads the server's streams: rtsp://[user:password@]host[:port]; by default the API's
         /// host, the server's port and the login of --rtsp
-        #[arg(long, value_name = "URL", env = "MTX_LIFECYCLE_READ_URL", hide_env_values = true)]
+        #[arg(
+            long,
+            value_name = "URL",
+            env = "MTX_LIFECYCLE_READ_URL",
+            hide_env_values = true
+        )]
         from: Option<String>,
     },
     /// Print the policy file that an existing mediamtx.yml comes to, and what would change

@@ -47,11 +47,7 @@ impl From<Error> for Failure {
     }
 }
 
-pub(crate) fn run(
-    command: Command,
-    options: Options,
-    signals: StopSignals,
-) -> Result<(), Failure> {
+pub(crate) fn run(command: Command, options: Options, signals: StopSignals) -> Result<(), Failure> {
     // It needs neither a server nor a journal.
     if let Command::Migrate { file } = command {
         return policies::migrate(&file);
@@ -133,7 +129,11 @@ fn tell_path(report: &PathReport) {
 
 /// What people should know, but programs need not.
 pub(super) fn warn(line: &str) {
-    let _ = writeln!(io::stderr(), "mtx-lifecycle: warning: {}", secret::scrub(line));
+    let _ = writeln!(
+        io::stderr(),
+        "mtx-lifecycle: warning: {}",
+        secret::scrub(line)
+    );
 }
 
 /// A line for people. Nobody is left to be told when the other end of a pipe has gone.

@@ -64,7 +64,9 @@ pub(super) fn start(
     if let Some(until) = until {
         say(&format!("{path}: {use_case} ends at {until}"));
         if !lifecycle.is_watched() {
-            warn("nobody watches, so that only the next command after that ends it: run mtx-lifecycle watch");
+            warn(
+                "nobody watches, so that only the next command after that ends it: run mtx-lifecycle watch",
+            );
         }
     }
     Ok(())

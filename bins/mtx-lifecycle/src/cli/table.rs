@@ -26,10 +26,12 @@ fn render(status: &Status, in_color: bool) -> String {
     let line = |row: &[String; 6], color: Option<&str>| {
         let cells = row.iter().zip(&widths).enumerate();
         let padded: Vec<_> = cells
-            .map(|(column, (cell, width))| match color.filter(|_| column == STATE) {
-                Some(color) => format!("\x1b[{color}m{cell:width$}\x1b[0m"),
-                None => format!("{cell:width$}"),
-            })
+            .map(
+                |(column, (cell, width))| match color.filter(|_| column == STATE) {
+                    Some(color) => format!("\x1b[{color}m{cell:width$}\x1b[0m"),
+                    None => format!("{cell:width$}"),
+                },
+            )
             .collect();
         padded.join("  ").trim_end().to_owned()
     };

@@ -78,6 +78,9 @@ impl std::fmt::Display for Retention {
         if delete_after.is_zero() {
             return write!(f, "MediaMTX never deletes them (recordDeleteAfter: 0s)");
         }
-        write!(f, "MediaMTX deletes them after {delete_after} (recordDeleteAfter)")
+        write!(
+            f,
+            "MediaMTX deletes them after {delete_after} (recordDeleteAfter)"
+        )
     }
 }

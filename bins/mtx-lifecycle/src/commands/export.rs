@@ -82,7 +82,8 @@ fn export(state: &State, rtsp: Option<&Url>) -> String {
         let mut entry = Fields::new();
         // What came along from an entry for many paths.
         for (name, field) in owned.into_iter().flat_map(|owned| &owned.fields) {
-            let is_untouched = owned.is_some_and(|it| it.created) && field.ours.contains(&field.original);
+            let is_untouched =
+                owned.is_some_and(|it| it.created) && field.ours.contains(&field.original);
             if is_untouched {
                 entry.insert(name.clone(), field.original.clone());
             }
@@ -114,7 +115,8 @@ fn keeper(state: &State, rtsp: Option<&Url>, path: &str) -> Option<(String, Fiel
     let name = Keeper { journal, path }.name();
     let written = state.ledger.get(&name).map(|owned| {
         let fields = owned.fields.iter();
-        let values = fields.filter_map(|(name, field)| Some((name.clone(), field.ours.last()?.clone())));
+        let values =
+            fields.filter_map(|(name, field)| Some((name.clone(), field.ours.last()?.clone())));
         values.collect()
     });
     let fields = written.or_else(|| Some(keeper_fields(rtsp?, path, &Fields::new())))?;

@@ -30,7 +30,11 @@ impl<'a> Holding<'a> {
     pub(super) fn begin(session: &mut Session<'a>, hold: Hold) -> Result<Self, Error> {
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         // Containers that share the folder can have the same process ids.
-        let id = format!("hold-{}-{number}-{:08x}", std::process::id(), fastrand::u32(..));
+        let id = format!(
+            "hold-{}-{number}-{:08x}",
+            std::process::id(),
+            fastrand::u32(..)
+        );
         let lifecycle = session.lifecycle;
         let folder = &lifecycle.options().folder;
         let lock = Lock::take(folder, &id, Duration::ZERO)?;

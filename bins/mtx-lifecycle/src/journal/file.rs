@@ -368,15 +368,25 @@ mod tests {
     fn a_journal_that_is_long_by_right_is_not_written_anew_at_every_look() {
         let folder = folder_with(1);
         let mut journal = Journal::open(folder.path()).unwrap();
-        let policy = format!("paths: [{{path: cam, source: {{command: {}}}}}]", "x".repeat(40_000));
+        let policy = format!(
+            "paths: [{{path: cam, source: {{command: {}}}}}]",
+            "x".repeat(40_000)
+        );
         for number in 2..40 {
-            journal.append(Record::Revision {
-                at: Timestamp::now(),
-                number,
-                what: "apply".to_owned(),
-                policy: Some(policy.replace("cam", &format!("cam{number}")).parse().unwrap()),
-                uses: std::collections::BTreeMap::new(),
-            }).unwrap();
+            journal
+                .append(Record::Revision {
+                    at: Timestamp::now(),
+                    number,
+                    what: "apply".to_owned(),
+                    policy: Some(
+                        policy
+                            .replace("cam", &format!("cam{number}"))
+                            .parse()
+                            .unwrap(),
+                    ),
+                    uses: std::collections::BTreeMap::new(),
+                })
+                .unwrap();
         }
         let inode = |folder: &Path| {
             use std::os::unix::fs::MetadataExt;

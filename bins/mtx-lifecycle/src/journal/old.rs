@@ -134,7 +134,10 @@ mod tests {
             })
         };
         let state = fold(&[
-            intent(patch(json!({"runOnDemandCloseAfter": "5m"})), touched("10s")),
+            intent(
+                patch(json!({"runOnDemandCloseAfter": "5m"})),
+                touched("10s"),
+            ),
             intent(patch(json!({"record": true})), touched("5m")),
         ]);
         let current = json!({"runOnDemandCloseAfter": "5m0s", "record": true});

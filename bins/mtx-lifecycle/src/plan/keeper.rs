@@ -64,8 +64,7 @@ mod tests {
     #[test]
     fn a_keeper_reads_the_path_and_does_nothing_else() {
         let rtsp: Url = "rtsp://u:p@127.0.0.1:8554".parse().unwrap();
-        let defaults =
-            json!({"runOnReady": "x", "runOnRead": "y", "runOnInit": "", "record": true, "alwaysAvailable": true});
+        let defaults = json!({"runOnReady": "x", "runOnRead": "y", "runOnInit": "", "record": true, "alwaysAvailable": true});
         let fields = fields(&rtsp, "live/a/in", defaults.as_object().unwrap());
         assert_eq!(
             Value::from(fields),

@@ -100,7 +100,12 @@ impl<'a> Planner<'a> {
         let keepers = self.own_keepers().into_iter().map(|(_, path)| path);
         let ruled = self.view.paths();
         let ruled = ruled.filter(|path| self.current.policy().rule(path).is_some());
-        let mut all: BTreeSet<String> = self.current.named().into_iter().map(str::to_owned).collect();
+        let mut all: BTreeSet<String> = self
+            .current
+            .named()
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
         all.extend(owned.map(str::to_owned));
         all.extend(keepers);
         all.extend(ruled.map(str::to_owned));
@@ -152,7 +157,8 @@ impl<'a> Planner<'a> {
         aim.extend(fields);
         let differing = difference(current, &aim);
         let is_hot = |name: &String| self.view.version.is_hot(name);
-        let (hot, cold): (Fields, Fields) = differing.into_iter().partition(|(name, _)| is_hot(name));
+        let (hot, cold): (Fields, Fields) =
+            differing.into_iter().partition(|(name, _)| is_hot(name));
         // An idle path is recreated first, so that a recording begins under its new settings.
         let steps = [cold, hot].into_iter().filter(|fields| !fields.is_empty());
         PathPlan {
@@ -262,9 +268,13 @@ impl<'a> Planner<'a> {
     fn removal(&self, path: &str, current: &Fields, standing: &Owned) -> Step {
         let impact = self.impact_of_removal(path, current);
         let originals = standing.originals();
-        let ends = |name: &&str| originals.get(*name).is_some_and(|it| current.get(*name) != Some(it));
+        let ends = |name: &&str| {
+            originals
+                .get(*name)
+                .is_some_and(|it| current.get(*name) != Some(it))
+        };
         let mut step = self.step(path, Change::Remove, Fields::new(), impact);
-        step.ends_retention = self.has_lapsed(path) && RETENTION.iter().any(|name| ends(&name));
+        step.ends_retention = self.has_lapsed(path) && RETENTION.iter().any(|name| ends(name));
         step
     }
 
@@ -301,7 +311,9 @@ impl<'a> Planner<'a> {
         }
         for (entry, _) in own.filter(|(entry, _)| Some(entry) != wanted.as_ref()) {
             // One of another name goes when the path is held by this one.
-            let is_held = wanted.as_ref().is_none_or(|name| self.view.is_available(name));
+            let is_held = wanted
+                .as_ref()
+                .is_none_or(|name| self.view.is_available(name));
             steps.push(self.keeper_step(&entry, path, Change::Remove, is_held));
         }
         Ok(steps)
@@ -321,7 +333,12 @@ impl<'a> Planner<'a> {
         let url = self.view.reach.own(self.rtsp, path)?;
         let fields = keeper::fields(&url, path, &self.view.defaults);
         let Some(current) = self.view.entries.get(name) else {
-            return Ok(Some(self.keeper_step(name, path, Change::Add(fields), true)));
+            return Ok(Some(self.keeper_step(
+                name,
+                path,
+                Change::Add(fields),
+                true,
+            )));
         };
         let differing = difference(current, &keeper::visible(&fields));
         let change = (!differing.is_empty()).then_some(Change::Patch(differing));

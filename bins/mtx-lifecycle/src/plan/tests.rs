@@ -29,7 +29,9 @@ fn owned(created: bool, known: Value) -> Owned {
     };
     Owned {
         created,
-        fields: known.map(|(name, value)| (name.clone(), field(value))).collect(),
+        fields: known
+            .map(|(name, value)| (name.clone(), field(value)))
+            .collect(),
     }
 }
 
@@ -125,7 +127,12 @@ fn what_is_no_longer_wanted_becomes_what_it_was() {
 #[test]
 fn what_somebody_else_has_changed_is_what_it_becomes_again() {
     let view = View::fake(&json!({"cam": on_demand("30s")}), &json!([]));
-    let known = || Some(owned(false, json!({"runOnDemandCloseAfter": ["10s", "5m"]})));
+    let known = || {
+        Some(owned(
+            false,
+            json!({"runOnDemandCloseAfter": ["10s", "5m"]}),
+        ))
+    };
     let again = plan_of(&Wanted::fake("", &["viewing"]).now(), &view, "cam", known()).unwrap();
     assert_eq!(again.steps[0].originals["runOnDemandCloseAfter"], "30s");
     let back = plan_of(&Wanted::fake("", &[]).now(), &view, "cam", known()).unwrap();
@@ -143,7 +150,10 @@ fn an_entry_for_many_paths_is_never_touched() {
     let step = &plan.steps[0];
     let added = json!({"record": true, "runOnReady": "x"});
     assert_eq!(step.change, Change::Add(fields(added)));
-    assert_eq!((&step.entry[..], step.hurts.is_idle(), plan.kept), ("cam", true, false));
+    assert_eq!(
+        (&step.entry[..], step.hurts.is_idle(), plan.kept),
+        ("cam", true, false)
+    );
     assert_eq!(step.originals["record"], false);
     // v1.12.3 destroys a path that gets an entry of its own, whatever that says.
     view.version = ServerVersion::Known("v1.12.3".parse().unwrap());
@@ -192,7 +202,10 @@ fn an_entry_of_our_own_goes_when_nothing_is_wanted_of_it() {
     let nothing = Wanted::fake("", &[]).now();
     let plan = plan_of(&nothing, &view, "cam", known()).unwrap();
     let step = &plan.steps[0];
-    assert_eq!((&step.change, step.hurts.is_idle()), (&Change::Remove, true));
+    assert_eq!(
+        (&step.change, step.hurts.is_idle()),
+        (&Change::Remove, true)
+    );
     let alone = View::fake(&json!({"cam": entry}), &live);
     let plan = plan_of(&nothing, &alone, "cam", known()).unwrap();
     let is_idle = plan.steps[0].hurts.is_idle();
@@ -210,9 +223,7 @@ fn an_entry_for_a_rule_with_a_pattern_goes_with_its_stream() {
     let model = json!({"source": "publisher", "record": false, "recordSegmentDuration": "1h"});
     let own = json!({"source": "publisher", "record": false, "recordSegmentDuration": "30m"});
     let entries = json!({"all_others": model, "live/a/in": own});
-    let live = |available: bool| {
-        json!([{"name": "live/a/in", "confName": "live/a/in", "available": available}])
-    };
+    let live = |available: bool| json!([{"name": "live/a/in", "confName": "live/a/in", "available": available}]);
     let known = || Some(owned(true, json!({"recordSegmentDuration": ["1h", "30m"]})));
     let there = View::fake(&entries, &live(true));
     let plan = plan_of(&wanted, &there, "live/a/in", known()).unwrap();
@@ -250,7 +261,8 @@ fn keepers(started: &[&str], view: &View, rtsp: Option<&str>) -> Vec<Step> {
 }
 
 fn kept_view(source: &str, readers: usize) -> View {
-    let keeper = json!({"source": source, "sourceOnDemand": false, "rtspTransport": "tcp", "record": false});
+    let keeper =
+        json!({"source": source, "sourceOnDemand": false, "rtspTransport": "tcp", "record": false});
     let reader = json!({"type": "rtspSession"});
     let mut view = View::fake(
         &json!({"cam": on_demand("10s"), "lifecycle/me/cam": keeper, "lifecycle/you/cam": keeper}),
@@ -259,7 +271,8 @@ fn kept_view(source: &str, readers: usize) -> View {
             {"name": "lifecycle/me/cam", "confName": "lifecycle/me/cam", "available": true},
         ]),
     );
-    view.defaults.insert("alwaysAvailable".to_owned(), false.into());
+    view.defaults
+        .insert("alwaysAvailable".to_owned(), false.into());
     view
 }
 
@@ -280,15 +293,26 @@ fn a_keeper_that_works_is_not_changed_under_a_recording() {
     assert_eq!(changed[0].impact, Impact::Hold);
     assert_eq!(changed[0].hurts.publishers, 1, "{changed:?}");
     // Somebody watches, so that nothing ends meanwhile.
-    let changed = keepers(&["recording"], &kept_view("rtsp://u:p@127.0.0.1:8554/cam", 2), Some(url));
+    let changed = keepers(
+        &["recording"],
+        &kept_view("rtsp://u:p@127.0.0.1:8554/cam", 2),
+        Some(url),
+    );
     assert!(changed[0].hurts.is_idle(), "{changed:?}");
     let same = keepers(&["recording"], &view, Some("rtsp://u:p@127.0.0.1:8554"));
-    assert!(same.iter().all(|step| !step.change.fields().is_some_and(|it| it.contains_key("source"))), "{same:?}");
+    assert!(
+        same.iter().all(|step| !step
+            .change
+            .fields()
+            .is_some_and(|it| it.contains_key("source"))),
+        "{same:?}"
+    );
 }
 
 #[test]
 fn a_keeper_of_an_older_version_goes_once_the_path_is_held_by_the_new_one() {
-    let entries = json!({"cam": on_demand("10s"), "lifecycle/keep/cam": {"source": "rtsp://h/cam"}});
+    let entries =
+        json!({"cam": on_demand("10s"), "lifecycle/keep/cam": {"source": "rtsp://h/cam"}});
     let path = |name: &str| json!({"name": name, "confName": name, "available": true});
     let mut state = state(None);
     let known = owned(true, json!({"source": [null, "rtsp://h/cam"]}));
@@ -304,9 +328,16 @@ fn a_keeper_of_an_older_version_goes_once_the_path_is_held_by_the_new_one() {
     let first = steps(json!([path("cam"), path("lifecycle/keep/cam")]), &entries);
     assert_eq!(first[0].entry, "lifecycle/me/cam");
     assert_eq!(first[1].change, Change::Remove);
-    assert!(first[0].hurts.is_idle() && !first[1].hurts.is_idle(), "{first:?}");
+    assert!(
+        first[0].hurts.is_idle() && !first[1].hurts.is_idle(),
+        "{first:?}"
+    );
     let both = steps(
-        json!([path("cam"), path("lifecycle/keep/cam"), path("lifecycle/me/cam")]),
+        json!([
+            path("cam"),
+            path("lifecycle/keep/cam"),
+            path("lifecycle/me/cam")
+        ]),
         &entries,
     );
     assert!(both.last().unwrap().hurts.is_idle(), "{both:?}");

@@ -128,7 +128,10 @@ mod tests {
                 ["not a length of time", "line 2"],
             ),
             ("paths:\n- path: all_others\n", ["for many paths", "line 2"]),
-            ("paths:\n- path: lifecycle/keep/cam\n", ["mtx-lifecycle's", "line 2"]),
+            (
+                "paths:\n- path: lifecycle/keep/cam\n",
+                ["mtx-lifecycle's", "line 2"],
+            ),
             (
                 "paths:\n- path: cam\n  schedule: weekdays 08:00-18:00\n",
                 ["needs a timeZone", "Europe/Berlin"],

@@ -86,7 +86,9 @@ impl Schedule {
         };
         let moment = |date: jiff::civil::Date, time: Time| {
             let zone = day.time_zone().clone();
-            date.to_datetime(time).to_zoned(zone).map(|it| it.timestamp())
+            date.to_datetime(time)
+                .to_zoned(zone)
+                .map(|it| it.timestamp())
         };
         let from = moment(date, self.from);
         let to = last.and_then(|last| moment(last, self.to));
@@ -120,7 +122,9 @@ impl FromStr for Schedule {
 fn time_of(text: &str) -> Option<Time> {
     let (hour, minute) = text.split_once(':')?;
     let is_written_so = hour.len() <= 2 && minute.len() == 2;
-    let is_digits = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b':');
+    let is_digits = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b':');
     match (hour.parse().ok()?, minute.parse().ok()?) {
         _ if !is_written_so || !is_digits => None,
         // The end of the day is the beginning of the next one.
@@ -226,7 +230,15 @@ mod tests {
 
     #[test]
     fn what_is_no_schedule_is_refused() {
-        for text in ["", "weekdays", "8-18", "mo 08:00-18:00", "25:00-26:00", "08:0-18:00", "+8:00-9:00"] {
+        for text in [
+            "",
+            "weekdays",
+            "8-18",
+            "mo 08:00-18:00",
+            "25:00-26:00",
+            "08:0-18:00",
+            "+8:00-9:00",
+        ] {
             assert!(text.parse::<Schedule>().is_err(), "{text}");
         }
     }

@@ -134,7 +134,10 @@ impl Current {
     #[must_use]
     pub fn is_by_pattern(&self, path: &str) -> bool {
         let is_named = self.wanted.uses.contains_key(path) || self.is_held(path);
-        !is_named && self.rule(path).is_some_and(|rule| rule.path.name().is_none())
+        !is_named
+            && self
+                .rule(path)
+                .is_some_and(|rule| rule.path.name().is_none())
     }
 
     /// The use cases that hold for a path: the policy's, those that were started, and those of commands at work.

@@ -172,7 +172,9 @@ impl World {
             }
             Action::Rollback(number) => program.run(|it| it.rollback(number, false).map(|_| ())),
             Action::Reconcile => program.run(|it| it.reconcile().map(|_| ())),
-            Action::Other(true) => self.other.run(|it| it.start("recording", "hall", None).map(|_| ())),
+            Action::Other(true) => self
+                .other
+                .run(|it| it.start("recording", "hall", None).map(|_| ())),
             Action::Other(false) => self.other.run(|it| it.stop("hall", "enough").map(|_| ())),
             _ => {
                 self.model.with(|state| happen(state, action));
@@ -189,7 +191,9 @@ impl World {
                 state.everybody_leaves();
             });
             for program in [&mut self.program, &mut self.other] {
-                program.run(|it| it.rollback(Some(0), false).map(|_| ())).unwrap();
+                program
+                    .run(|it| it.rollback(Some(0), false).map(|_| ()))
+                    .unwrap();
             }
         }
     }
@@ -200,10 +204,8 @@ fn happen(state: &mut model::State, action: &Action) {
         Action::Come(path) if state.conf_name(path).is_some() => {
             *state.viewers.entry(path.to_owned()).or_default() += 1;
         }
-        Action::Leave(path) => {
-            if state.viewers.remove(path).is_some() {
-                state.lingering.insert(path.to_owned());
-            }
+        Action::Leave(path) if state.viewers.remove(path).is_some() => {
+            state.lingering.insert(path.to_owned());
         }
         Action::Publish(path) if state.can_be_published(path) => {
             state.published.insert(path.to_owned());
@@ -213,7 +215,9 @@ fn happen(state: &mut model::State, action: &Action) {
         }
         Action::Close => state.lingering.clear(),
         Action::OthersPatch(path, name, value) => {
-            let value = value.parse::<u64>().map_or_else(|_| Value::from(value), Value::from);
+            let value = value
+                .parse::<u64>()
+                .map_or_else(|_| Value::from(value), Value::from);
             state.others_patch(path, name, &value);
         }
         Action::Fault(nth, fault) => state.fault = Some((nth, fault)),

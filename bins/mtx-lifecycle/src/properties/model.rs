@@ -92,7 +92,10 @@ impl Model {
     }
 
     pub(super) fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
-        act(&mut self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+        act(&mut self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 
     /// A write with whatever happens to it.
@@ -167,7 +170,8 @@ impl State {
     }
 
     pub(super) fn can_be_published(&self, path: &str) -> bool {
-        self.conf(path).is_some_and(|it| Demand::of(it) == Demand::None)
+        self.conf(path)
+            .is_some_and(|it| Demand::of(it) == Demand::None)
     }
 
     fn keepers(&self, path: &str) -> usize {
@@ -194,13 +198,27 @@ impl State {
     }
 
     /// A change of the configuration, with what it does to those who are there (`doReloadConf` of MediaMTX).
-    pub(super) fn change(&mut self, is_ours: bool, make: impl FnOnce(&mut BTreeMap<String, Fields>)) {
-        let present: BTreeSet<String> = self.viewers.keys().chain(&self.published).cloned().collect();
+    pub(super) fn change(
+        &mut self,
+        is_ours: bool,
+        make: impl FnOnce(&mut BTreeMap<String, Fields>),
+    ) {
+        let present: BTreeSet<String> = self
+            .viewers
+            .keys()
+            .chain(&self.published)
+            .cloned()
+            .collect();
         let before: BTreeMap<_, _> = present
             .iter()
             .map(|path| (path.clone(), self.conf(path).cloned()))
             .collect();
-        let available: Vec<_> = self.entries.keys().filter(|path| self.is_available(path)).cloned().collect();
+        let available: Vec<_> = self
+            .entries
+            .keys()
+            .filter(|path| self.is_available(path))
+            .cloned()
+            .collect();
         make(&mut self.entries);
         for (path, before) in before {
             let survives = match (&before, self.conf(&path)) {
@@ -222,15 +240,25 @@ impl State {
         }
         // An on-demand source that nobody wants any more goes on for a while.
         for path in available {
-            let on_demand = self.conf(&path).is_some_and(|it| Demand::of(it) != Demand::None);
-            if on_demand && Keeper::parse(&path).is_none() && self.keepers(&path) + self.viewers(&path) == 0 {
+            let on_demand = self
+                .conf(&path)
+                .is_some_and(|it| Demand::of(it) != Demand::None);
+            if on_demand
+                && Keeper::parse(&path).is_none()
+                && self.keepers(&path) + self.viewers(&path) == 0
+            {
                 self.lingering.insert(path);
             }
         }
     }
 
     fn live(&self) -> Live {
-        let mut names: BTreeSet<String> = self.viewers.keys().chain(&self.published).cloned().collect();
+        let mut names: BTreeSet<String> = self
+            .viewers
+            .keys()
+            .chain(&self.published)
+            .cloned()
+            .collect();
         let own = self.entries.keys().filter(|name| !is_template(name));
         names.extend(own.cloned());
         let info = |name: String| {
@@ -287,18 +315,26 @@ impl State {
                 let empty = Fields::new();
                 let entry = self.entries.get(name).unwrap_or(&empty);
                 let lost = difference(entry, adopted);
-                leftovers.extend(lost.keys().map(|field| format!("others' {name}.{field} was lost")));
+                leftovers.extend(
+                    lost.keys()
+                        .map(|field| format!("others' {name}.{field} was lost")),
+                );
                 continue;
             }
             match (self.entries.get(name), self.shadow.get(name)) {
                 (Some(is), Some(was)) => {
                     let differs = |field: &&String| {
-                        let value = |fields: &Fields| fields.get(*field).cloned().unwrap_or_default();
+                        let value =
+                            |fields: &Fields| fields.get(*field).cloned().unwrap_or_default();
                         !same(field, &value(is), &value(was))
                     };
                     let fields: BTreeSet<_> = is.keys().chain(was.keys()).collect();
                     leftovers.extend(fields.iter().filter(|it| differs(it)).map(|field| {
-                        format!("{name}.{field} is {:?} and was {:?}", is.get(*field), was.get(*field))
+                        format!(
+                            "{name}.{field} is {:?} and was {:?}",
+                            is.get(*field),
+                            was.get(*field)
+                        )
                     }));
                 }
                 (Some(_), None) => leftovers.push(format!("{name} is left")),

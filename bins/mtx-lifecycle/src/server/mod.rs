@@ -226,7 +226,8 @@ impl View {
     pub fn fake(entries: &serde_json::Value, live: &serde_json::Value) -> Self {
         let entries = entries.as_object().unwrap().iter();
         let live: Vec<PathInfo> = serde_json::from_value(live.clone()).unwrap();
-        let defaults = serde_json::json!({"source": "publisher", "record": false, "runOnDemand": ""});
+        let defaults =
+            serde_json::json!({"source": "publisher", "record": false, "runOnDemand": ""});
         let global = serde_json::json!({"rtsp": true, "rtspAddress": "127.0.0.1:8554"});
         Self {
             entries: entries
@@ -262,8 +263,15 @@ mod tests {
         let busy = view.busy("cam", "me");
         assert_eq!((busy.viewers, busy.publishers, busy.recordings), (1, 1, 1));
         assert_eq!(busy.to_string(), "1 viewer, 1 publisher, 1 recording");
-        assert!(!view.busy("x", "me").is_idle(), "somebody waits for its source");
-        assert_eq!(view.busy("cam", "other").viewers, 2, "another's keeper is a viewer");
+        assert!(
+            !view.busy("x", "me").is_idle(),
+            "somebody waits for its source"
+        );
+        assert_eq!(
+            view.busy("cam", "other").viewers,
+            2,
+            "another's keeper is a viewer"
+        );
         assert_eq!(view.busy_of_entry("~^x$", "me").viewers, 1);
         assert!(view.busy("nowhere", "me").is_idle());
         assert_eq!(view.paths().collect::<Vec<_>>(), ["cam", "x"]);

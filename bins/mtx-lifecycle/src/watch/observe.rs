@@ -66,7 +66,11 @@ impl Observed {
         for (path, seen) in &mut self.paths {
             match view.busy(path, "").recordings {
                 0 => seen.files = Files::default(),
-                _ => due.extend(seen.files.waiting(now).map(|waiting| (waiting, path, &mut seen.files))),
+                _ => due.extend(
+                    seen.files
+                        .waiting(now)
+                        .map(|waiting| (waiting, path, &mut seen.files)),
+                ),
             }
         }
         // Those that were not looked at for the longest time come first.
@@ -81,7 +85,10 @@ impl Observed {
 
 /// How long a recorded file of a path is.
 fn length(view: &View, path: &str) -> Span {
-    let entry = view.live.get(path).and_then(|live| view.entries.get(&live.conf_name));
+    let entry = view
+        .live
+        .get(path)
+        .and_then(|live| view.entries.get(&live.conf_name));
     let length = entry.and_then(|fields| text(fields, "recordSegmentDuration").parse().ok());
     length.unwrap_or(Span::seconds(3600))
 }
@@ -142,7 +149,9 @@ fn start_timeout(settings: &Settings) -> Duration {
 fn close_after(view: &View, path: &str) -> Duration {
     let names = ["runOnDemandCloseAfter", "sourceOnDemandCloseAfter"];
     let entry = view.entries.get(path);
-    let spans = names.iter().filter_map(|name| text(entry?, name).parse().ok());
+    let spans = names
+        .iter()
+        .filter_map(|name| text(entry?, name).parse().ok());
     spans.max().map_or(Duration::ZERO, Span::duration)
 }
 

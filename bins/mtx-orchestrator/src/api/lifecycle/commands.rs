@@ -2,8 +2,8 @@
 
 use mediamtx::http::{Answer, Problem};
 use mediamtx::secret;
-use mtx_lifecycle::commands::{Report, Started};
 use mtx_lifecycle::commands::status::Status;
+use mtx_lifecycle::commands::{Report, Started};
 use serde_json::{Value, json};
 
 use super::body::{Start, Stop, read, read_or_default};

@@ -120,7 +120,9 @@ fn problem(error: &Error) -> Problem {
         Error::Path(_) | Error::Reserved(_) => problem(400).field("path"),
         Error::Moment(_) => problem(400).field("until"),
         Error::Revision { .. } => problem(404).field("revision"),
-        Error::Template(_) | Error::Reach(_) | Error::Rejected { .. } | Error::Jammed(_) => problem(409),
+        Error::Template(_) | Error::Reach(_) | Error::Rejected { .. } | Error::Jammed(_) => {
+            problem(409)
+        }
         Error::NoSource { .. } | Error::NoFile { .. } | Error::NotShown { .. } => problem(504),
         _ => problem(503),
     }

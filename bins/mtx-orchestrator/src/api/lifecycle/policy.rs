@@ -3,9 +3,9 @@
 use mediamtx::http::{Answer, Problem};
 use mediamtx::secret;
 use mtx_lifecycle::commands::Error;
+use mtx_lifecycle::commands::status::RevisionStatus;
 use mtx_lifecycle::journal::Journal;
 use mtx_lifecycle::policy::Policy;
-use mtx_lifecycle::commands::status::RevisionStatus;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
@@ -48,7 +48,9 @@ pub(super) fn apply(commands: &Commands, query: &str, body: &[u8]) -> Result<Ans
     let dry_run = dry_run(query)?;
     let policy = read(body)?;
     if dry_run {
-        let changes = commands.preview(policy, false).map_err(|error| problem(&error))?;
+        let changes = commands
+            .preview(policy, false)
+            .map_err(|error| problem(&error))?;
         let changes: Vec<_> = changes.iter().map(|line| secret::scrub(line)).collect();
         return Ok(Answer::json(200, &json!({ "changes": changes })));
     }
