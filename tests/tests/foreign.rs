@@ -6,6 +6,7 @@ use suite_tests::certificates::Certificate;
 use suite_tests::clips::Clip;
 use suite_tests::foreign::Foreign;
 use suite_tests::nginx::{Nginx, TlsProxy};
+use suite_tests::packets::Reader;
 use suite_tests::ports;
 use suite_tests::readme::block;
 use suite_tests::stack::SOON;
@@ -128,7 +129,7 @@ fn on_demand_cameras_are_passed_on_while_they_run() {
         camera.rtsp("", "stream1")
     ))
     .start();
-    server.comes_out("", "gate");
+    let _viewer = Reader::start(&server.rtsp("", "gate"));
     server.comes_out("", "shown/gate");
 }
 

@@ -27,7 +27,9 @@ pub(super) fn until(duration: Option<Duration>, until: Option<&str>) -> Result<O
 /// The next time that the clock on the wall shows it.
 fn next(text: &str, now: &Zoned) -> Result<Zoned> {
     let wrong = || anyhow!("{text:?} is neither HH:MM nor as in 2026-11-21T18:00:00Z (RFC 3339)");
-    let time: civil::Time = text.parse().map_err(|_| wrong())?;
+    // jiff reads a mere number as an hour.
+    let time = text.contains(':').then(|| text.parse::<civil::Time>().ok());
+    let time = time.flatten().ok_or_else(wrong)?;
     let on = |date: civil::Date| date.to_datetime(time).to_zoned(now.time_zone().clone());
     let today = on(now.date())?;
     if today > *now {
