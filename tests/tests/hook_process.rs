@@ -77,6 +77,7 @@ fn ready_event_reaches_the_orchestrator_as_one_json_post() {
     );
     let expected = serde_json::json!({
         "path": "live/cam/in", "query": "lang=es&x=a%20b", "sourceType": "rtmpConn", "sourceId": "s1", "rtspPort": 8554,
+        "streamId": "cam",
     });
     assert_eq!(body, expected);
 }

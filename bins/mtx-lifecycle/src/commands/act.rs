@@ -12,7 +12,7 @@ use crate::apply::{Scope, await_shown, wait_until};
 use crate::journal::{Record, State};
 use crate::plan::Planner;
 use crate::policy::{Hold, Policy, Settings, Wanted};
-use crate::server::{View, is_reserved};
+use crate::server::{TemplateError, View, is_reserved};
 
 /// How a start went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -308,6 +308,10 @@ fn is_on_demand(state: &State, wanted: &Wanted, view: &View, path: &str) -> Resu
     let current = wanted.at(Timestamp::now(), Vec::new());
     let none = std::collections::BTreeSet::new();
     let plan = Planner::new(state, &current, view, &none).path(path)?;
+    let is_known = view.entries.contains_key(path) || view.template(path)?.is_some();
+    if !is_known && plan.steps.is_empty() {
+        return Err(TemplateError::None(path.to_owned()).into());
+    }
     if plan.on_demand {
         view.reach.own(state.rtsp.as_ref(), path)?;
     }

@@ -16,6 +16,7 @@ use super::{Error, Lifecycle};
 use crate::journal::{Journal, State};
 use crate::ledger::Owned;
 use crate::plan::keeper_fields;
+use crate::policy::CloseAfter;
 use crate::server::{Keeper, is_reserved};
 
 const HEAD: &str = "\
@@ -95,7 +96,10 @@ fn export(state: &State, rtsp: Option<&Url>) -> String {
         if !entry.is_empty() {
             paths.insert(path.to_owned(), Value::from(entry));
         }
-        if target.kept
+        // That a path of the server's own file is on demand is known by its keeper only.
+        let never_closes = current.settings(path).close_after == Some(CloseAfter::Never);
+        let is_held = never_closes && state.ledger.get(&keeper_name(state, path)).is_some();
+        if (target.kept || is_held)
             && let Some((name, fields)) = keeper(state, rtsp, path)
         {
             paths.insert(name, Value::from(fields));
@@ -106,13 +110,17 @@ fn export(state: &State, rtsp: Option<&Url>) -> String {
     format!("{HEAD}{yaml}")
 }
 
-/// As it was written last, or would be.
-fn keeper(state: &State, rtsp: Option<&Url>, path: &str) -> Option<(String, Fields)> {
+fn keeper_name(state: &State, path: &str) -> String {
     let journal = match state.id.as_str() {
         "" => "keep",
         id => id,
     };
-    let name = Keeper { journal, path }.name();
+    Keeper { journal, path }.name()
+}
+
+/// As it was written last, or would be.
+fn keeper(state: &State, rtsp: Option<&Url>, path: &str) -> Option<(String, Fields)> {
+    let name = keeper_name(state, path);
     let written = state.ledger.get(&name).map(|owned| {
         let fields = owned.fields.iter();
         let values =
