@@ -98,7 +98,7 @@ fn what_can_not_be_done_is_told_with_what_can() {
             "POST",
             "paths/a%20b/start",
             r#"{"useCase": "viewing"}"#,
-            "not a path's name",
+            "a path has letters, digits",
         ),
         (
             400,

@@ -236,7 +236,10 @@ fn the_token_for_mediamtx_goes_to_it_and_nowhere_else() {
     }
     let refused = policies.ask("POST", "reconcile", JSON, "");
     assert_eq!(refused.status, 503, "{refused:?}");
-    assert!(refused.body.contains("no permission"), "{refused:?}");
+    assert!(
+        refused.body.contains("answers 401 to MEDIAMTX_API_TOKEN"),
+        "{refused:?}"
+    );
     let status = policies.ask("GET", "paths", JSON, "");
     assert!(status.json()["apiError"].is_string(), "{status:?}");
     for text in [
