@@ -51,7 +51,9 @@ pub fn redact_query(text: &str) -> String {
         .collect()
 }
 
-fn names_a_secret(key: &str) -> bool {
+/// Whether a query key of this name has a secret for its value, such as `pass` or `streamKey`.
+#[must_use]
+pub fn names_a_secret(key: &str) -> bool {
     let key = percent_decode_str(key).decode_utf8_lossy().to_lowercase();
     SECRET_KEYS.iter().any(|secret| key.contains(secret))
 }

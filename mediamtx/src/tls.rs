@@ -192,8 +192,11 @@ impl Trust {
                 Vec::new()
             }
             Anchor::Certificates(certificates) => {
-                for certificate in certificates {
-                    roots.add(certificate.clone())?;
+                let (added, _) = roots.add_parsable_certificates(certificates.iter().cloned());
+                if added == 0 {
+                    for certificate in certificates {
+                        roots.add(certificate.clone())?;
+                    }
                 }
                 certificates.clone()
             }
@@ -384,6 +387,34 @@ pub fn readable(error: io::Error) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Made by `openssl req -x509 -days 36500`.
+    const CERTIFICATE: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBdDCCARugAwIBAgIUNSTrcwrSQFrQE3YXt/5/ZT9Me7AwCgYIKoZIzj0EAwIw
+DzENMAsGA1UEAwwEdGVzdDAgFw0yNjExMjExNzU5MzlaGA8yMTI2MTAyODE3NTkz
+OVowDzENMAsGA1UEAwwEdGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABG57
+9bAdwxOlrIRtJ+lEWVUOG7CCKYc+BkJ14bDErrofgmbxbT+ZEaMAaQVlNHeN4wUl
+446R8yb6OD03TFo3kESjUzBRMB0GA1UdDgQWBBTRr+wnukOR+LVPCpo79EBeAQS6
+NTAfBgNVHSMEGDAWgBTRr+wnukOR+LVPCpo79EBeAQS6NTAPBgNVHRMBAf8EBTAD
+AQH/MAoGCCqGSM49BAMCA0cAMEQCIH9c7Gmr2OVXFtcV+PjovFU2WUFSnar0yVe1
+YaqLG52BAiB4ZitUxbbmJPBPcFrVQtOhHMh5ftC1TDsMeu1jLlPsyA==
+-----END CERTIFICATE-----";
+
+    #[test]
+    fn one_unreadable_certificate_does_not_spoil_a_bundle() {
+        let trust = |certificates: &[CertificateDer<'static>]| {
+            let trust = Trust {
+                anchor: Anchor::Certificates(certificates.to_vec()),
+                variable: None,
+            };
+            trust.client_config().map(drop)
+        };
+        let good = CertificateDer::from_pem_slice(CERTIFICATE.as_bytes()).unwrap();
+        let bad = CertificateDer::from_slice(b"nonsense");
+        assert!(trust(&[bad.clone(), good]).is_ok());
+        assert!(matches!(trust(&[bad]), Err(TrustError::Rustls(_))));
+    }
 
     #[test]
     fn a_fingerprint_is_read_as_openssl_and_mediamtx_write_it() {

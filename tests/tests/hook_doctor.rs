@@ -129,7 +129,7 @@ fn what_is_wrong_with_hooks_is_said_with_what_to_write() {
     assert_eq!(visit.exit, 1, "{}", visit.text);
     for (start, part) in [
         (
-            "error: typo: runOnAvailable:",
+            "warning: typo: runOnAvailable:",
             "mtx-hok is in no folder of PATH",
         ),
         ("note: PATH is that of this environment", "/usr/bin"),

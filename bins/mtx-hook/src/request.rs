@@ -35,13 +35,13 @@ impl Request {
         let (url, content) = match (cli.event, cli.command) {
             (Some(name), _) => {
                 let event = Event::from_hook(name, &HookEnvironment::of_this_process(), timestamp)?;
-                let base = url(cli.orchestrator_url).context("ORCHESTRATOR_URL")?;
+                let url = receiver(cli.orchestrator_url, &format!("{ENDPOINT}{name}"))?;
                 let token = env::var_os("ORCHESTRATOR_TOKEN");
                 let content = Content::Event {
                     event: Box::new(event),
-                    authorization: bearer(token.as_deref()).context("ORCHESTRATOR_TOKEN")?,
+                    authorization: bearer(token.as_deref())?,
                 };
-                (endpoint(&base, name.as_str())?, content)
+                (url, content)
             }
             (None, Some(Command::Check { url: text })) => (url(text)?, Content::Check),
             (None, _) => bail!("neither an event nor a command was given"),
@@ -102,23 +102,27 @@ fn bad_port(text: &str) -> bool {
     !text.ends_with(']') && !text.parse::<u16>().is_ok_and(|port| port != 0)
 }
 
-fn endpoint(base: &Uri, event: &str) -> Result<Uri> {
+/// The URL of a page below `ORCHESTRATOR_URL`.
+pub(crate) fn receiver(base: OsString, page: &str) -> Result<Uri> {
+    let base = url(base).context("ORCHESTRATOR_URL")?;
     if let Some(query) = base.query() {
         let query = secret::redact_query(query);
         bail!("ORCHESTRATOR_URL has a query, ?{query}: events go to a path below it");
     }
-    let mut parts = base.clone().into_parts();
-    let path = format!("{}{ENDPOINT}{event}", base.path().trim_end_matches('/'));
+    let path = format!("{}{page}", base.path().trim_end_matches('/'));
+    let mut parts = base.into_parts();
     parts.path_and_query = Some(path.parse()?);
     Ok(Uri::from_parts(parts)?)
 }
 
-fn bearer(token: Option<&OsStr>) -> Result<Option<HeaderValue>> {
+/// The header for `ORCHESTRATOR_TOKEN`.
+pub(crate) fn bearer(token: Option<&OsStr>) -> Result<Option<HeaderValue>> {
     let Some(token) = token.filter(|token| !token.is_empty()) else {
         return Ok(None);
     };
     // The character at fault would be part of the secret, so it is not shown.
-    const RULE: &str = "is not a token: it has a character outside printable ASCII, or a space";
+    const RULE: &str =
+        "ORCHESTRATOR_TOKEN is not a token: it has a character outside printable ASCII, or a space";
     let token = token.to_str().context(RULE)?;
     if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         bail!(RULE);
@@ -135,7 +139,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn checked(text: &str) -> Result<String> {
-        Ok(endpoint(&url(text.into())?, "ready")?.to_string())
+        Ok(receiver(text.into(), &format!("{ENDPOINT}ready"))?.to_string())
     }
 
     #[test]

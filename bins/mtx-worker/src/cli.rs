@@ -22,7 +22,8 @@ for ten seconds.
 
 Environment, besides what the options name:
   RTSP_USERNAME        login at the input, when its URL has none; as a hook, also at
-  RTSP_PASSWORD        outputs on the same server. A JWT is the password
+  RTSP_PASSWORD        outputs on the server that started it, unless it is the login
+                       of an input elsewhere. A JWT is the password
   RTMP_STREAM_KEY      put behind the path of --output; keeps it out of process lists
   MEDIAMTX_FINGERPRINT SHA-256 of the certificate of the server that is read from, to
                        trust for rtmps:// outputs on it
@@ -53,9 +54,9 @@ pub(crate) struct Cli {
     #[arg(long, env = "MTX_WORKER_KEY_FILE", value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
 
-    /// The RTMP port of the server that started the worker as a hook
-    #[arg(long, env = "RTMP_PORT", default_value_t = 1935)]
-    pub(crate) rtmp_port: u16,
+    /// The RTMP port of the server that started the worker as a hook [default: 1935]
+    #[arg(long, env = "RTMP_PORT")]
+    pub(crate) rtmp_port: Option<u16>,
 
     /// How RTP travels from the input
     #[arg(long, env = "MTX_WORKER_TRANSPORT", value_enum, default_value_t = Transport::Tcp)]

@@ -5,9 +5,12 @@
 use std::cell::Cell;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use std::{env, fs};
+
+use nix::unistd::{Uid, geteuid};
 
 const PREFIX: &str = "mtx-worker-failures-";
 
@@ -72,6 +75,13 @@ impl Failures {
         }
     }
 
+    /// After a failure: waits as long as the ones before it ask for, and counts it. Unlike a wait before the next try, it
+    /// does not hold up a new publisher, for whose hook MediaMTX ends this one.
+    pub(crate) async fn hold_back(&self) {
+        self.wait().await;
+        tokio::time::sleep(self.add()).await;
+    }
+
     /// One more. Returns how long to wait before the process ends, if the next one would not know of it.
     pub(crate) fn add(&self) -> Duration {
         self.count.set(self.count.get().saturating_add(1));
@@ -121,12 +131,14 @@ fn read(file: &Path) -> Option<u32> {
     fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 
-/// Others may write into the folder: what is no plain file is none of ours.
+/// Others may write into the folder: what is no plain file, or another user's, is none of ours.
+fn metadata_of(file: &Path, user: Uid) -> Option<fs::Metadata> {
+    let metadata = fs::symlink_metadata(file).ok()?;
+    (metadata.is_file() && metadata.uid() == user.as_raw()).then_some(metadata)
+}
+
 fn age(file: &Path) -> Option<Duration> {
-    let metadata = fs::symlink_metadata(file)
-        .ok()
-        .filter(fs::Metadata::is_file)?;
-    let modified = metadata.modified().ok()?;
+    let modified = metadata_of(file, geteuid())?.modified().ok()?;
     let age = SystemTime::now().duration_since(modified);
     Some(age.unwrap_or_default()).filter(|age| *age < FORGOTTEN)
 }
@@ -147,9 +159,10 @@ fn write(file: &Path, count: u32) -> io::Result<()> {
 fn sweep(file: &Path) {
     let entries = file.parent().and_then(|folder| fs::read_dir(folder).ok());
     for entry in entries.into_iter().flatten().flatten() {
-        let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        let is_named = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        let is_ours = is_named && metadata_of(&entry.path(), geteuid()).is_some();
         if is_ours && age(&entry.path()).is_none() {
-            // It may be another user's.
+            // Another worker may have been quicker.
             let _ = fs::remove_file(entry.path());
         }
     }
@@ -210,6 +223,33 @@ mod tests {
         );
         open("new").add();
         assert!(!file.path().exists());
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn another_users_file_is_not_believed() {
+        let folder = folder("owner");
+        let file = folder.join("file");
+        fs::write(&file, "9").unwrap();
+        let other = Uid::from_raw(geteuid().as_raw() + 1);
+        assert!(metadata_of(&file, geteuid()).is_some());
+        assert!(metadata_of(&file, other).is_none());
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_second_failure_in_a_row_is_held_back() {
+        let folder = folder("holding");
+        let start = tokio::time::Instant::now();
+        let fail = async || {
+            Failures::in_folders(vec![folder.clone()], "x")
+                .hold_back()
+                .await
+        };
+        fail().await;
+        assert!(start.elapsed() < Duration::from_secs(1));
+        fail().await;
+        assert!(start.elapsed() > Duration::from_secs(9));
         fs::remove_dir_all(folder).unwrap();
     }
 

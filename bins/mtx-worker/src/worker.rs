@@ -10,6 +10,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::watch;
 
 use crate::config::Config;
+use crate::failures::Failures;
 use crate::media::Item;
 use crate::output::{Output, told};
 use crate::reconnect::Reconnect;
@@ -62,6 +63,7 @@ pub(crate) struct Worker {
     source: RtspSource,
     outputs: Vec<Output>,
     status: Status,
+    input_failures: Failures,
     /// Breaks in the source's time stamps.
     discontinuities: Cell<u64>,
 }
@@ -80,6 +82,7 @@ impl Worker {
             source: RtspSource::new(config.input.clone(), config.transport, epoch),
             outputs: outputs.collect::<Result<_>>()?,
             status: Status::new(of),
+            input_failures: config.input_failures("stream"),
             discontinuities: Cell::default(),
             config,
         })
@@ -104,13 +107,19 @@ impl Worker {
             log::Level::Error
         };
         log::log!(level, state:% = State::Ended, reason = ending.reason().as_str(); "ended");
-        if let Ending::SinkLost(output, _) = ending {
-            tokio::select! {
-                () = tokio::time::sleep(output.failures.add()) => {}
-                () = told(&mut stop) => return true,
+        let wait = async {
+            match ending {
+                Ending::SinkLost(output, _) => tokio::time::sleep(output.failures.add()).await,
+                Ending::SourceLost(_) if !streamed => self.input_failures.hold_back().await,
+                _ if streamed => self.input_failures.clear(),
+                _ => {}
             }
+        };
+        tokio::select! {
+            biased;
+            () = told(&mut stop), if !good => true,
+            () = wait => good,
         }
-        good
     }
 
     /// Until the first output may be tried again that failed when this worker was started last.
@@ -135,14 +144,21 @@ impl Worker {
         // Nothing is read for outputs which all belong to somebody else.
         let claims = self.outputs.iter().map(async |output| {
             let claimed = output.claim(&self.source).await;
-            claimed.map_err(|error| Ending::SinkLost(output, error))
+            claimed.map_err(|error| (output, error))
         });
         let claimed = tokio::select! {
             claimed = join_all(claims) => claimed,
             () = told(&mut stop) => return Ending::Told,
         };
-        if let Err(lost) = claimed.into_iter().reduce(Result::or).unwrap_or(Ok(())) {
-            return lost;
+        let mut failed: Vec<_> = claimed.into_iter().filter_map(Result::err).collect();
+        if failed.len() == self.outputs.len()
+            && let Some((output, error)) = failed.pop()
+        {
+            for (other, _) in failed {
+                other.failures.add();
+            }
+            // That one is counted like any output that is the last to be lost.
+            return Ending::SinkLost(output, error);
         }
         // Once the source is gone, the outputs are told to close like by a signal.
         let (close, closing) = watch::channel(false);
@@ -263,5 +279,37 @@ impl Worker {
             outputs = self.outputs.len(), outputsUp = self.status.outputs_up();
             "stats"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use mediamtx::hook::HookEnvironment;
+
+    use super::*;
+    use crate::cli::Cli;
+    use crate::config::Destination;
+    use crate::lock::OutputLock;
+
+    #[tokio::test(start_paused = true)]
+    async fn every_output_that_is_taken_counts_as_failed() {
+        let place = format!("rtmp://127.0.0.1:1/worker-test-{}", std::process::id());
+        let outputs = format!("{place}/a {place}/b");
+        let args = ["mtx-worker", "--input", "rtsp://127.0.0.1:1/x", "--output"];
+        let cli = Cli::parse_from([&args[..], &[outputs.as_str()]].concat());
+        let task = Config::new(cli, &HookEnvironment::default(), |_| None);
+        let Ok((config, Destination::Outputs(outputs))) = task else {
+            panic!("{task:?}");
+        };
+        let mut locks = Vec::new();
+        for output in &outputs {
+            locks.push(OutputLock::take(output).await.unwrap().unwrap());
+        }
+        let worker = Worker::new(config, outputs).unwrap();
+        let (_stop, stopped) = watch::channel(false);
+        assert!(matches!(worker.pass(stopped).await, Ending::SinkLost(..)));
+        let counts = worker.outputs.iter().map(|output| output.failures.count());
+        assert_eq!(counts.collect::<Vec<_>>(), [1, 0]);
     }
 }

@@ -62,11 +62,13 @@ const GLOBAL_HOOKS: [(&str, EventName); 2] = [
 ];
 
 /// Further settings of a path that doctor looks at.
-pub(super) const PATH_SETTINGS: [&str; 7] = [
+pub(super) const PATH_SETTINGS: [&str; 9] = [
     "source",
     "overridePublisher",
     "record",
     "recordDeleteAfter",
+    "runOnInitRestart",
+    "runOnDemandRestart",
     "runOnReadyRestart",
     "runOnAvailableRestart",
     "runOnOnlineRestart",

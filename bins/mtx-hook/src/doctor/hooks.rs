@@ -4,7 +4,7 @@ use mediamtx::event::EventName;
 
 use super::command::{base_name, shell_feature, split};
 use super::configuration::{Configuration, Entry, Hook, flag};
-use super::finding::Findings;
+use super::finding::{Findings, Severity};
 use super::process::{Process, Program};
 
 /// Whose arguments are lines for a shell.
@@ -33,21 +33,51 @@ pub(super) fn entries_that_tell(configuration: &Configuration) -> Vec<&Entry> {
         .collect()
 }
 
-/// The hooks that start mtx-worker, and whether each says where to publish.
+/// A hook that starts mtx-worker.
+pub(super) struct WorkerHook<'a> {
+    pub(super) hook: Hook<'a>,
+    /// Where it reads, if not the hook's own path.
+    pub(super) inputs: Vec<String>,
+    /// Where it publishes, if it says so.
+    pub(super) outputs: Vec<String>,
+}
+
+/// The hooks that start mtx-worker.
 pub(super) fn workers<'a>(
     configuration: &'a Configuration,
     process: &Process,
-) -> Vec<(Hook<'a>, bool)> {
+) -> Vec<WorkerHook<'a>> {
     let hooks = configuration.hooks().into_iter();
-    hooks
-        .filter(|hook| is(hook, "mtx-worker"))
-        .map(|hook| {
-            let words = split(hook.line).unwrap_or_default();
-            let output = |word: &String| word == "--output" || word.starts_with("--output=");
-            let has_output =
-                words.iter().any(output) || process.variable("MTX_WORKER_OUTPUT").is_some();
-            (hook, has_output)
-        })
+    let hooks = hooks.filter(|hook| is(hook, "mtx-worker"));
+    let worker = |hook: Hook<'a>| {
+        let words = split(hook.line).unwrap_or_default();
+        let values = |option: &str, variable: &str| {
+            let values = values_of(&words, option);
+            let variable = process.variable(variable).filter(|_| values.is_empty());
+            let listed = values.into_iter().chain(variable);
+            listed
+                .flat_map(str::split_whitespace)
+                .map(str::to_owned)
+                .collect()
+        };
+        WorkerHook {
+            inputs: values("--input", "MTX_WORKER_INPUT"),
+            outputs: values("--output", "MTX_WORKER_OUTPUT"),
+            hook,
+        }
+    };
+    hooks.map(worker).collect()
+}
+
+/// The values of an option, as clap reads them.
+fn values_of<'a>(words: &'a [String], option: &str) -> Vec<&'a str> {
+    let followed = words.windows(2).filter(|pair| pair[0] == option);
+    let joined = words
+        .iter()
+        .filter_map(|word| word.strip_prefix(option)?.strip_prefix('='));
+    followed
+        .map(|pair| pair[1].as_str())
+        .chain(joined)
         .collect()
 }
 
@@ -82,8 +112,8 @@ pub(super) fn check(
             check_event(&hook, arguments, findings);
         }
     }
-    for (hook, has_output) in workers(configuration, process) {
-        check_worker(configuration, &hook, has_output, findings);
+    for worker in workers(configuration, process) {
+        check_worker(configuration, &worker, findings);
     }
 }
 
@@ -123,7 +153,13 @@ fn check_program(hook: &Hook<'_>, program: &str, process: &Process, findings: &m
                 None => "put it there, or write its whole path".to_owned(),
             };
             let text = format!("{program} is in no folder of PATH: {way_out}");
-            findings.error(place, text);
+            // By hand, the server's own PATH is not known.
+            let severity = if process.is_hook() {
+                Severity::Error
+            } else {
+                Severity::Warning
+            };
+            findings.add(severity, place, text);
             let path = process.variable("PATH").unwrap_or_default();
             findings.note(format!("PATH is that of {}: {path}", process.owner()));
         }
@@ -165,13 +201,13 @@ fn check_event(hook: &Hook<'_>, arguments: &[String], findings: &mut Findings) {
     }
 }
 
-fn check_worker(
-    configuration: &Configuration,
-    hook: &Hook<'_>,
-    has_output: bool,
-    findings: &mut Findings,
-) {
-    if !matches!(hook.event, EventName::Ready | EventName::Online) {
+fn check_worker(configuration: &Configuration, worker: &WorkerHook<'_>, findings: &mut Findings) {
+    let WorkerHook {
+        hook,
+        inputs,
+        outputs,
+    } = worker;
+    if inputs.is_empty() && !matches!(hook.event, EventName::Ready | EventName::Online) {
         findings.error(
             hook.place(),
             "no stream is there to be read then: start mtx-worker in runOnAvailable",
@@ -179,15 +215,19 @@ fn check_worker(
         return;
     }
     let restart = format!("{}Restart", hook.setting);
+    let can_restart = matches!(
+        hook.event,
+        EventName::Init | EventName::Demand | EventName::Ready | EventName::Online
+    );
     for entry in configuration.entries_with(hook) {
         let restarts = configuration.of_entry(entry, &restart).and_then(flag);
-        if restarts != Some(true) {
+        if can_restart && restarts != Some(true) {
             findings.warning(
                 format!("{}: {}", entry.name, hook.setting),
                 format!("a worker that has given up is not started again: add {restart}: yes"),
             );
         }
-        if !has_output && !ends_in(&entry.name, "in") {
+        if outputs.is_empty() && !ends_in(&entry.name, "in") {
             findings.error(
                 format!("{}: {}", entry.name, hook.setting),
                 "mtx-worker publishes X/in to X/out, and nothing else without being told where: add --output rtmp://…",
@@ -205,4 +245,47 @@ pub(super) fn ends_in(name: &str, segment: &str) -> bool {
     written
         .strip_suffix(segment)
         .is_some_and(|rest| rest.ends_with(['/', '(', '|']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn findings(hook: &str, variables: &[(&str, &str)]) -> Vec<String> {
+        let yaml = format!("paths: {{cam: {{{hook}}}}}");
+        let configuration = super::super::file::parse(yaml.as_bytes()).unwrap();
+        let mut findings = Findings::default();
+        check(
+            &configuration,
+            &Process::test(variables),
+            true,
+            &mut findings,
+        );
+        findings.found.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_worker_that_reads_elsewhere_needs_no_stream_of_its_path() {
+        let worker = "mtx-worker --input rtsp://cam/s1 --output rtmp://localhost/{path}";
+        let program = [("PATH", "/nowhere")];
+        for setting in ["runOnInit", "runOnDemand"] {
+            let hook = format!("{setting}: '{worker}', {setting}Restart: yes");
+            let found = findings(&hook, &program);
+            assert!(!found.iter().any(|it| it.starts_with("error")), "{found:?}");
+            let hook = hook.replace("--input rtsp://cam/s1 ", "");
+            let found = findings(&hook, &program).join(" ");
+            assert!(found.contains("no stream is there"), "{found}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_path_lacks_is_an_error_only_where_it_is_the_servers_path() {
+        let by_hand = findings("runOnRead: no-such-program", &[("PATH", "/nowhere")]);
+        assert!(by_hand[0].starts_with("warning"), "{by_hand:?}");
+        let variables = [("PATH", "/nowhere"), ("MTX_PATH", "cam")];
+        let of_hook = findings("runOnRead: no-such-program", &variables);
+        assert!(of_hook[0].starts_with("error"), "{of_hook:?}");
+        let whole = findings("runOnRead: /nowhere/program", &[("PATH", "/nowhere")]);
+        assert!(whole[0].starts_with("error"), "{whole:?}");
+    }
 }

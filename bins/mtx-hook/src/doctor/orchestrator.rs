@@ -1,5 +1,6 @@
 //! The service that events go to: whether it is there, and whether it has a route for each path.
 
+use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
 use mediamtx::https;
@@ -8,16 +9,17 @@ use mediamtx::tls::ORCHESTRATOR_FINGERPRINT;
 use regex_lite::Regex;
 use serde::Deserialize;
 use ureq::Agent;
-use ureq::http::Uri;
 
 use super::configuration::{Configuration, Entry};
 use super::finding::Findings;
 use super::hooks::{entries_that_tell, starts};
 use super::process::Process;
 use super::server::Server;
+use crate::request::{bearer, receiver};
 
 const DEFAULT: &str = "http://localhost:8080";
 const PLACE: &str = "ORCHESTRATOR_URL";
+const TOKEN: &str = "ORCHESTRATOR_TOKEN";
 const DEADLINE: Duration = Duration::from_secs(2);
 
 #[derive(Deserialize)]
@@ -43,6 +45,13 @@ pub(super) fn check(
 ) {
     if !starts(configuration, "mtx-hook") || entries_that_tell(configuration).is_empty() {
         return;
+    }
+    // As the hook itself judges them.
+    let target = receiver(address(process), "/healthz");
+    let token = process.variable(TOKEN).map(OsStr::new);
+    if let Err(error) = target.and_then(|_| bearer(token)) {
+        let text = format!("they are lost, since mtx-hook refuses to send them: {error:#}");
+        return findings.error("events", text);
     }
     let url = url(process);
     match get(process, "/healthz") {
@@ -158,15 +167,18 @@ struct Answer {
 
 /// Where events go, without what a URL must not have.
 fn url(process: &Process) -> String {
-    let url = process.variable("ORCHESTRATOR_URL").unwrap_or(DEFAULT);
+    let url = process.variable(PLACE).unwrap_or(DEFAULT);
     mediamtx::secret::redact_url(url.trim_end_matches('/'))
 }
 
+fn address(process: &Process) -> OsString {
+    process.variable(PLACE).unwrap_or(DEFAULT).into()
+}
+
 fn get(process: &Process, call: &str) -> Result<Answer, String> {
-    let base = process.variable("ORCHESTRATOR_URL").unwrap_or(DEFAULT);
-    let uri: Uri = format!("{}{call}", base.trim_end_matches('/'))
-        .parse()
-        .map_err(|_| format!("{PLACE} is not http(s)://host[:port][/path]"))?;
+    let uri = receiver(address(process), call).map_err(|error| format!("{error:#}"))?;
+    let token = process.variable(TOKEN).map(OsStr::new);
+    let authorization = bearer(token).map_err(|error| format!("{error:#}"))?;
     let config = Agent::config_builder()
         .max_redirects(0)
         .http_status_as_error(false)
@@ -176,9 +188,8 @@ fn get(process: &Process, call: &str) -> Result<Answer, String> {
     let agent =
         https::agent(config, &uri, ORCHESTRATOR_FINGERPRINT).map_err(|error| error.to_string())?;
     let mut request = agent.get(uri);
-    if let Some(token) = process.variable("ORCHESTRATOR_TOKEN") {
-        mediamtx::secret::register(token);
-        request = request.header("Authorization", format!("Bearer {token}"));
+    if let Some(authorization) = authorization {
+        request = request.header("Authorization", authorization);
     }
     let mut answer = request.call().map_err(|error| match error {
         ureq::Error::Io(error) => error.to_string(),
@@ -237,6 +248,25 @@ mod tests {
             text.contains("--route 'building/floor1 => rtmp://…'"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn what_the_hook_would_refuse_is_an_error_before_anything_is_asked() {
+        let yaml = "paths: {cam: {runOnAvailable: mtx-hook ready}}";
+        let configuration = super::super::file::parse(yaml.as_bytes()).unwrap();
+        for (name, value, part) in [
+            (PLACE, "http://u:s3cret@127.0.0.1:1", "has a user in it"),
+            (PLACE, "http://127.0.0.1:1/?token=s3cret", "has a query"),
+            (PLACE, "127.0.0.1:1", "is not http(s)://"),
+            (TOKEN, "s3cret x", "is not a token"),
+        ] {
+            let mut findings = Findings::default();
+            let process = Process::test(&[(name, value)]);
+            check(&configuration, None, &process, &mut findings);
+            let text = findings.found[0].to_string();
+            assert!(text.contains(name) && text.contains(part), "{text}");
+            assert!(!text.contains("s3cret"), "{text}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::configuration::Configuration;
 use super::finding::{Findings, Severity};
 use super::hooks::{entries_that_tell, workers};
 use super::process::Process;
+use super::server::is_this_machine;
 
 /// What workers use of a server.
 struct Protocol {
@@ -53,9 +54,9 @@ const RTMP: Protocol = Protocol {
 
 /// What uses the server: a protocol that nobody needs may be off.
 struct Users {
-    /// Hooks that start a worker.
+    /// Hooks that start a worker which reads their path.
     workers: bool,
-    /// … which publishes to the same server.
+    /// Hooks that start a worker which publishes to the same server without being told where.
     publishing_workers: bool,
     /// Hooks that tell the orchestrator.
     orchestrator: bool,
@@ -64,8 +65,8 @@ struct Users {
 pub(super) fn check(configuration: &Configuration, process: &Process, findings: &mut Findings) {
     let workers = workers(configuration, process);
     let users = Users {
-        workers: !workers.is_empty(),
-        publishing_workers: workers.iter().any(|(_, has_output)| !has_output),
+        workers: workers.iter().any(|worker| worker.inputs.is_empty()),
+        publishing_workers: workers.iter().any(|worker| worker.outputs.is_empty()),
         orchestrator: !entries_that_tell(configuration).is_empty(),
     };
     check_protocol(
@@ -88,6 +89,41 @@ pub(super) fn check(configuration: &Configuration, process: &Process, findings: 
     if users.publishing_workers && configuration.is_on("rtmp") {
         check_rtmp_port(configuration, process, findings);
     }
+    for worker in &workers {
+        for output in &worker.outputs {
+            check_output(configuration, &worker.hook.place(), output, findings);
+        }
+    }
+}
+
+/// An output on this machine. Another server may be there, so nothing is certain.
+fn check_output(configuration: &Configuration, place: &str, output: &str, findings: &mut Findings) {
+    let Some(port) = configuration.port(RTMP.address) else {
+        return;
+    };
+    let rest = output.strip_prefix("rtmp://").unwrap_or_default();
+    // Behind the host may be a key.
+    let server = format!("rtmp://{}", rest.split('/').next().unwrap_or_default());
+    let used = port_of_this_machine(&server, RTMP.default_port);
+    let Some(used) = used.filter(|used| [port, RTMP.default_port].contains(used)) else {
+        return;
+    };
+    let instead = if !configuration.is_on(RTMP.setting) {
+        "RTMP is off: write rtmp: yes".to_owned()
+    } else if configuration.is_strict(RTMP.encryption) {
+        let port = configuration.port("rtmpsAddress").unwrap_or_default();
+        format!(
+            "rtmpEncryption: strict shuts out rtmp://: write optional, or --output rtmps://localhost:{port}/…"
+        )
+    } else if used != port {
+        format!("RTMP is at port {port}: write --output rtmp://localhost:{port}/…")
+    } else {
+        return;
+    };
+    findings.warning(
+        place,
+        format!("it publishes to port {used} of this machine, and {instead}"),
+    );
 }
 
 fn check_protocol(
@@ -194,7 +230,7 @@ fn check_rtmp_port(configuration: &Configuration, process: &Process, findings: &
     };
     let argument = workers(configuration, process)
         .iter()
-        .all(|(hook, has_output)| *has_output || hook.line.contains("--rtmp-port"));
+        .all(|worker| !worker.outputs.is_empty() || worker.hook.line.contains("--rtmp-port"));
     if used != Some(port) && !argument && !configuration.is_strict("rtmpEncryption") {
         findings.add(
             severity(true, process),
@@ -237,13 +273,47 @@ fn check_transports(
 /// The port of a URL on this machine; elsewhere it may be forwarded to any.
 fn port_of_this_machine(url: &str, default: u16) -> Option<u16> {
     let uri: Uri = url.parse().ok()?;
-    let is_here = matches!(uri.host()?, "localhost" | "127.0.0.1" | "[::1]");
-    is_here.then(|| uri.port_u16().unwrap_or(default))
+    is_this_machine(uri.host()?).then(|| uri.port_u16().unwrap_or(default))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_output_on_this_machine_needs_rtmp_at_its_port() {
+        let look = |global: &str, output: &str| {
+            let hook = format!("mtx-worker --output {output}");
+            let yaml = format!("{global}\npaths: {{cam: {{runOnAvailable: '{hook}'}}}}");
+            let configuration = super::super::file::parse(yaml.as_bytes()).unwrap();
+            let mut findings = Findings::default();
+            check(&configuration, &Process::test(&[]), &mut findings);
+            let found = findings.found.iter().map(ToString::to_string);
+            found.collect::<Vec<_>>().join(" ")
+        };
+        let own = "rtmp://localhost/{path}/s3cret";
+        for (global, output, part) in [
+            ("rtmp: no", own, "write rtmp: yes"),
+            ("rtmpEncryption: strict", own, "rtmps://localhost:1936/"),
+            ("rtmpAddress: :11935", own, "rtmp://localhost:11935/"),
+            (
+                "rtmp: no\nrtmpAddress: :9",
+                "rtmp://127.0.0.1:9/a",
+                "write rtmp: yes",
+            ),
+        ] {
+            let found = look(global, output);
+            assert!(found.contains(part) && !found.contains("s3cret"), "{found}");
+        }
+        for (global, output) in [
+            ("", own),
+            ("rtmpAddress: :9", "rtmp://[::1]:9/a"),
+            ("rtmp: no", "rtmp://localhost:19350/app/key"),
+            ("rtmp: no", "rtmp://platform/app/key"),
+        ] {
+            assert_eq!(look(global, output), "", "{global} {output}");
+        }
+    }
 
     #[test]
     fn only_ports_of_this_machine_are_compared() {

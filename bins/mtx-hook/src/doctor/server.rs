@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mediamtx::api::{Api, ApiError, Fields};
+use ureq::http::Uri;
 
 use super::configuration::{Configuration, Entry, Settings};
 use super::finding::Findings;
@@ -160,13 +161,19 @@ fn address(file: Option<&Configuration>) -> String {
     format!("{scheme}://{address}")
 }
 
+/// Whether the host of a URL is this machine for itself.
+pub(super) fn is_this_machine(host: &str) -> bool {
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    address.map_or(host.eq_ignore_ascii_case("localhost"), |it| {
+        it.is_loopback()
+    })
+}
+
 impl Server {
     /// Whether its programs can be looked for on this machine.
     pub(super) fn is_here(&self) -> bool {
-        let host = self.url.split("://").nth(1).unwrap_or_default();
-        ["127.0.0.1", "localhost", "[::1]"]
-            .iter()
-            .any(|name| host.starts_with(name))
+        let uri = self.url.parse::<Uri>().ok();
+        uri.is_some_and(|uri| uri.host().is_some_and(is_this_machine))
     }
 }
 
@@ -174,6 +181,27 @@ impl Server {
 mod tests {
     use super::*;
     use serde_json::Value;
+
+    #[test]
+    fn a_host_whose_name_only_begins_like_this_machine_is_another() {
+        for (url, expected) in [
+            ("http://localhost:9997", true),
+            ("http://127.0.0.1:9997", true),
+            ("https://[::1]:9997/", true),
+            ("http://localhost.example.com:9997", false),
+            ("http://127.0.0.10.example.com", false),
+            ("http://mediamtx:9997", false),
+        ] {
+            let server = Server {
+                url: url.to_owned(),
+                version: None,
+                configuration: Configuration::default(),
+                known: Settings::new(),
+                streams: Vec::new(),
+            };
+            assert_eq!(server.is_here(), expected, "{url}");
+        }
+    }
 
     #[test]
     fn the_api_is_asked_where_the_file_says() {

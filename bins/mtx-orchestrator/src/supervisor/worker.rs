@@ -43,6 +43,10 @@ impl Template {
             .env("MTX_WORKER_OUTPUT", outputs.join(" "))
             .env("MTX_WORKER_STATS_INTERVAL", REPORT_INTERVAL)
             .env("MTX_LOG_FORMAT", "json")
+            .env(
+                "RTMP_PORT",
+                self.servers.rtmp.port().unwrap_or(1935).to_string(),
+            )
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());

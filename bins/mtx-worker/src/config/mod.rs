@@ -17,7 +17,7 @@ use self::keys::KeySource;
 use self::outputs::Origin;
 use crate::cli::Cli;
 use crate::failures::Failures;
-use crate::rtmp::url::RtmpUrl;
+use crate::rtmp::url::{RtmpUrl, is_loopback};
 use crate::source::{RtspUrl, Transport};
 
 /// What becomes of the stream.
@@ -38,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) stats_interval: Option<Duration>,
     /// The path whose hook the worker is: MediaMTX may start it again and again.
     pub(crate) hook_path: Option<PathName>,
+    /// Whether the input is on the server that started the worker, or the worker was started by hand.
+    reads_server: bool,
     /// What every line of the log says.
     pub(crate) context: Vec<(&'static str, String)>,
 }
@@ -60,8 +62,24 @@ impl Config {
                 "nothing to read: give --input, or run as a hook of MediaMTX, which sets MTX_PATH"
             ),
         };
-        let input = input.or_credentials(env("RTSP_USERNAME"), env("RTSP_PASSWORD"));
+        let of_environment = (env("RTSP_USERNAME"), env("RTSP_PASSWORD"));
+        let has_login = input.credentials().is_some();
+        let input = input.or_credentials(of_environment.0.clone(), of_environment.1.clone());
         if let Some((_, password)) = input.credentials() {
+            secret::register(password);
+        }
+        let reads_server = match (&hook_path, &cli.input) {
+            (Some(_), Some(_)) => is_loopback(input.host()) && input.port() == rtsp_port(hook)?,
+            _ => true,
+        };
+        let login = match &hook_path {
+            None => None,
+            Some(_) if reads_server => input.credentials().map(owned),
+            // The input has its own.
+            Some(_) if has_login => login_of(of_environment),
+            Some(_) => None,
+        };
+        if let Some((_, password)) = &login {
             secret::register(password);
         }
         let origin = Origin {
@@ -69,8 +87,10 @@ impl Config {
             groups: hook_path
                 .as_ref()
                 .map_or(Ok(Vec::new()), |_| hook.groups())?,
-            is_hook: hook_path.is_some(),
+            hook_path: hook_path.clone(),
+            reads_server,
             rtmp_port: cli.rtmp_port,
+            login,
             input: &input,
         };
         let key = env("RTMP_STREAM_KEY").filter(|key| !key.is_empty());
@@ -85,6 +105,7 @@ impl Config {
             retry: cli.retry,
             stats_interval: cli.stats_interval,
             hook_path,
+            reads_server,
             context,
         };
         Ok((config, destination))
@@ -93,16 +114,24 @@ impl Config {
     /// What is remembered of an output for the next start by MediaMTX. Others who start workers know when to.
     pub(crate) fn failures(&self, output: &RtmpUrl) -> Failures {
         match &self.hook_path {
-            Some(path) => Failures::remembered((path.as_str(), output.place(), &output.stream_key)),
+            Some(path) => Failures::remembered((path.as_str(), output.place())),
+            None => Failures::forgotten(),
+        }
+    }
+
+    /// Likewise of the input, and of all that concerns no output, for what is made of it.
+    pub(crate) fn input_failures(&self, purpose: &str) -> Failures {
+        match &self.hook_path {
+            Some(path) => {
+                Failures::remembered((path.as_str(), "input", self.input.to_string(), purpose))
+            }
             None => Failures::forgotten(),
         }
     }
 
     /// Where readers find an output, if it goes to the server that is also read from.
     pub(crate) fn published_at(&self, output: &RtmpUrl) -> Option<RtspUrl> {
-        output
-            .on_server
-            .then(|| self.input.with_path(&output.path()))
+        (output.on_server && self.reads_server).then(|| self.input.with_path(&output.path()))
     }
 }
 
@@ -114,13 +143,13 @@ fn destination(cli: &Cli, key: Option<String>, origin: &Origin<'_>) -> Result<De
         (None, None) => KeySource::Url,
     };
     match (given.as_slice(), &origin.path) {
-        ([], Some(path)) if origin.is_hook => {
+        ([], Some(path)) if origin.is_hook() => {
             Ok(Destination::Outputs(vec![origin.default_output(path)?]))
         }
         ([], _) => bail!("nowhere to publish: give --output, such as rtmp://host/app/stream-key"),
         ([file], _) if is_picture(file) => {
             // Elsewhere a file may well be called {x}.jpg.
-            let file = match origin.is_hook {
+            let file = match origin.is_hook() {
                 true => origin.fill(&file.parse().context("--output")?)?,
                 false => (*file).to_owned(),
             };
@@ -155,8 +184,22 @@ fn is_picture(output: &str) -> bool {
 
 /// On the server that started the worker; which address of the loopback it listens at shows when it is called.
 fn hook_input(path: &PathName, hook: &HookEnvironment) -> Result<RtspUrl> {
-    let port = hook.rtsp_port()?.unwrap_or(8554);
-    format!("rtsp://localhost:{port}/{path}").parse()
+    format!("rtsp://localhost:{}/{path}", rtsp_port(hook)?).parse()
+}
+
+fn rtsp_port(hook: &HookEnvironment) -> Result<u16> {
+    Ok(hook.rtsp_port()?.unwrap_or(8554))
+}
+
+fn owned((user, password): (&str, &str)) -> (String, String) {
+    (user.to_owned(), password.to_owned())
+}
+
+fn login_of(variables: (Option<String>, Option<String>)) -> Option<(String, String)> {
+    match variables {
+        (None, None) => None,
+        (user, password) => Some((user.unwrap_or_default(), password.unwrap_or_default())),
+    }
 }
 
 #[cfg(test)]
@@ -290,7 +333,11 @@ mod tests {
                 "localhost:1935/a/cam/out",
             ),
             ("a/cam", "rtmp://other/{name}", "other:1935/cam"),
-            ("x", "rtmp://other/{1}/{2}?u={name}", "other:1935/north/7"),
+            (
+                "x",
+                "rtmp://other/{1}/{2}?u={name}",
+                "other:1935/north/7?u=x",
+            ),
         ] {
             assert_eq!(of_hook(path, &[output]).unwrap()[0].place(), expected);
         }
@@ -378,6 +425,59 @@ mod tests {
     }
 
     #[test]
+    fn another_server_on_another_port_of_this_machine_takes_the_same_path() {
+        let input = ["--input", "rtsp://127.0.0.1:8554/cam", "--output"];
+        let by_hand = |output| task(&[&input[..], &[output]].concat(), &[]);
+        assert!(by_hand("rtmp://127.0.0.1:2935/cam").is_ok());
+        assert!(by_hand("rtmp://localhost/cam").is_err());
+        let hook = |output| task(&["--output", output], &[("MTX_PATH", "cam")]);
+        assert!(hook("rtmp://localhost:2935/{path}").is_ok());
+        assert!(hook("rtmp://localhost:2935/cam").is_ok());
+        assert!(hook("rtmp://localhost/{path}").is_err());
+        assert!(hook("rtmp://127.0.0.2/cam").is_err());
+        // It may be the same server, and each next one would be longer.
+        let grown = ["--output", "rtmp://localhost:2935/{path}/out"];
+        let env = [("MTX_PATH", "cam/out")];
+        assert!(task(&grown, &env).is_err());
+        let known = [&grown[..], &["--rtmp-port", "1935"]].concat();
+        assert!(task(&known, &env).is_ok());
+    }
+
+    #[test]
+    fn a_hook_with_an_input_elsewhere_publishes_to_its_own_path_without_the_inputs_login() {
+        let env = [("MTX_PATH", "yard/cam")];
+        let input = ["--input", "rtsp://admin:s3cret@cam/s1", "--output"];
+        let args = [&input[..], &["rtmp://localhost/{path}"]].concat();
+        let (elsewhere, output) = config(&args, &env);
+        assert_eq!((&*output.app, &*output.stream_key), ("yard", "cam"));
+        assert!(elsewhere.published_at(&output).is_none());
+        let login = [("RTSP_USERNAME", "me"), ("RTSP_PASSWORD", "pw")];
+        let (_, output) = config(&args, &[&env[..], &login].concat());
+        assert_eq!(output.stream_key, "cam?user=me&pass=pw");
+        let bare = [
+            "--input",
+            "rtsp://cam/s1",
+            "--output",
+            "rtmp://localhost/{path}",
+        ];
+        let (_, output) = config(&bare, &[&env[..], &login].concat());
+        assert_eq!(output.stream_key, "cam");
+        let own = ["--input", "rtsp://localhost:8554/s1", "--output"];
+        let (own, output) = config(&[&own[..], &["rtmp://localhost/{path}"]].concat(), &env);
+        assert!(own.published_at(&output).is_some());
+        // The camera's path is as good as any.
+        let same = [
+            "--input",
+            "rtsp://cam/yard/cam",
+            "--output",
+            "rtmp://localhost/yard/cam",
+        ];
+        assert!(task(&same, &env).is_ok());
+        let grown = [&input[..], &["rtmp://localhost/{path}/out"]].concat();
+        assert!(task(&grown, &[("MTX_PATH", "cam/out")]).is_err());
+    }
+
+    #[test]
     fn a_hook_can_restream_to_a_platform_beside_its_own_server() {
         let env = [("MTX_PATH", "cam1"), ("RTMP_STREAM_KEY", "secret-key-1")];
         let platform = "rtmps://a.rtmp.youtube.com/live2";
@@ -406,7 +506,7 @@ mod tests {
         const INPUT: [&str; 2] = ["--input", "rtsp://h/live/a/in"];
         let twice = [&INPUT[..], &["--output", "rtmp://h/a/b rtmp://H/a/b?x=1"]].concat();
         let several = [&INPUT[..], &["--output", "rtmp://o/a rtmp://o/b"]].concat();
-        let itself = [&INPUT[..], &["--output", "rtmp://h:1/live/a/in"]].concat();
+        let itself = [&INPUT[..], &["--output", "rtmp://h/live/a/in"]].concat();
         let no_file = [&several[..4], &["--key-file", "/nowhere/keys"]].concat();
         let cases: [Case<'_>; 9] = [
             (&twice, &[], "twice"),

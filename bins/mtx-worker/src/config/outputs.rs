@@ -18,13 +18,27 @@ pub(super) struct Origin<'a> {
     pub(super) path: Option<PathName>,
     /// What `{1}`, `{2}` … stand for.
     pub(super) groups: Vec<String>,
-    /// Whether that server started the worker.
-    pub(super) is_hook: bool,
-    /// Its RTMP port.
-    pub(super) rtmp_port: u16,
+    /// The path whose hook the worker is.
+    pub(super) hook_path: Option<PathName>,
+    /// Whether the input is on the server that started the worker, or the worker was started by hand.
+    pub(super) reads_server: bool,
+    /// The RTMP port of that server, if it is known.
+    pub(super) rtmp_port: Option<u16>,
+    /// What outputs on the server that started the worker are published with, if they have no login.
+    pub(super) login: Option<(String, String)>,
 }
 
+const RTMP_PORT: u16 = 1935;
+
 impl Origin<'_> {
+    pub(super) fn is_hook(&self) -> bool {
+        self.hook_path.is_some()
+    }
+
+    fn rtmp_port(&self) -> u16 {
+        self.rtmp_port.unwrap_or(RTMP_PORT)
+    }
+
     /// The text with this stream's path and groups in their places.
     pub(super) fn fill(&self, template: &Template) -> Result<String> {
         if template.is_constant() {
@@ -47,7 +61,7 @@ impl Origin<'_> {
             let template: Template = text.parse().context("--output")?;
             let text = self.fill(&template).context("--output")?;
             let mut output = self.located(RtmpUrl::parse(&text, None)?);
-            if !(self.is_hook && output.on_server)
+            if !(self.is_hook() && output.on_server)
                 && let Some(key) = keys.key()?
             {
                 if std::mem::replace(&mut has_used_key, true) {
@@ -63,7 +77,10 @@ impl Origin<'_> {
             if outputs.iter().any(|other| other.place() == output.place()) {
                 bail!("the output {output} is given twice");
             }
-            outputs.push(self.with_login(output));
+            let output = self.with_login(output);
+            let shown = self.path.as_ref().map_or("", PathName::as_str);
+            output.register_secrets(shown);
+            outputs.push(output);
         }
         Ok(outputs)
     }
@@ -71,7 +88,7 @@ impl Origin<'_> {
     /// `X/out` on the same server for `X/in`.
     pub(super) fn default_output(&self, path: &PathName) -> Result<RtmpUrl> {
         let Some(result) = path.result() else {
-            let server = format!("rtmp://localhost:{}", self.rtmp_port);
+            let server = format!("rtmp://localhost:{}", self.rtmp_port());
             match path.last_segment() {
                 "out" => bail!(
                     "{path} is where a worker publishes: set the hook on what it reads only, in mediamtx.yml \
@@ -83,7 +100,7 @@ impl Origin<'_> {
                 ),
             }
         };
-        let url = format!("rtmp://localhost:{}/{result}", self.rtmp_port);
+        let url = format!("rtmp://localhost:{}/{result}", self.rtmp_port());
         Ok(self.with_login(self.located(RtmpUrl::parse(&url, None)?)))
     }
 
@@ -92,45 +109,62 @@ impl Origin<'_> {
         let is_result = result.is_some_and(|result| result.as_str() == output.path());
         // On another port of this host may be whatever, for instance a tunnel to a platform.
         output.on_server = self.is_same_host(&output)
-            && (output.tls || output.port == self.rtmp_port || is_result);
+            && (output.tls || output.port == self.rtmp_port() || is_result);
         output
     }
 
     fn is_same_host(&self, output: &RtmpUrl) -> bool {
         let input = self.input.host();
-        let is_here = self.is_hook || is_loopback(input);
-        input.eq_ignore_ascii_case(&output.host) || (is_here && is_loopback(&output.host))
+        let is_input = self.reads_server && input.eq_ignore_ascii_case(&output.host);
+        let is_here = self.is_hook() || is_loopback(input);
+        is_input || (is_here && is_loopback(&output.host))
     }
 
-    /// MediaMTX takes at RTMP what it takes at RTSP.
+    /// On another port of this machine may be another MediaMTX.
+    fn is_same_server(&self, output: &RtmpUrl) -> bool {
+        let is_here = self.is_hook() || is_loopback(self.input.host());
+        let is_port = output.port == self.rtmp_port();
+        output.on_server || (is_here && is_port && is_this_machine(&output.host))
+    }
+
     fn with_login(&self, output: RtmpUrl) -> RtmpUrl {
-        match self.input.credentials() {
-            Some((user, password)) if self.is_hook && output.on_server => {
-                output.or_login(user, password)
-            }
+        match &self.login {
+            Some((user, password)) if output.on_server => output.or_login(user, password),
             _ => output,
         }
     }
 
     /// Refuses an output that is the input, or that would be one of a next worker, and so on for ever.
     fn check_circle(&self, output: &RtmpUrl, template: &Template) -> Result<()> {
-        let (from, to) = (self.input.path(), output.path());
-        // What gets shorter each time ends by itself.
-        let goes_on = to.len() >= from.len() && template.url_path().can_give(from);
-        let is_rule = self.is_hook && !template.is_constant();
-        if is_rule && goes_on && (output.on_server || is_this_machine(&output.host)) {
+        let to = output.path();
+        let is_input = self.reads_server && self.input.path() == to;
+        if let Some(path) = self.hook_path.as_ref().map(PathName::as_str)
+            && !template.is_constant()
+            && self.is_run_again(path, &to, output, template)
+            && (is_input || path != to)
+        {
             bail!(
-                "{from} is itself an output of this hook, which would go on for ever with {output}; \
+                "{path} is itself an output of this hook, which would go on for ever with {output}; \
                  to be rid of this line, give such outputs a path without the hook in mediamtx.yml"
             );
         }
-        let is_other_port = self.is_hook && !output.on_server;
-        if self.is_same_host(output) && from == to && !is_other_port {
+        if is_input && self.is_same_server(output) {
             bail!(
                 "the output {output} is the input itself; publish to another path, such as {{path}}/out"
             );
         }
         Ok(())
+    }
+
+    /// Whether the hook of this path is run for its own outputs.
+    fn is_run_again(&self, path: &str, to: &str, output: &RtmpUrl, template: &Template) -> bool {
+        // What gets shorter each time ends by itself.
+        if to.len() < path.len() || !template.url_path().can_give(path) {
+            return false;
+        }
+        // Where the port is not known, better a stream less than one more every second.
+        let is_growing = to.len() > path.len() && self.rtmp_port.is_none();
+        self.is_same_server(output) || (is_growing && is_this_machine(&output.host))
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use anyhow::{Context, Result, bail};
+use mediamtx::secret;
 use url::{Url, form_urlencoded};
 
 const FORM: &str = "write rtmp://host[:port]/app/stream-key";
@@ -11,6 +12,8 @@ const FORM: &str = "write rtmp://host[:port]/app/stream-key";
 /// Names of query parameters by which MediaMTX lets a publisher in (`internal/servers/rtmp/conn.go`, and `getToken` in
 /// `internal/auth/manager.go`).
 const LOGIN: [&str; 4] = ["user", "pass", "token", "jwt"];
+
+const SHORTEST_KEY: usize = 8;
 
 /// A parsed RTMP URL.
 ///
@@ -23,7 +26,7 @@ pub(crate) struct RtmpUrl {
     /// All of the path but its last part. A path of one part is the application, with the query, and has no stream key:
     /// so do ffmpeg and OBS, and MediaMTX and nginx put both together again.
     pub(crate) app: String,
-    /// The last part of the path, with its query.
+    /// The last part of the path, with its query; the query alone where that is the key: `app/?streamname=…&key=…`.
     pub(crate) stream_key: String,
     /// Whether it leads to the server that is also read from.
     pub(crate) on_server: bool,
@@ -32,7 +35,7 @@ pub(crate) struct RtmpUrl {
 impl RtmpUrl {
     /// Parses `text`; `stream_key`, where given, is put between the path and the query of `text`.
     pub(crate) fn parse(text: &str, stream_key: Option<&str>) -> Result<Self> {
-        let shown = mediamtx::secret::redact_url(text);
+        let shown = without_path(text);
         let url =
             Url::parse(text).with_context(|| format!("output {shown:?} is not a URL; {FORM}"))?;
         let tls = match url.scheme() {
@@ -49,12 +52,17 @@ impl RtmpUrl {
                 "output {shown:?}: RTMP has no login in front of the host: MediaMTX takes ?user=…&pass=…"
             );
         }
+        if url.fragment().is_some() {
+            bail!("output {shown:?} has a #, which would cut off the rest: write %23");
+        }
         let path = url.path().trim_matches('/');
         if path.is_empty() {
             bail!("output {shown:?} names no path; {FORM}");
         }
+        let is_key_in_query = url.path().ends_with('/') && url.query().is_some_and(is_key);
         let (app, key) = match stream_key {
             Some(key) => (path, key),
+            None if is_key_in_query => (path, ""),
             None => path.rsplit_once('/').unwrap_or((path, "")),
         };
         let mut parsed = Self {
@@ -65,16 +73,22 @@ impl RtmpUrl {
             stream_key: key.to_owned(),
             on_server: false,
         };
-        parsed.add_query(url.query().unwrap_or_default());
+        match url.query().unwrap_or_default() {
+            query if is_key_in_query && stream_key.is_none() => {
+                parsed.stream_key = format!("?{query}");
+            }
+            query => parsed.add_query(query),
+        }
         Ok(parsed)
     }
 
     /// With a login in the query, where MediaMTX looks for it; one that is there already stays.
     pub(crate) fn or_login(mut self, user: &str, password: &str) -> Self {
-        let query = self.last_part().split_once('?').map_or("", |(_, q)| q);
-        let has_login = form_urlencoded::parse(query.as_bytes())
-            .any(|(name, _)| LOGIN.contains(&name.as_ref()));
-        if !has_login {
+        if self.stream_key.starts_with('?') {
+            // MediaMTX leaves a key without a name out, with all that is in it.
+            self.app.push_str(&std::mem::take(&mut self.stream_key));
+        }
+        if !has_login(self.query()) {
             let login = form_urlencoded::Serializer::new(String::new())
                 .append_pair("user", user)
                 .append_pair("pass", password)
@@ -97,13 +111,37 @@ impl RtmpUrl {
         }
     }
 
-    /// The same for all URLs that lead to one stream of one server, however they are written.
+    /// The same for all URLs that lead to one stream of one server, however they are written, and without a login.
+    /// A platform may have its key in the query.
     pub(crate) fn place(&self) -> String {
         let host = match is_loopback(&self.host) {
             true => "localhost".to_owned(),
             false => self.host.to_ascii_lowercase(),
         };
-        format!("{host}:{}/{}", self.port, self.path())
+        let mut place = format!("{host}:{}/{}", self.port, self.path());
+        if !self.on_server {
+            for (name, value) in parameters(self.query()) {
+                if !LOGIN.contains(&name.as_ref()) {
+                    place.push_str(&format!("?{name}={value}"));
+                }
+            }
+        }
+        place
+    }
+
+    /// Keeps key and login out of the log, whoever repeats them. What `path` shows is no key.
+    pub(crate) fn register_secrets(&self, path: &str) {
+        let key = without_query(&self.stream_key);
+        // A short word would hide parts of ordinary lines.
+        let is_word = key.len() < SHORTEST_KEY || !key.bytes().any(|byte| byte.is_ascii_digit());
+        if self.has_secret_path() && !is_word && !path.contains(key) {
+            secret::register(key);
+        }
+        for (name, value) in parameters(self.query()) {
+            if secret::names_a_secret(&name) {
+                secret::register(&value);
+            }
+        }
     }
 
     /// Whether a platform would miss something.
@@ -111,12 +149,13 @@ impl RtmpUrl {
         !self.on_server && self.stream_key.is_empty()
     }
 
-    fn last_part(&self) -> &str {
-        if self.stream_key.is_empty() {
+    fn query(&self) -> &str {
+        let part = if self.stream_key.is_empty() {
             &self.app
         } else {
             &self.stream_key
-        }
+        };
+        part.split_once('?').map_or("", |(_, query)| query)
     }
 
     fn add_query(&mut self, query: &str) {
@@ -155,6 +194,29 @@ pub(crate) fn is_loopback(host: &str) -> bool {
     address.map_or(host.eq_ignore_ascii_case("localhost"), |address| {
         address.is_loopback() || address.is_unspecified()
     })
+}
+
+/// Whether a query behind a slash is a stream key. A login there is MediaMTX's.
+fn is_key(query: &str) -> bool {
+    !query.is_empty() && !has_login(query)
+}
+
+fn has_login(query: &str) -> bool {
+    parameters(query).any(|(name, _)| LOGIN.contains(&name.as_ref()))
+}
+
+fn parameters(query: &str) -> form_urlencoded::Parse<'_> {
+    form_urlencoded::parse(query.as_bytes())
+}
+
+/// Scheme and host of what may be no URL: all behind them may be a key.
+fn without_path(text: &str) -> String {
+    let text = secret::redact_url(text);
+    let host = text.find("://").map_or(0, |colon| colon + "://".len());
+    match text[host..].find(['/', '?', '#', '\\']) {
+        Some(end) => format!("{}/…", &text[..host + end]),
+        None => text,
+    }
 }
 
 fn without_query(text: &str) -> &str {
@@ -275,6 +337,41 @@ mod tests {
     }
 
     #[test]
+    fn a_query_behind_a_slash_is_the_stream_key() {
+        let text = "rtmp://live-push.host/live-bvc/?streamname=live_1&key=s3cret-1";
+        let url = RtmpUrl::parse(text, None).unwrap();
+        assert_eq!(url.tc_url(), "rtmp://live-push.host:1935/live-bvc");
+        assert_eq!(url.stream_key, "?streamname=live_1&key=s3cret-1");
+        assert_eq!(url.to_string(), "rtmp://live-push.host:1935/live-bvc");
+        assert!(!url.lacks_key());
+        let other = RtmpUrl::parse(&text.replace("live_1", "live_2"), None).unwrap();
+        assert_ne!(url.place(), other.place());
+        let login = RtmpUrl::parse("rtmp://host/cam/?user=u&pass=p", None).unwrap();
+        assert_eq!((&*login.app, &*login.stream_key), ("cam?user=u&pass=p", ""));
+        assert_eq!(login.place(), "host:1935/cam");
+        let own = RtmpUrl::parse("rtmp://host/cam/?x=1", None).unwrap();
+        let own = own.or_login("u", "p");
+        assert_eq!((&*own.app, &*own.stream_key), ("cam?x=1&user=u&pass=p", ""));
+    }
+
+    #[test]
+    fn the_log_knows_keys_and_logins_but_no_plain_words() {
+        for text in [
+            "rtmp://host/app/k3y-in-path",
+            "rtmp://host/app/?name=live&key=k3y-in-query",
+            "rtmp://host/app/streaming?user=admin&pass=p4ss-in-query",
+            "rtmp://host/app/camera-01",
+        ] {
+            RtmpUrl::parse(text, None)
+                .unwrap()
+                .register_secrets("live/camera-01");
+        }
+        let line = "streaming admin live/camera-01 k3y-in-path k3y-in-query p4ss-in-query";
+        let expected = "streaming admin live/camera-01 *** *** ***";
+        assert_eq!(secret::scrub(line), expected);
+    }
+
+    #[test]
     fn one_place_has_many_spellings() {
         let place = |text: &str| RtmpUrl::parse(text, None).unwrap().place();
         for text in [
@@ -304,6 +401,11 @@ mod tests {
             ("rtmp://host/", "names no path"),
             ("not a url", "is not a URL"),
             ("rtmp://user:s3cret@host/x", "?user=…&pass=…"),
+            ("host/app/s3cret", "\"host/…\" is not a URL"),
+            ("rtmp:///app/s3cret", "names no host"),
+            ("rtmp://host:x/app/s3cret", "\"rtmp://host:x/…\""),
+            ("http://host/app/s3cret", "\"http://host/…\""),
+            ("rtmp://host/app/s3cret#1", "write %23"),
         ];
         for (text, expected) in cases {
             let message = format!("{:#}", RtmpUrl::parse(text, None).unwrap_err());
