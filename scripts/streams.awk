@@ -20,10 +20,9 @@ function or_dash(value) { return value == "" ? "-" : value }
 /^[]}]$/ {
     depth--
     if (depth == 2) {
-        if (!count++) printf line, "STREAM", "STATE", "FPS", "BIT RATE", "RESTARTS", "READERS"
-        # The slash that tells a path of one segment from a short id is for programs.
-        sub(/^\//, "", field["id"])
-        printf line, field["id"], field["state"], or_dash(field["fps"]), rate(field["bitrate"]), field["restarts"], readers
+        id[++count] = field["id"]
+        known[field["id"]] = 1
+        row[count] = sprintf(line, field["state"], or_dash(field["fps"]), rate(field["bitrate"]), field["restarts"], readers)
     }
     next
 }
@@ -40,6 +39,13 @@ function or_dash(value) { return value == "" ? "-" : value }
     if (depth == 4 && key[3] == "worker" && (key[4] == "fps" || key[4] == "bitrate")) field[key[4]] = value
 }
 
-BEGIN { line = "%-24s %-10s %6s %14s %9s %8s\n" }
+# The slash that tells a path of one segment from a short id is for programs, unless both are there.
+function title(id) { return id ~ /^\// && !(substr(id, 2) in known) ? substr(id, 2) : id }
 
-END { if (!count) print "no streams" }
+BEGIN { line = "%-10s %6s %14s %9s %8s\n" }
+
+END {
+    if (!count) { print "no streams"; exit }
+    printf "%-24s " line, "STREAM", "STATE", "FPS", "BIT RATE", "RESTARTS", "READERS"
+    for (number = 1; number <= count; number++) printf "%-24s %s", title(id[number]), row[number]
+}

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::path::{PathName, PathNameError};
 
+/// In characters; names that are nearly as long are nobody's.
+const LONGEST: usize = 512;
+
 /// A path's name, in which `*` stands for anything within a segment, `**` for any segments, `?` for a character and
 /// `[a-z]` or `[!a-z]` for one of those or none of them.
 #[derive(Clone, Serialize, Deserialize)]
@@ -81,8 +84,10 @@ impl FromStr for Pattern {
             return Err(PatternError::RegularExpression(text.to_owned()));
         }
         let syntax = |why| PatternError::Syntax(crate::excerpt(text, 120), why);
+        if text.len() > LONGEST {
+            return Err(syntax("it is too long"));
+        }
         let expression = expression(text).map_err(syntax)?;
-        // What is left to go wrong is its length.
         let expression = Regex::new(&expression).map_err(|_| syntax("it is too long"))?;
         let pattern = Self {
             text: text.to_owned(),
@@ -127,7 +132,7 @@ fn any_segments(rest: &str, at_segment: bool) -> Result<(String, usize), &'stati
     }
 }
 
-/// `[…]`, in which a `]` may come first.
+/// `[…]`, in which a `]` may come first. A slash, which parts segments, is never matched.
 fn class(rest: &str) -> Result<(String, usize), &'static str> {
     const OPEN: &str = "a [ has no ]";
     let inside = rest.get(1..).ok_or(OPEN)?;
@@ -138,11 +143,18 @@ fn class(rest: &str) -> Result<(String, usize), &'static str> {
     let first = inside.chars().next().ok_or(OPEN)?.len_utf8();
     let end = first + inside[first..].find(']').ok_or(OPEN)?;
     let members: Vec<char> = inside[..end].chars().collect();
+    if members.contains(&'/') {
+        return Err("a [] is for a character within a segment, which a / is not");
+    }
     let mut class = format!("[{negated}");
     let mut at = 0;
     while let Some(from) = members.get(at) {
         match (members.get(at + 1), members.get(at + 2)) {
             (Some('-'), Some(to)) if from > to => return Err("a range in [] runs backwards"),
+            (Some('-'), Some(to)) if (*from..=*to).contains(&'/') => {
+                class.push_str(&format!("{}-.0-{}", member(*from), member(*to)));
+                at += 3;
+            }
             (Some('-'), Some(to)) => {
                 class.push_str(&format!("{}-{}", member(*from), member(*to)));
                 at += 3;
@@ -223,6 +235,9 @@ mod tests {
             ("cam[1-3]", "cam2", Some(&[])),
             ("cam[!1-3]", "cam2", None),
             ("cam[!1-3]x", "cam/x", None),
+            ("cam[.-1]x", "cam/x", None),
+            ("cam[.-1]x", "cam0x", Some(&[])),
+            ("cam[.-1]x", "cam.x", Some(&[])),
             ("cam.1", "camx1", None),
             ("c?m", "cam", Some(&[])),
         ] {
@@ -242,6 +257,7 @@ mod tests {
         );
         for text in [
             "", "/cam", "cam/", "a b", "a/../b", "cam[", "cam[]", "a**", "**a", "***", "[b-a]",
+            "[/]", "[!/]", "a[b/c]d",
         ] {
             assert!(pattern(text).is_err(), "{text}");
         }
@@ -258,7 +274,7 @@ mod tests {
         /// The glob crate is what patterns are known from.
         #[test]
         fn it_matches_what_a_glob_does(
-            text in "(\\*\\*/)?([a-c.]|\\*|\\?|\\[!?[a-c]-?[c-d]\\]){1,4}(/([a-c]|\\*){1,2}){0,2}(/\\*\\*)?",
+            text in "(\\*\\*/)?([a-c.]|\\*|\\?|\\[!?[a-c./]-?[c-d/]\\]){1,4}(/([a-c]|\\*){1,2}){0,2}(/\\*\\*)?",
             path in "[a-d.]{1,3}(/[a-d.]{1,3}){0,3}",
         ) {
             const OPTIONS: MatchOptions = MatchOptions {

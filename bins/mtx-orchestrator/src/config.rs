@@ -54,6 +54,9 @@ impl Config {
             },
         };
         let routes = RouteConfig::new(&cli.routes, cli.routes_file, &template.servers)?;
+        if cli.store.is_none() {
+            routes.in_force(None, &template.servers)?;
+        }
         let policy = Policy {
             grace: cli.grace,
             recovery: cli.recovery,

@@ -70,18 +70,23 @@ fn run(config: Config, stop: &StopSignals) -> Result<()> {
         .map(|store| store.lock().list())
         .transpose()?;
     let servers = config.supervisor.worker.servers.clone();
-    let routes = match &store {
-        Some(store) => config.routes.with_store(store, &servers)?,
-        None => config.routes,
-    };
-    let table = routes.table(&servers)?;
+    let (layers, table) = config.routes.in_force(store.as_ref(), &servers)?;
     let dashboard = Dashboard {
         player: config.player,
         publish: servers.rtmp.clone(),
     };
-    let supervisor = Supervisor::start(config.supervisor, table, declared.unwrap_or_default())?;
-    let router = Router::new(routes, servers.clone(), store.clone(), supervisor.clone());
-    let router = Arc::new(router);
+    let supervisor = Supervisor::start(
+        config.supervisor,
+        Arc::new(table),
+        declared.unwrap_or_default(),
+    )?;
+    let router = Arc::new(Router::new(
+        layers,
+        config.routes.file,
+        servers.clone(),
+        store.clone(),
+        supervisor.clone(),
+    ));
     let registry = Registry::new(store, servers, supervisor.clone());
     let address = listener.local_addr()?;
     let access = access(config.token.is_some(), address.ip().is_loopback());

@@ -7,63 +7,87 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, Result, bail};
 
 use crate::declaration::Servers;
-use crate::routes::{Layers, RouteTable, RoutesError, StreamRoute};
+use crate::routes::{Layers, RouteTable, RoutesError, StreamRoute, Syntax};
 use crate::store::{SharedStore, StoreError};
 use crate::supervisor::{CommandError, RouteChanges, Supervisor};
 
 /// More than 200 routes take.
 const LARGEST_FILE: u64 = 1024 * 1024;
 
-/// What the command line says of routes, read and checked.
+/// What the command line says of routes.
 #[derive(Debug)]
 pub(crate) struct RouteConfig {
-    pub(crate) layers: Layers,
+    flags: Vec<StreamRoute>,
     pub(crate) file: Option<PathBuf>,
 }
 
 impl RouteConfig {
-    /// Reads flags and file.
+    /// Reads the flags, and the file as far as that can be without what was put over the API.
     pub(crate) fn new(flags: &[String], file: Option<PathBuf>, servers: &Servers) -> Result<Self> {
-        let flags = StreamRoute::read_flags(flags)?;
-        let mut layers = Layers {
-            flags,
+        let layers = Layers {
+            flags: StreamRoute::read_flags(flags)?,
             ..Layers::default()
         };
         RouteTable::new(&layers, servers).context("--route")?;
         if let Some(file) = &file {
-            layers.file = Some(read(file, &layers, servers).context("--routes")?);
-            RouteTable::new(&layers, servers).context("--routes")?;
+            read_alone(file).context("--routes")?;
         }
-        Ok(Self { layers, file })
+        let flags = layers.flags;
+        Ok(Self { flags, file })
     }
 
-    /// Adds what was put over the API before this process was started.
-    pub(crate) fn with_store(mut self, store: &SharedStore, servers: &Servers) -> Result<Self> {
-        let kept = store.lock().routes()?;
-        let unusable = "the routes that PUT /v1/routes has left in the store can't be used; they are in the table \
-                        routes";
-        self.layers.api =
-            StreamRoute::read_all(&kept.unwrap_or_default(), &[], servers).context(unusable)?;
-        RouteTable::new(&self.layers, servers).context(
+    /// The routes to begin with: flags, what was put over the API before this process was started, and file. They are
+    /// judged together, as they were when they were put.
+    pub(crate) fn in_force(
+        &self,
+        store: Option<&SharedStore>,
+        servers: &Servers,
+    ) -> Result<(Layers, RouteTable)> {
+        let mut layers = Layers {
+            flags: self.flags.clone(),
+            ..Layers::default()
+        };
+        let kept = store.map(|store| store.lock().routes()).transpose()?;
+        if let Some(kept) = kept.flatten() {
+            layers.api = StreamRoute::read_alone(&kept, Syntax::Json).context(
+                "the routes that PUT /v1/routes has left in the store can't be used; they are in the table routes",
+            )?;
+        }
+        if let Some(file) = &self.file {
+            layers.file = Some(read_alone(file).context("--routes")?);
+        }
+        let table = RouteTable::new(&layers, servers);
+        if table.is_err()
+            && let Some(file) = &self.file
+        {
+            // It tells the place, if it is there that a circle closes.
+            read(file, &layers, servers).context("--routes")?;
+        }
+        let table = table.context(
             "the routes of the command line don't go together with those that PUT /v1/routes has left in the store",
         )?;
-        Ok(self)
-    }
-
-    pub(crate) fn table(&self, servers: &Servers) -> Result<Arc<RouteTable>> {
-        Ok(Arc::new(RouteTable::new(&self.layers, servers)?))
+        Ok((layers, table))
     }
 }
 
-fn read(file: &Path, layers: &Layers, servers: &Servers) -> Result<Vec<StreamRoute>> {
+fn content(file: &Path) -> Result<String> {
     let shown = file.display();
     let length = fs::metadata(file).with_context(|| format!("can't read {shown}"))?;
     if length.len() > LARGEST_FILE {
         bail!("{shown} is larger than {LARGEST_FILE} bytes");
     }
-    let text = fs::read_to_string(file).with_context(|| format!("can't read {shown}"))?;
+    fs::read_to_string(file).with_context(|| format!("can't read {shown}"))
+}
+
+fn read_alone(file: &Path) -> Result<Vec<StreamRoute>> {
+    let routes = StreamRoute::read_alone(&content(file)?, Syntax::Yaml);
+    routes.with_context(|| file.display().to_string())
+}
+
+fn read(file: &Path, layers: &Layers, servers: &Servers) -> Result<Vec<StreamRoute>> {
     let before: Vec<StreamRoute> = layers.flags.iter().chain(&layers.api).cloned().collect();
-    StreamRoute::read_all(&text, &before, servers).with_context(|| shown.to_string())
+    let routes = StreamRoute::read_all(&content(file)?, Syntax::Yaml, &before, servers);
+    routes.with_context(|| file.display().to_string())
 }
 
 /// Changes the routes while streams run.
@@ -87,14 +111,15 @@ pub(crate) enum RouterError {
 
 impl Router {
     pub(crate) fn new(
-        config: RouteConfig,
+        layers: Layers,
+        file: Option<PathBuf>,
         servers: Servers,
         store: Option<SharedStore>,
         supervisor: Supervisor,
     ) -> Self {
         Self {
-            layers: Mutex::new(config.layers),
-            file: config.file,
+            layers: Mutex::new(layers),
+            file,
             servers,
             store,
             supervisor,
@@ -118,30 +143,45 @@ impl Router {
         after.file = Some(read(file, &layers, &self.servers)?);
         let table =
             RouteTable::new(&after, &self.servers).with_context(|| file.display().to_string())?;
-        self.supervisor.set_routes(Arc::new(table))?;
-        *layers = after;
+        match self.set(&mut layers, after, table) {
+            Err(error @ CommandError::NoAnswer) => log::warn!("{}: {error}", file.display()),
+            Err(error) => return Err(error.into()),
+            Ok(_) => {}
+        }
         Ok(())
     }
 
+    /// What the supervisor was sent, it takes, also where it answers too late.
+    fn set(
+        &self,
+        layers: &mut Layers,
+        after: Layers,
+        table: RouteTable,
+    ) -> Result<RouteChanges, CommandError> {
+        let changes = self.supervisor.set_routes(Arc::new(table));
+        if matches!(changes, Ok(_) | Err(CommandError::NoAnswer)) {
+            *layers = after;
+        }
+        changes
+    }
+
     /// What other routes over the API would do.
-    pub(crate) fn preview(&self, text: &str) -> Result<RouteChanges, RouterError> {
+    pub(crate) fn preview(&self, text: &str, syntax: Syntax) -> Result<RouteChanges, RouterError> {
         let layers = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, table) = self.with_api(&layers, text)?;
+        let (_, table) = self.with_api(&layers, text, syntax)?;
         Ok(self.supervisor.preview_routes(Arc::new(table))?)
     }
 
     /// Has other routes over the API in force, and keeps them where there is a store.
-    pub(crate) fn put(&self, text: &str) -> Result<RouteChanges, RouterError> {
+    pub(crate) fn put(&self, text: &str, syntax: Syntax) -> Result<RouteChanges, RouterError> {
         let mut layers = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
-        let (after, table) = self.with_api(&layers, text)?;
+        let (after, table) = self.with_api(&layers, text, syntax)?;
         if let Some(store) = &self.store {
             let routes: Vec<_> = after.api.iter().map(StreamRoute::definition).collect();
             let document = serde_json::json!({ "routes": routes }).to_string();
             store.lock().set_routes(&document)?;
         }
-        let changes = self.supervisor.set_routes(Arc::new(table))?;
-        *layers = after;
-        Ok(changes)
+        Ok(self.set(&mut layers, after, table)?)
     }
 
     /// Whether what is put outlasts this process.
@@ -149,10 +189,69 @@ impl Router {
         self.store.is_some()
     }
 
-    fn with_api(&self, layers: &Layers, text: &str) -> Result<(Layers, RouteTable), RoutesError> {
+    fn with_api(
+        &self,
+        layers: &Layers,
+        text: &str,
+        syntax: Syntax,
+    ) -> Result<(Layers, RouteTable), RoutesError> {
         let mut after = layers.clone();
-        after.api = StreamRoute::read_all(text, &layers.flags, &self.servers)?;
+        after.api = StreamRoute::read_all(text, syntax, &layers.flags, &self.servers)?;
         let table = RouteTable::new(&after, &self.servers)?;
         Ok((after, table))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::SqliteStore;
+
+    fn servers() -> Servers {
+        Servers {
+            rtsp: "rtsp://127.0.0.1:8554".parse().unwrap(),
+            rtmp: "rtmp://127.0.0.1:1935".parse().unwrap(),
+        }
+    }
+
+    fn config(flags: &[&str], file: Option<&Path>) -> Result<RouteConfig> {
+        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        RouteConfig::new(&flags, file.map(Path::to_owned), &servers())
+    }
+
+    #[test]
+    fn what_was_in_force_is_taken_at_the_next_start() {
+        let name = format!("mtx-router-{}-{}", std::process::id(), fastrand::u64(..));
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir(&folder).unwrap();
+        let file = folder.join("routes.yml");
+        fs::write(&file, "routes: [{path: '**', outputs: 'copy/{path}'}]").unwrap();
+        let store = SharedStore::new(SqliteStore::open(&folder.join("store.db")).unwrap());
+        let circle = config(&[], Some(&file)).and_then(|config| config.in_force(None, &servers()));
+        let message = format!("{:#}", circle.unwrap_err());
+        assert!(message.contains("--routes") && message.contains("fed by itself"));
+
+        // Each would feed itself, were it not for what stands before it.
+        let on = "copy/** => rtmp://backup/{path}";
+        let put = |document| store.lock().set_routes(document).unwrap();
+        put(r#"{"routes": [{"path": "**", "outputs": ["copy/{path}"]}]}"#);
+        let behind_flags = config(&[on], None).unwrap();
+        let (layers, table) = behind_flags.in_force(Some(&store), &servers()).unwrap();
+        assert_eq!((layers.api.len(), table.iter().count()), (1, 2));
+        put(r#"{"routes": [{"path": "copy/**", "outputs": ["rtmp://backup/{path}"]}]}"#);
+        let behind_api = config(&[], Some(&file)).unwrap();
+        let (_, table) = behind_api.in_force(Some(&store), &servers()).unwrap();
+        assert_eq!(table.iter().count(), 2);
+        put(r#"{"routes": [{"path": "**", "outputs": ["copy/{path}"]}]}"#);
+        let error = config(&[], None)
+            .unwrap()
+            .in_force(Some(&store), &servers())
+            .unwrap_err();
+        assert!(format!("{error:#}").contains("left in the store"));
+
+        fs::write(&file, "# nothing\n").unwrap();
+        let message = format!("{:#}", config(&[], Some(&file)).unwrap_err());
+        assert!(message.contains("routes: []"), "{message}");
+        fs::remove_dir_all(&folder).unwrap();
     }
 }

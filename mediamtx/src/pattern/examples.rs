@@ -34,26 +34,30 @@ impl Pattern {
         if let Some(name) = other.name() {
             return self.matches(name);
         }
-        let segments = |pattern: &'_ Self| -> Vec<String> {
-            pattern.text.split('/').map(str::to_owned).collect()
-        };
-        covers(&segments(self), &segments(other))
+        let general: Vec<&str> = self.text.split('/').collect();
+        let special: Vec<&str> = other.text.split('/').collect();
+        covers(&general, &special)
     }
 }
 
-fn covers(general: &[String], special: &[String]) -> bool {
-    match (general.split_first(), special.split_first()) {
-        (None, None) => true,
-        (Some((first, [])), _) if first == "**" => !special.is_empty(),
-        (Some((first, rest)), _) if first == "**" => {
-            (0..=special.len()).any(|taken| covers(rest, &special[taken..]))
+/// From the ends backwards: whether what is left of the one covers what is left of the other.
+fn covers(general: &[&str], special: &[&str]) -> bool {
+    let mut after = vec![false; special.len() + 1];
+    after[special.len()] = true;
+    for (number, one) in general.iter().enumerate().rev() {
+        let is_last = number + 1 == general.len();
+        let mut now = vec![false; special.len() + 1];
+        for at in (0..=special.len()).rev() {
+            now[at] = match special.get(at) {
+                // The last ** needs something to stand for.
+                None => *one == "**" && !is_last && after[at],
+                Some(_) if *one == "**" => is_last || after[at] || now[at + 1],
+                Some(other) => (one == other || (*one == "*" && *other != "**")) && after[at + 1],
+            };
         }
-        (Some((one, rest)), Some((other, others))) => {
-            let covered = one == other || (one == "*" && other != "**");
-            covered && covers(rest, others)
-        }
-        _ => false,
+        after = now;
     }
+    after[0]
 }
 
 /// Each of `texts` with each of `endings`, the first endings first.
@@ -186,6 +190,20 @@ mod tests {
                 .covers(&special.parse().unwrap());
             assert_eq!(covers, expected, "{general} {special}");
         }
+    }
+
+    #[test]
+    fn long_patterns_are_compared_at_once() {
+        let general: Pattern = format!("{}x", "**/a/".repeat(60)).parse().unwrap();
+        let special: Pattern = format!("{}*", "a/".repeat(200)).parse().unwrap();
+        assert!(!general.covers(&special));
+        assert!(
+            format!("{}**", "**/".repeat(60))
+                .parse::<Pattern>()
+                .unwrap()
+                .covers(&special)
+        );
+        assert!(format!("{}a", "a/".repeat(300)).parse::<Pattern>().is_err());
     }
 
     proptest! {

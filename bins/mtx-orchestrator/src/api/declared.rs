@@ -57,7 +57,9 @@ pub(super) fn problem(error: &RegistryError) -> Problem {
         }
         RegistryError::NoStore => Problem::new(503, detail),
         RegistryError::Command(CommandError::Unknown(_)) => Problem::new(404, detail).field("id"),
-        RegistryError::Command(CommandError::ShuttingDown) => Problem::new(503, detail),
+        RegistryError::Command(CommandError::NoAnswer | CommandError::ShuttingDown) => {
+            Problem::new(503, detail)
+        }
         RegistryError::Store(_) => {
             log::error!("{detail}");
             Problem::new(503, format!("{detail}; nothing has changed"))

@@ -155,19 +155,12 @@ fn totals(page: &mut Page, totals: &Totals) {
 
 fn states(page: &mut Page, streams: &[StreamStatus]) {
     page.family("streams", "gauge", "Streams by state.");
-    for (name, state) in [
-        ("starting", StreamState::Starting),
-        ("running", StreamState::Running),
-        ("grace", StreamState::Grace),
-        ("backoff", StreamState::Backoff),
-        ("broken", StreamState::Broken),
-        ("stopped", StreamState::Stopped),
-    ] {
+    for state in StreamState::ALL {
         let count = streams
             .iter()
             .filter(|stream| stream.state == state)
             .count();
-        page.line("streams", &[("state", name)], count);
+        page.line("streams", &[("state", &state.to_string())], count);
     }
     let name = "stream_breaker_open";
     page.family(
@@ -301,6 +294,7 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::feed::stream;
 
     #[test]
     fn labels_are_escaped() {
@@ -310,6 +304,20 @@ mod tests {
             page.0,
             "mtx_orchestrator_x{a=\"q\\\"\\\\\\n\",b=\"c\"} 1.5\n"
         );
+    }
+
+    #[test]
+    fn every_stream_is_in_one_state() {
+        let streams = StreamState::ALL.map(|state| StreamStatus {
+            state,
+            ..stream(0, None)
+        });
+        let mut page = Page::default();
+        states(&mut page, &streams);
+        for state in StreamState::ALL {
+            let line = format!("mtx_orchestrator_streams{{state=\"{state}\"}} 1\n");
+            assert!(page.0.contains(&line), "{line}{}", page.0);
+        }
     }
 
     #[test]

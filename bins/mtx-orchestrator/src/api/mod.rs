@@ -252,16 +252,10 @@ impl Route {
     /// Pages of other sites can't post JSON without asking first, which nobody here answers. Commands have no
     /// body, so they need not say what it is.
     fn check_content_type(&self, head: &Head) -> Result<(), Problem> {
-        let media_type = head.one("content-type").map(|value| {
-            let end = value.iter().position(|byte| *byte == b';');
-            value[..end.unwrap_or(value.len())]
-                .trim_ascii()
-                .to_ascii_lowercase()
-        });
+        let media_type = media_type(head);
         let (types, needed): (&[&str], bool) = match self {
             Self::Event(_) | Self::Declare | Self::Change(_) => (JSON, true),
             Self::Command(..) => (JSON, false),
-            // JSON is YAML, too.
             Self::PutRoutes => (&["application/yaml", "application/json"], true),
             Self::Lifecycle(route) => route.body(),
             _ => return Ok(()),
@@ -276,6 +270,13 @@ impl Route {
         let types = types.join(" or ");
         Err(Problem::new(415, format!("the body has to be {types}")).field("Content-Type"))
     }
+}
+
+/// What the body is, without parameters.
+fn media_type(head: &Head) -> Option<Vec<u8>> {
+    let value = head.one("content-type")?;
+    let value = value.split(|byte| *byte == b';').next()?;
+    Some(value.trim_ascii().to_ascii_lowercase())
 }
 
 /// Slashes may stand as they are or as `%2F`. The latter tells a path that is called `…/stop` from a command.

@@ -4,7 +4,9 @@ use mediamtx::http::{Answer, Head, Problem};
 use serde_json::{Value, json};
 
 use super::lifecycle::dry_run;
+use super::media_type;
 use crate::router::{Router, RouterError};
+use crate::routes::Syntax;
 use crate::supervisor::Supervisor;
 
 /// Each with how many streams follow it.
@@ -30,10 +32,15 @@ pub(super) fn list(supervisor: &Supervisor) -> Answer {
 pub(super) fn put(router: &Router, head: &Head, body: &[u8]) -> Result<Answer, Problem> {
     let dry_run = dry_run(head.query())?;
     let text = str::from_utf8(body).map_err(|_| Problem::new(400, "the routes are not UTF-8"))?;
-    let changes = if dry_run {
-        router.preview(text)
+    let syntax = if media_type(head).as_deref() == Some(b"application/json") {
+        Syntax::Json
     } else {
-        router.put(text)
+        Syntax::Yaml
+    };
+    let changes = if dry_run {
+        router.preview(text, syntax)
+    } else {
+        router.put(text, syntax)
     };
     let changes = changes.map_err(|error| problem(&error))?;
     let answer = json!({

@@ -99,8 +99,8 @@ const playedPath = ({ outputs }) => outputs.find(({ path }) => path)?.path;
 // A path, as a URL wants it; its slashes stay.
 const inUrl = (path) => path.split("/").map(encodeURIComponent).join("/");
 const streamUrl = (id) => `v1/streams/${encodeURIComponent(id)}`;
-// The slash that tells a path of one segment from a short id is for programs.
-const shortTitle = (id) => id.replace(/^\//, "");
+// The slash that tells a path of one segment from a short id is for programs, unless both are there.
+const shortTitle = (id) => (id.startsWith("/") && !streams.has(id.slice(1)) ? id.slice(1) : id);
 
 const trouble = ({ state, breaker, lastFailure, blocked }) => {
   if (blocked) return `Blocked: ${blocked}`;
@@ -209,7 +209,6 @@ function addStream(status) {
   find("#table").insertBefore(row, after?.row ?? null);
   for (const button of row.querySelectorAll("button")) {
     const { command } = button.dataset;
-    if (command) button.setAttribute("aria-label", `${button.textContent} ${shortTitle(status.id)}`);
     button.addEventListener("click", () => {
       if (button.getAttribute("aria-disabled") === "true") return;
       if (!command) toggleDetails(stream);
@@ -218,9 +217,24 @@ function addStream(status) {
       else sendCommand(stream, command);
     });
   }
-  find(".details .events", row).setAttribute("aria-label", `Events of ${shortTitle(status.id)}`);
   streams.set(status.id, stream);
+  label(stream);
+  renameNamesake(status.id);
   return stream;
+}
+
+function label({ id, row }) {
+  for (const button of row.querySelectorAll("button[data-command]"))
+    button.setAttribute("aria-label", `${button.textContent} ${shortTitle(id)}`);
+  find(".details .events", row).setAttribute("aria-label", `Events of ${shortTitle(id)}`);
+}
+
+// The path that reads like a short id has its slash only beside that.
+function renameNamesake(id) {
+  const namesake = streams.get(`/${id}`);
+  if (!namesake) return;
+  label(namesake);
+  changed.add(namesake);
 }
 
 function removeStream(id) {
@@ -229,6 +243,7 @@ function removeStream(id) {
   const focused = stream.row.contains(document.activeElement);
   const neighbour = stream.row.nextElementSibling ?? stream.row.previousElementSibling;
   streams.delete(id);
+  renameNamesake(id);
   stream.row.remove();
   if (focused) (neighbour?.querySelector(".toggle") ?? find("#streams")).focus();
 }

@@ -362,6 +362,13 @@ mod tests {
                 None,
             ),
             (
+                "cam* => rtmp://h/app/s3cret-{name}",
+                "cam1",
+                "rtmp://h/app/s3cret-cam1",
+                "rtmp://h/app/***",
+                None,
+            ),
+            (
                 "cam* => rtmp://h/app/{name}",
                 "cam1",
                 "rtmp://h/app/cam1",

@@ -15,6 +15,8 @@ use tungstenite::Utf8Bytes;
 use crate::supervisor::Supervisor;
 use news::News;
 
+#[cfg(test)]
+pub(crate) use news::tests::stream;
 pub(crate) use socket::serve;
 
 /// Each costs a thread and a connection, of which hooks and operators need the others.

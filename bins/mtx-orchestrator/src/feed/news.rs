@@ -120,7 +120,7 @@ fn message(kind: &str, mut body: Value) -> Utf8Bytes {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::supervisor::{BreakerState, BreakerStatus, StreamEvent, StreamState, WorkerReport};
     use mediamtx::path::PathName;
@@ -131,7 +131,7 @@ mod tests {
     }
 
     /// A stream after so many events, with the frames that its worker has reported.
-    fn stream(events: u64, frames: Option<u64>) -> StreamStatus {
+    pub(crate) fn stream(events: u64, frames: Option<u64>) -> StreamStatus {
         let event = |number| StreamEvent {
             at: at(0),
             kind: "found",

@@ -10,7 +10,7 @@ use mediamtx::path::PathName;
 use crate::declaration::Servers;
 
 pub(crate) use output::{Filled, RouteOutput};
-pub(crate) use parse::RoutesError;
+pub(crate) use parse::{RoutesError, Syntax};
 pub(crate) use route::{CPU, FILES, MEMORY, RouteLimits, StreamRoute};
 
 /// Where a stream goes when nobody says otherwise.

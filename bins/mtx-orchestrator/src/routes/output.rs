@@ -64,11 +64,22 @@ impl RouteOutput {
         is_url(&self.text)
     }
 
-    /// Whether the last segment of its URL is the same for every stream, as a stream key is.
+    /// Whether the last segment of its URL has something that is the same for every stream, as a stream key is.
     fn has_key(&self) -> bool {
         let path = self.template.url_path();
         let last = path.as_str().rsplit('/').next().unwrap_or_default();
-        !last.contains('{')
+        if !last.contains('{') {
+            return true;
+        }
+        // What stands outside of places: before the first one, and behind the end of each.
+        let mut fixed = last
+            .split('{')
+            .enumerate()
+            .map(|(number, part)| match number {
+                0 => part,
+                _ => part.split_once('}').map_or("", |(_, after)| after),
+            });
+        fixed.any(|part| part.contains(|c: char| c.is_alphanumeric()))
     }
 }
 
@@ -76,7 +87,7 @@ fn is_url(text: &str) -> bool {
     text.contains("://")
 }
 
-/// Without what may be secret: a last segment that is the same for every stream, and the query.
+/// Without what may be secret: a last segment with something that is the same for every stream, and the query.
 impl fmt::Display for RouteOutput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let end = self.text.find(['?', '#']).unwrap_or(self.text.len());
@@ -210,6 +221,9 @@ mod tests {
             ("rtmp://h/app/*?pass=s3cret", "rtmp://h/app/*?***"),
             ("rtmps://h:443/live2/s3cret/", "rtmps://h:443/live2/***"),
             ("rtmp://h/cam", "rtmp://h/cam"),
+            ("rtmp://h/app/s3cret-{name}", "rtmp://h/app/***"),
+            ("rtmp://h/app/*s3cret", "rtmp://h/app/***"),
+            ("rtmp://h/app/{1}-{name}", "rtmp://h/app/{1}-{name}"),
         ] {
             let output: RouteOutput = text.parse().unwrap();
             assert_eq!(format!("{output} {output:?}"), format!("{shown} {shown}"));

@@ -18,6 +18,14 @@ use crate::supervisor::Recovery;
 /// Patterns make more unnecessary.
 const MOST_ROUTES: usize = 200;
 
+/// How routes are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Syntax {
+    Yaml,
+    /// It has ways to write a character that YAML lacks.
+    Json,
+}
+
 /// Why routes are refused; never shows a URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -41,30 +49,50 @@ impl RoutesError {
 }
 
 impl StreamRoute {
-    /// Reads `routes: […]`, YAML or JSON, as the routes that follow those `before` them.
+    /// Reads `routes: […]` as the routes that follow those `before` them.
     ///
     /// # Errors
     /// What is wrong, and where: a value, a route that an earlier one of the text leaves nothing to, or one that would
     /// be fed by itself.
     pub(crate) fn read_all(
         text: &str,
+        syntax: Syntax,
         before: &[Self],
         servers: &Servers,
     ) -> Result<Vec<Self>, RoutesError> {
-        if is_blank(text) {
-            return Ok(Vec::new());
-        }
         CONTEXT.set(Some(Context {
             before: before.to_vec(),
             servers: servers.clone(),
         }));
-        let document = serde_yaml::from_str::<Document>(text);
+        let routes = Self::read_alone(text, syntax);
         CONTEXT.take();
+        routes
+    }
+
+    /// The same before it is known what they follow: whether one would be fed by itself shows in the complete table.
+    ///
+    /// # Errors
+    /// All others of [`Self::read_all`].
+    pub(crate) fn read_alone(text: &str, syntax: Syntax) -> Result<Vec<Self>, RoutesError> {
+        if is_blank(text) {
+            let none = "there are no routes in it: write routes: [] if none are meant";
+            return Err(RoutesError::new(none.to_owned()));
+        }
+        let document = match syntax {
+            Syntax::Yaml => serde_yaml::from_str::<Document>(text).map_err(|error| {
+                let place = error.location().map(|at| (at.line(), at.column()));
+                (error.to_string(), place)
+            }),
+            Syntax::Json => serde_json::from_str::<Document>(text).map_err(|error| {
+                let place = (error.line() > 0).then_some((error.line(), error.column()));
+                (error.to_string(), place)
+            }),
+        };
         document
             .map(|document| document.routes)
-            .map_err(|error| RoutesError {
-                message: without_urls(&error.to_string(), text),
-                place: error.location().map(|at| (at.line(), at.column())),
+            .map_err(|(message, place)| RoutesError {
+                message: without_urls(&message, text),
+                place,
             })
     }
 
@@ -123,7 +151,15 @@ fn without_urls(message: &str, text: &str) -> String {
         let scheme = url.split("://").next().unwrap_or_default();
         message = message.replace(url, &format!("{scheme}://***"));
     }
-    message.chars().take(500).collect()
+    // Those that the text has in another spelling, such as rtmp:\/\/.
+    let mut parts = message.split("://");
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|c: char| c.is_whitespace() || "\"'`".contains(c));
+        shown.push_str("://***");
+        shown.push_str(&part[end.unwrap_or(part.len())..]);
+    }
+    shown.chars().take(500).collect()
 }
 
 /// What a route is checked against while it is read: only then is its place known.
@@ -346,7 +382,11 @@ mod tests {
     }
 
     fn read(text: &str) -> Result<Vec<StreamRoute>, RoutesError> {
-        StreamRoute::read_all(text, &[], &servers())
+        StreamRoute::read_all(text, Syntax::Yaml, &[], &servers())
+    }
+
+    fn read_json(text: &str) -> Result<Vec<StreamRoute>, RoutesError> {
+        StreamRoute::read_all(text, Syntax::Json, &[], &servers())
     }
 
     #[test]
@@ -364,8 +404,31 @@ mod tests {
             json!({ "routes": routes.iter().map(StreamRoute::definition).collect::<Vec<_>>() });
         assert_eq!(read(&written.to_string()).unwrap(), routes);
         assert!(!routes[0].shown().to_string().contains("key"));
-        for none in ["", "# nothing\n", "routes:\n", "routes: []"] {
+        for none in ["routes:\n", "routes: []"] {
             assert_eq!(read(none).unwrap(), [], "{none}");
+        }
+    }
+
+    #[test]
+    fn a_text_without_routes_is_not_taken_for_none() {
+        for blank in ["", " \n", "# nothing\n", "---\n# nothing\n"] {
+            for error in [read(blank).unwrap_err(), read_json(blank).unwrap_err()] {
+                assert!(error.to_string().contains("routes: []"), "{error}");
+            }
+        }
+        assert!(read("{}").is_err() && read_json("{}").is_err());
+    }
+
+    #[test]
+    fn json_has_its_own_ways_to_write_a_character() {
+        let text = "{\"routes\": [{\"path\": \"cam\", \"outputs\": \"copy\\/cam\", \"name\": \"\\ud83c\\udfa5\"}]}";
+        assert_eq!(read_json(text).unwrap()[0].label(), "\u{1f3a5}");
+        let error =
+            read_json("{\"routes\":\n[{\"path\": \"cam\", \"output\": \"x\"}]}").unwrap_err();
+        assert_eq!(error.place().map(|(line, _)| line), Some(2));
+        let key = "{\"routes\": \"rtmp:\\/\\/h\\/app\\/s3cret\"}";
+        for error in [read(key).unwrap_err(), read_json(key).unwrap_err()] {
+            assert!(!error.to_string().contains("s3cret"), "{error}");
         }
     }
 
@@ -449,7 +512,12 @@ mod tests {
     #[test]
     fn what_comes_before_counts() {
         let before = ["b => a".parse().unwrap()];
-        let routes = StreamRoute::read_all("routes: [{path: a, outputs: b}]", &before, &servers());
+        let routes = StreamRoute::read_all(
+            "routes: [{path: a, outputs: b}]",
+            Syntax::Yaml,
+            &before,
+            &servers(),
+        );
         assert!(routes.unwrap_err().to_string().contains("fed by itself"));
     }
 
@@ -468,7 +536,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_panics(text in any::<String>(), path in "[!-~]{0,9}", output in "[!-~]{0,9}") {
-            let _ = read(&text);
+            let _ = (read(&text), read_json(&text));
             let _ = read(&format!("routes: [{{path: {path:?}, outputs: {output:?}}}]"));
             let _ = read(&format!("routes:\n- path: {path}\n  outputs: {output}\n"));
         }

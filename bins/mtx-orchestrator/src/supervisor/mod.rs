@@ -16,7 +16,7 @@ mod usage;
 mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -202,8 +202,11 @@ impl Supervisor {
     fn ask<T>(&self, message: impl FnOnce(Sender<T>) -> Message) -> Result<T, CommandError> {
         let (done, wait) = mpsc::channel();
         let sent = self.messages.send(message(done));
-        let done = sent.ok().and_then(|()| wait.recv_timeout(PATIENCE).ok());
-        done.ok_or(CommandError::ShuttingDown)
+        sent.map_err(|_| CommandError::ShuttingDown)?;
+        wait.recv_timeout(PATIENCE).map_err(|error| match error {
+            RecvTimeoutError::Timeout => CommandError::NoAnswer,
+            RecvTimeoutError::Disconnected => CommandError::ShuttingDown,
+        })
     }
 
     pub(crate) fn totals(&self) -> Totals {

@@ -131,9 +131,24 @@ pub(crate) enum StreamState {
     Broken,
     /// Told to stop.
     Stopped,
-    /// It would feed itself, or its outputs can't be: no worker is started.
+    /// It would feed itself, or its outputs can't be: no worker is started. The last one, which tells how many there are.
     Blocked,
 }
+
+impl StreamState {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Starting,
+        Self::Running,
+        Self::Grace,
+        Self::Backoff,
+        Self::Broken,
+        Self::Stopped,
+        Self::Blocked,
+    ];
+}
+
+// One that is added has to be in the list, too.
+const _: () = assert!(StreamState::ALL.len() == StreamState::Blocked as usize + 1);
 
 impl fmt::Display for StreamState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -238,6 +253,8 @@ pub(crate) enum CommandError {
     Unknown(StreamKey),
     #[error("stream {0} is blocked: {1}")]
     Blocked(StreamKey, String),
+    #[error("the orchestrator is busy and has not answered yet; it will do what was asked for")]
+    NoAnswer,
     #[error("the orchestrator is shutting down")]
     ShuttingDown,
 }

@@ -283,3 +283,6 @@ impl Supervision {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use mediamtx::timestamp::Timestamp;
+use url::Url;
 
 pub(crate) use super::platform::Limits;
 
@@ -35,7 +36,9 @@ pub(crate) struct Template {
 
 impl Template {
     fn command(&self, task: &Task, limits: Limits) -> Command {
-        let outputs: Vec<&str> = task.outputs.iter().map(|to| to.url.as_str()).collect();
+        // A brace, which a query may have, would be the beginning of a place to fill in.
+        let literal = |url: &Url| url.as_str().replace('{', "%7B").replace('}', "%7D");
+        let outputs: Vec<String> = task.outputs.iter().map(|to| literal(&to.url)).collect();
         let mut command = Command::new(&self.program);
         command
             // Other users of the host see command lines, not environments.
@@ -202,5 +205,37 @@ impl Worker {
             200
         };
         now + Duration::from_millis(soon)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_braces_of_a_query_are_no_places_for_the_worker() {
+        let template = Template {
+            program: "/nowhere".into(),
+            servers: Servers {
+                rtsp: "rtsp://127.0.0.1:8554".parse().unwrap(),
+                rtmp: "rtmp://127.0.0.1:1935?user=me&pass={name}".parse().unwrap(),
+            },
+        };
+        let route = "cam => copy/{path} rtmp://h/app/key?x=%7b".parse().unwrap();
+        let (task, _) = template.servers.routed(&"cam".parse().unwrap(), &route);
+        let limits = Limits {
+            memory: 0,
+            open_files: 0,
+            cpu: 0,
+        };
+        let command = template.command(&task, limits);
+        let outputs = command
+            .get_envs()
+            .find(|(name, _)| *name == "MTX_WORKER_OUTPUT");
+        let outputs = outputs.and_then(|(_, value)| value).unwrap();
+        assert_eq!(
+            outputs.to_str(),
+            Some("rtmp://127.0.0.1:1935/copy/cam?user=me&pass=%7Bname%7D rtmp://h/app/key?x=%7b")
+        );
     }
 }

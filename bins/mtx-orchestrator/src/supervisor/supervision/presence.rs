@@ -97,19 +97,20 @@ impl Supervision {
 
     /// Takes note of which streams are there.
     pub(super) fn settle(&mut self) {
-        let mut appeared = Vec::new();
+        let mut unclear = BTreeSet::new();
         for key in self.all_keys() {
             if self.settle_stream(&key) {
-                appeared.push(key);
+                unclear.insert(key);
             }
         }
+        unclear.extend(self.orphans());
         // Only now all are known that one of them may come from.
-        for key in appeared {
+        for key in unclear {
             self.find_parent(&key);
         }
     }
 
-    /// Whether it has appeared.
+    /// Whether it has to be found out anew where it comes from: it has appeared, or comes from somebody else.
     fn settle_stream(&mut self, key: &StreamKey) -> bool {
         let there = self.available.contains_key(key.path());
         let known = self.streams.get(key);
@@ -120,8 +121,7 @@ impl Supervision {
         match present.map(|stream| &stream.plan) {
             Some(plan) => {
                 let clients = self.clients(key, plan);
-                self.is_still_known(key, clients);
-                false
+                self.is_still_known(key, clients)
             }
             None if there => match self.plan(&self.routes, key) {
                 Some(plan) => {
@@ -168,12 +168,14 @@ impl Supervision {
         self.streams.insert(key.clone(), stream);
     }
 
-    fn is_still_known(&mut self, key: &StreamKey, clients: Clients) {
+    /// Whether somebody else publishes it than before.
+    fn is_still_known(&mut self, key: &StreamKey, clients: Clients) -> bool {
         let Some(stream) = self.streams.get_mut(key) else {
-            return;
+            return false;
         };
         // A declared stream comes from elsewhere; MediaMTX may have what its worker publishes.
         let lost = stream.declared.is_none() && !clients.published;
+        let other_source = stream.declared.is_none() && stream.clients.source != clients.source;
         if stream.clients != clients {
             stream.clients = clients;
             self.changed.insert(key.clone());
@@ -183,5 +185,6 @@ impl Supervision {
             stream.note("lost", "the stream is away");
             self.feed(key, Input::Absent);
         }
+        other_source && !lost
     }
 }

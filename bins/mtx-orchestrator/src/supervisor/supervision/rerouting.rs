@@ -7,9 +7,10 @@ use log::Level;
 
 use super::super::machine::Input;
 use super::super::status::StreamState;
-use super::super::stream::Plan;
+use super::super::stream::{Plan, Stream};
 use super::super::{RouteChanges, locked};
 use super::Supervision;
+use crate::declaration::Task;
 use crate::routes::RouteTable;
 use crate::stream_key::StreamKey;
 
@@ -33,9 +34,8 @@ impl Supervision {
     fn circle(&self, routes: &RouteTable, key: &StreamKey, number: usize) -> Option<String> {
         let mut been = BTreeSet::from([key.clone()]);
         let mut child = key.clone();
-        while let Some(parent) = self.parent_by(routes, &child) {
-            let (from, through) = parent;
-            if through == number {
+        while let Some((from, through)) = self.origin(routes, &child) {
+            if through == Some(number) {
                 let route = routes.find(key.path())?.1;
                 return Some(format!(
                     "it comes from {} through the route {route}: sent through that again, it would feed itself; \
@@ -51,38 +51,78 @@ impl Supervision {
         None
     }
 
-    /// The stream that another one is a result of, and the route that leads from the one to the other.
-    fn parent_by(&self, routes: &RouteTable, child: &StreamKey) -> Option<(StreamKey, usize)> {
-        let parent = self.streams.get(child)?.parent.clone()?;
-        let (number, route) = routes.find(parent.path())?;
+    /// Where a stream comes from, and the route that leads from there to it; none does where a declared stream reads
+    /// a path of MediaMTX's.
+    fn origin(&self, routes: &RouteTable, child: &StreamKey) -> Option<(StreamKey, Option<usize>)> {
+        let parent = match self.streams.get(child) {
+            Some(stream) => stream.parent.clone(),
+            // No route is for it, but it may be a declared stream's source.
+            None => self.publisher(child).cloned(),
+        }?;
         let known = self.streams.get(&parent)?;
-        let (task, _) = self.config.worker.servers.routed(parent.path(), route);
-        let leads = |task: &crate::declaration::Task| {
+        let leads = |task: &Task| {
             let mut outputs = task.outputs.iter();
             outputs.any(|to| to.any_path() == child.path().as_str())
         };
-        (known.declared.is_none() && leads(&task)).then_some((parent, number))
+        if known.declared.is_some() {
+            let source = known.plan.task.path().filter(|_| leads(&known.plan.task))?;
+            return Some((source.into(), None));
+        }
+        let (number, route) = routes.find(parent.path())?;
+        let (task, _) = self.config.worker.servers.routed(parent.path(), route);
+        leads(&task).then_some((parent, Some(number)))
     }
 
-    /// A path has appeared: it may be what one of the workers publishes, under whatever name of the server.
-    pub(super) fn find_parent(&mut self, key: &StreamKey) {
-        let path = key.path();
-        let source = self.available.get(path).and_then(|it| it.source.as_ref());
-        let by_rtmp = source.is_none_or(|source| source.kind.starts_with("rtmp"));
-        let publishes = |stream: &super::Stream| {
-            let known = stream.plan.task.result_paths().any(|result| result == path);
-            let mut outputs = stream.plan.task.outputs.iter();
-            let maybe = by_rtmp && stream.worker.is_some();
-            known || (maybe && outputs.any(|to| to.any_path() == path.as_str()))
+    /// The stream whose worker is to publish this path on this server.
+    fn publisher(&self, key: &StreamKey) -> Option<&StreamKey> {
+        let publishes = |stream: &Stream| {
+            let mut results = stream.plan.task.result_paths();
+            results.any(|result| result == key.path())
         };
-        let mut others = self.streams.iter().filter(|(other, _)| *other != key);
-        let parent = others
-            .find(|(_, stream)| publishes(stream))
-            .map(|(other, _)| other.clone());
+        self.other(key, publishes)
+    }
+
+    /// One whose worker may publish it under another name of this server.
+    fn possible_publisher(&self, key: &StreamKey) -> Option<&StreamKey> {
+        let source = self.available.get(key.path());
+        let source = source.and_then(|it| it.source.as_ref());
+        if source.is_some_and(|source| !source.kind.starts_with("rtmp")) {
+            return None;
+        }
+        let may_publish = |stream: &Stream| {
+            let mut outputs = stream.plan.task.outputs.iter();
+            stream.worker.is_some() && outputs.any(|to| to.any_path() == key.path().as_str())
+        };
+        self.other(key, may_publish)
+    }
+
+    fn other(&self, key: &StreamKey, is_meant: impl Fn(&Stream) -> bool) -> Option<&StreamKey> {
+        let mut streams = self.streams.iter();
+        let found = streams.find(|(other, stream)| *other != key && is_meant(stream));
+        found.map(|(other, _)| other)
+    }
+
+    /// Streams whose parent has no worker any more, or is forgotten: they come from somewhere else.
+    pub(super) fn orphans(&self) -> Vec<StreamKey> {
+        let works = |parent: &StreamKey| {
+            let parent = self.streams.get(parent);
+            parent.is_some_and(|parent| parent.worker.is_some())
+        };
+        let streams = self.streams.iter();
+        let orphans = streams.filter(|(_, stream)| {
+            stream.machine.is_present() && stream.parent.as_ref().is_some_and(|it| !works(it))
+        });
+        orphans.map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Finds out which of the workers publishes a path, if one does, under whatever name of the server.
+    pub(super) fn find_parent(&mut self, key: &StreamKey) {
+        let parent = self.publisher(key);
+        let parent = parent.or_else(|| self.possible_publisher(key)).cloned();
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
-        if stream.parent == parent {
+        if stream.parent == parent || stream.declared.is_some() {
             return;
         }
         stream.parent = parent;
@@ -135,7 +175,7 @@ impl Supervision {
         self.routes = routes;
         let known: Vec<StreamKey> = self.streams.keys().cloned().collect();
         for key in known {
-            let declared = |stream: &super::Stream| stream.declared.is_some();
+            let declared = |stream: &Stream| stream.declared.is_some();
             if self.streams.get(&key).is_some_and(declared) {
                 continue;
             }
