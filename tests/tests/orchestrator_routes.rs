@@ -166,6 +166,13 @@ fn table(answer: &str) -> Vec<String> {
 }
 
 #[test]
+fn the_table_tells_a_path_from_the_short_id_that_reads_like_it() {
+    let streams = ["/cam", "cam", "/b"].map(|id| json!({ "id": id, "state": "running" }));
+    let answer = json!({ "streams": streams }).to_string();
+    assert_eq!(table(&answer), ["cam", "b", "/cam"]);
+}
+
+#[test]
 fn the_lines_and_routes_of_the_readme_pass_streams_of_a_foreign_server_on() {
     let port = ports::tcp();
     let hook = suite_binary("mtx-hook");

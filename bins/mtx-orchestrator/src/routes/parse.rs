@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 
 use mediamtx::pattern::Pattern;
@@ -317,9 +318,31 @@ where
     D: Deserializer<'de>,
     T: std::str::FromStr<Err: fmt::Display>,
 {
-    let text = Option::<String>::deserialize(deserializer)?;
-    let value = text.map(|text| text.parse());
-    value.transpose().map_err(D::Error::custom)
+    let value = Option::<Text<T>>::deserialize(deserializer)?;
+    Ok(value.map(|Text(value)| value))
+}
+
+/// Read from a text where its place is still known.
+struct Text<T>(T);
+
+impl<'de, T: std::str::FromStr<Err: fmt::Display>> Deserialize<'de> for Text<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Parse<T>(PhantomData<T>);
+
+        impl<T: std::str::FromStr<Err: fmt::Display>> Visitor<'_> for Parse<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_str(Parse(PhantomData)).map(Text)
+    }
 }
 
 /// One text, or a list of them.
