@@ -103,6 +103,7 @@ fn a_rule_for_all_paths_makes_one_copy_of_each() {
              runOnAvailable: mtx-worker --output rtmp://localhost:%rtmp%/copy/{name}
              runOnAvailableRestart: yes",
     )
+    .env("RTMP_PORT", "%rtmp%")
     .start();
     let _publisher = server.publish("", "door");
     server.comes_out("", "copy/door");

@@ -317,7 +317,7 @@ fn what_the_server_has_and_the_file_has_not_is_told_apart() {
     let text = fs::read_to_string(server.file()).expect("it is there");
     let edited = file(&text.replace("mtx-nothing", "mtx-hook read"));
     let visit = doctor(Some(edited.path()), &[("RTMP_PORT", &rtmp)]);
-    visit.says("error: running server: cam: runOnRead:", "mtx-nothing");
+    visit.says("warning: running server: cam: runOnRead:", "mtx-nothing");
 }
 
 #[test]
