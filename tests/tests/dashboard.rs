@@ -439,11 +439,13 @@ fn streams_with_paths_of_any_shape_are_shown_watched_and_stopped() {
         source.ends_with("/building-copy/floor-1/gate.a/"),
         "{source}"
     );
-    let facts = service.browser.text(".details dl");
-    assert!(
-        facts.contains("building/**") && facts.contains("/building-copy/"),
-        "{facts}"
-    );
+    let title = "[...document.querySelectorAll('.title')].find((one) => one.innerText.startsWith('building'))";
+    service.browser.run(&format!("{title}.click()"));
+    let facts = "document.querySelector('.details:not([hidden]) dl')?.innerText ?? ''";
+    for fact in ["building/**", "/building-copy/"] {
+        let shown = format!("({facts}).includes('{fact}')");
+        service.browser.wait(fact, SOON, &shown);
+    }
     service.browser.click(&button("stop"));
     service
         .orchestrator

@@ -217,7 +217,8 @@ impl TrackSync {
             [Some(video), Some(audio)] => (video - audio).abs(),
             _ => 0,
         };
-        if apart > APART || largest > ASTRAY {
+        // Nothing is out of step with a track that has no other.
+        if apart > APART || (largest > ASTRAY && !self.alone) {
             self.in_a_hurry = true;
         } else if largest < RIGHT {
             self.in_a_hurry = false;
