@@ -444,6 +444,13 @@ fn streams_with_paths_of_any_shape_are_shown_watched_and_stopped() {
         let shown = format!("({facts}).includes('{fact}')");
         service.browser.wait(fact, SOON, &shown);
     }
+    // The player would complain of a stream that ends.
+    service.browser.click(&button("preview"));
+    service.browser.wait(
+        "end of the preview",
+        SOON,
+        "!document.querySelector('iframe')",
+    );
     service.browser.click(&button("stop"));
     service
         .orchestrator
