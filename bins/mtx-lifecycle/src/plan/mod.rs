@@ -274,7 +274,7 @@ impl<'a> Planner<'a> {
                 .is_some_and(|it| current.get(*name) != Some(it))
         };
         let mut step = self.step(path, Change::Remove, Fields::new(), impact);
-        step.ends_retention = self.has_lapsed(path) && RETENTION.iter().any(|name| ends(name));
+        step.ends_retention = self.has_lapsed(path) && RETENTION.iter().any(ends);
         step
     }
 
