@@ -95,6 +95,11 @@ fn check_mode(opened: &fs::File, file: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let shown = file.display();
     let metadata = opened.metadata().with_context(|| format!("{shown}"))?;
+    if metadata.is_dir() {
+        bail!(
+            "{shown} is a folder: --key-file takes a file with a path and its stream key on each line"
+        );
+    }
     if metadata.permissions().mode() & 0o077 != 0 {
         bail!("others may read the stream keys in {shown}: chmod 600 {shown}");
     }
@@ -174,6 +179,16 @@ mod tests {
                 "{message}"
             );
         }
+    }
+
+    #[test]
+    fn a_folder_is_no_file_of_keys() {
+        let folder = Folder::new();
+        let message = format!("{:#}", read(&folder.0).unwrap_err());
+        assert!(
+            message.contains("is a folder") && !message.contains("chmod"),
+            "{message}"
+        );
     }
 
     #[test]

@@ -21,7 +21,10 @@ pub(crate) enum SinkError {
     Tls(#[source] io::Error),
     #[error(transparent)]
     Publish(#[from] PublishError),
-    #[error("the server closed the connection during the handshake")]
+    #[error(
+        "the server closed the connection instead of accepting the stream: is it RTMP there, and does it take the \
+         application, the stream key or the login?"
+    )]
     Refused,
     #[error(
         "the server closed the connection right after it accepted the stream: is the path taken, or publishing not allowed?"
