@@ -93,7 +93,7 @@ impl Servers {
         };
         let targets: Result<Vec<Target>, String> = route.outputs.iter().map(fill).collect();
         let (outputs, wrong) = match targets {
-            Ok(outputs) => (outputs, None),
+            Ok(outputs) => (each_once(outputs), None),
             Err(why) => (Vec::new(), Some(why)),
         };
         let mut input = self.rtsp.clone();
@@ -198,6 +198,27 @@ fn result_of(id: &StreamId) -> PathName {
         leg: Leg::Out,
     };
     path.into()
+}
+
+/// Outputs that come to the same place once they are filled in are one.
+fn each_once(mut outputs: Vec<Target>) -> Vec<Target> {
+    let mut seen = Vec::new();
+    outputs.retain(|target| {
+        let place = (
+            endpoint(&target.url),
+            target.url.path().trim_matches('/').to_owned(),
+        );
+        let query = target
+            .path
+            .is_none()
+            .then(|| target.url.query().map(str::to_owned));
+        let is_new = !seen.contains(&(place.clone(), query.clone()));
+        if is_new {
+            seen.push((place, query));
+        }
+        is_new
+    });
+    outputs
 }
 
 #[cfg(test)]
@@ -385,6 +406,9 @@ mod tests {
         }
         let (task, wrong) = servers().routed(&"in".parse().unwrap(), &route("**/in => **/out"));
         assert!(task.outputs.is_empty() && wrong.unwrap().contains("slash"));
+        let twice = route("cam* => a/{name} rtmp://127.0.0.1:1935/a/{name} rtmp://h/app/{name}");
+        let (task, _) = servers().routed(&"cam1".parse().unwrap(), &twice);
+        assert_eq!(task.outputs.len(), 2, "one place is published to once");
     }
 
     #[test]
