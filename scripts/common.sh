@@ -39,16 +39,17 @@ with_lock() { # FILE COMMAND...
 
 # Prints the path of a cargo subcommand of this version, installing it into the cache if need be.
 cargo_tool() { # NAME VERSION
-    local folder=$cache/$1/$2
-    with_lock "$cache/$1/lock" install_cargo_tool "$1" "$2" "$folder"
+    local folder=$cache/tools/$1-$2
+    with_lock "$cache/tools/lock" install_cargo_tool "$1" "$2" "$folder"
     printf '%s\n' "$folder/bin/$1"
 }
 
-# Without optimisation: it compiles in a fraction of the time, and these tools mostly wait for the compiler.
+# Without optimisation: it compiles in a fraction of the time, and these tools mostly wait for the compiler. Their
+# arithmetic wraps as in a release: counters of a program that was killed can overflow what tarpaulin adds up.
 install_cargo_tool() { # NAME VERSION FOLDER
     if [[ -x $3/bin/$1 ]]; then return 0; fi
     say "installing $1 $2 into $3"
-    CARGO_PROFILE_DEV_DEBUG=0 CARGO_TARGET_DIR=$3/build \
+    CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_DEV_OVERFLOW_CHECKS=false CARGO_TARGET_DIR=$3/build \
         cargo install --quiet --debug --locked --version "$2" --root "$3/unfinished" "$1" >&2 ||
         die "$1 $2 could not be installed: see the lines above."
     mv "$3/unfinished/bin" "$3/bin"
