@@ -33,7 +33,12 @@ Environment, besides what the options name:
 Exit codes:
   0  the source ended, or the worker was told to end (SIGINT, SIGTERM)
   1  it never got to stream, or every output was lost; the last line says why
-  2  wrong usage";
+  2  wrong usage or environment
+
+With --check:
+  0  all is right
+  1  all but for a stream key: --key-file has none for this path
+  2  wrong usage or environment";
 
 /// Passes one stream through: RTSP in, RTMP out, without transcoding.
 #[derive(Debug, Parser)]
@@ -61,6 +66,10 @@ pub(crate) struct Cli {
     /// How RTP travels from the input
     #[arg(long, env = "MTX_WORKER_TRANSPORT", value_enum, default_value_t = Transport::Tcp)]
     pub(crate) transport: Transport,
+
+    /// Says on stdout whether options and environment are right, and what would be done, and ends
+    #[arg(long)]
+    pub(crate) check: bool,
 
     /// Waits before the retries of a lost input or output; "none" for no retry
     #[arg(long, env = "MTX_WORKER_RETRY", default_value_t, value_name = "WAITS")]

@@ -1,8 +1,10 @@
 //! mtx-worker: passes one stream through, RTSP in, RTMP out, without transcoding; or takes a picture of it.
 
+mod check;
 mod cli;
 mod config;
 mod failures;
+mod localhost;
 mod lock;
 mod media;
 mod output;
@@ -17,7 +19,7 @@ mod time;
 mod worker;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -40,24 +42,62 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &hook),
     };
-    let format = cli.log_format;
-    match Config::new(cli, &hook, |name| std::env::var(name).ok()) {
+    let mut warnings = Vec::new();
+    let (format, is_check) = (cli.log_format, cli.check);
+    let task = Config::new(cli, &hook, |name| std::env::var(name).ok(), &mut warnings);
+    if is_check {
+        return check::report(task.and_then(Task::new), &warnings);
+    }
+    let level = log::LevelFilter::Info;
+    let ended = match task {
         Err(error) => {
             let path = hook.path().map(|path| ("path", path.to_string()));
-            let context = path.into_iter().collect();
-            logging::init(format, Output::Stderr, log::LevelFilter::Info, context);
-            log::error!("{error:#}");
-            refuse(&error.to_string(), &hook)
+            logging::init(format, Output::Stderr, level, path.into_iter().collect());
+            log_all(&warnings);
+            Err(error)
         }
         Ok((config, destination)) => {
-            let (level, context) = (log::LevelFilter::Info, config.context.clone());
-            logging::init_background(format, Output::Stderr, level, context);
-            let code = run(config, destination).unwrap_or_else(|error| {
-                log::error!("{error:#}");
-                ExitCode::FAILURE
-            });
-            log::logger().flush();
-            code
+            logging::init_background(format, Output::Stderr, level, config.context.clone());
+            log_all(&warnings);
+            Task::new((config, destination)).map(run)
+        }
+    };
+    let code = ended.unwrap_or_else(|error| {
+        log::error!("{error:#}");
+        refuse(&error.to_string(), &hook)
+    });
+    log::logger().flush();
+    code
+}
+
+fn log_all(warnings: &[String]) {
+    for warning in warnings {
+        log::warn!("{warning}");
+    }
+}
+
+/// What the worker is to do, with all of its configuration found right.
+enum Task {
+    Stream(Box<Worker>),
+    Picture(Box<Config>, PathBuf),
+}
+
+impl Task {
+    /// Fails if an output's TLS can't be set up.
+    fn new((config, destination): (Config, Destination)) -> Result<Self> {
+        Ok(match destination {
+            Destination::Outputs(outputs) => Self::Stream(Box::new(Worker::new(config, outputs)?)),
+            Destination::Picture(file) => Self::Picture(Box::new(config), file),
+        })
+    }
+
+    /// From where to where, without secrets.
+    fn plan(&self) -> String {
+        match self {
+            Self::Stream(worker) => worker.plan(),
+            Self::Picture(config, file) => {
+                format!("a picture of {} goes to {}", config.input, file.display())
+            }
         }
     }
 }
@@ -66,9 +106,10 @@ fn main() -> ExitCode {
 fn usage(error: &clap::Error, hook: &HookEnvironment) -> ExitCode {
     // Nobody is left to tell if even that can't be written.
     let _ = error.print();
-    match error.use_stderr() {
-        true => refuse("usage", hook),
-        false => ExitCode::SUCCESS,
+    match (error.use_stderr(), check::is_asked_for()) {
+        (false, _) => ExitCode::SUCCESS,
+        (true, true) => ExitCode::from(WRONG_USAGE),
+        (true, false) => refuse("usage", hook),
     }
 }
 
@@ -110,52 +151,46 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
         .context("can't start the runtime")
 }
 
-fn run(config: Config, destination: Destination) -> Result<ExitCode> {
-    runtime()?.block_on(async {
-        let mut stop = stop_signal()?;
-        let good = match destination {
-            Destination::Outputs(outputs) => {
-                let failures = config.input_failures("setup");
-                match Worker::new(config, outputs) {
-                    Ok(worker) => worker.run(stop).await,
-                    Err(error) => fail(&error, &failures, &mut stop).await,
-                }
-            }
-            Destination::Picture(file) => {
-                let failures = config.input_failures(&file.to_string_lossy());
-                match take_picture(&config, &file, stop.clone()).await {
-                    Ok(()) => {
-                        failures.clear();
-                        true
-                    }
-                    Err(error) => fail(&error, &failures, &mut stop).await,
-                }
-            }
-        };
-        Ok(if good {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
+fn run(task: Task) -> ExitCode {
+    let ended = runtime().and_then(|runtime| {
+        runtime.block_on(async {
+            let stop = stop_signal()?;
+            Ok(match task {
+                Task::Stream(worker) => worker.run(stop).await,
+                Task::Picture(config, file) => take_picture(&config, &file, stop).await,
+            })
         })
-    })
-}
-
-/// Says it, and waits as after whatever MediaMTX would start again at once.
-async fn fail(
-    error: &anyhow::Error,
-    failures: &Failures,
-    stop: &mut watch::Receiver<bool>,
-) -> bool {
-    log::error!("{error:#}");
-    held_back(failures, stop).await;
-    false
-}
-
-async fn take_picture(config: &Config, file: &Path, mut stop: watch::Receiver<bool>) -> Result<()> {
-    tokio::select! {
-        taken = picture::take(config, file) => Ok(taken?),
-        () = output::told(&mut stop) => anyhow::bail!("no picture: told to end"),
+    });
+    match ended {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            log::error!("{error:#}");
+            ExitCode::FAILURE
+        }
     }
+}
+
+/// Returns whether all was well.
+async fn take_picture(config: &Config, file: &Path, mut stop: watch::Receiver<bool>) -> bool {
+    let failures = config.input_failures(&file.to_string_lossy());
+    let taken = tokio::select! {
+        taken = picture::take(config, file) => taken,
+        () = output::told(&mut stop) => {
+            log::info!("ended without a picture: told to end");
+            return true;
+        }
+    };
+    match taken {
+        Ok(()) => failures.clear(),
+        Err(error) => {
+            log::error!("{:#}", anyhow::Error::from(error));
+            // What MediaMTX would start again at once waits.
+            held_back(&failures, &mut stop).await;
+            return false;
+        }
+    }
+    true
 }
 
 /// True after SIGINT, which MediaMTX sends at the end of a stream, or SIGTERM.

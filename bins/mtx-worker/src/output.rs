@@ -142,10 +142,10 @@ impl Output {
                     () = told(closing) => return None,
                 }
             }
-            status.set(Side::Sink(self.number), Link::Waiting);
             let Some(delay) = reconnect.lost(&error.to_string()) else {
                 return Some(error);
             };
+            status.set(Side::Sink(self.number), Link::Waiting);
             self.queue.restart();
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}

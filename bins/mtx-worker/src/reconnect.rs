@@ -32,8 +32,8 @@ impl Reconnect {
         now - first >= HEALTHY
     }
 
-    /// The connection was lost: logs it, and gives the wait before the next try, or `None` when there
-    /// were enough.
+    /// The connection was lost: logs a next try, and gives the wait before it, or `None` when there were enough. What
+    /// becomes of the worker then is for the caller to say.
     pub(crate) fn lost(&mut self, reason: &str) -> Option<Duration> {
         let name = self.name.as_str();
         if self
@@ -43,10 +43,7 @@ impl Reconnect {
         {
             self.retries.reset();
         }
-        let Some(attempt) = self.retries.next() else {
-            log::error!(reason = reason; "{name} lost, giving up");
-            return None;
-        };
+        let attempt = self.retries.next()?;
         let (number, of, delay) = (attempt.number, attempt.of, format(attempt.delay));
         log::warn!(attempt = number, of = of, delay = delay.as_str(), reason = reason; "{name} lost, retry {number} of {of} in {delay}");
         Some(attempt.delay)

@@ -83,7 +83,8 @@ impl Status {
             self.reconnects.set(self.reconnects.get() + 1);
         }
         let state = self.state();
-        if state != before {
+        // The worker ends with its last output.
+        if state != before && !self.is_every_output_lost() {
             log::info!(state:% = state; "{state}");
         }
     }

@@ -88,6 +88,13 @@ impl Worker {
         })
     }
 
+    /// From where to where, without secrets.
+    pub(crate) fn plan(&self) -> String {
+        let outputs = self.outputs.iter().map(|output| output.url.to_string());
+        let outputs: Vec<_> = outputs.collect();
+        format!("{} goes to {}", self.config.input, outputs.join(", "))
+    }
+
     /// Passes the stream through until it ends; returns whether all was well.
     pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) -> bool {
         let ending = tokio::select! {
@@ -192,10 +199,10 @@ impl Worker {
                 Ok(session) => self.pump(session, &mut splice, &mut reconnect).await,
                 Err(error) => error,
             };
-            self.status.set(Side::Source, Link::Waiting);
             let Some(delay) = reconnect.lost(&error.to_string()) else {
                 return error;
             };
+            self.status.set(Side::Source, Link::Waiting);
             tokio::time::sleep(delay).await;
         }
     }
@@ -298,7 +305,7 @@ mod tests {
         let outputs = format!("{place}/a {place}/b");
         let args = ["mtx-worker", "--input", "rtsp://127.0.0.1:1/x", "--output"];
         let cli = Cli::parse_from([&args[..], &[outputs.as_str()]].concat());
-        let task = Config::new(cli, &HookEnvironment::default(), |_| None);
+        let task = Config::new(cli, &HookEnvironment::default(), |_| None, &mut Vec::new());
         let Ok((config, Destination::Outputs(outputs))) = task else {
             panic!("{task:?}");
         };

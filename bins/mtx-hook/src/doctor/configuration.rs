@@ -21,26 +21,8 @@ const DEFAULTS: [(&str, &str); 11] = [
     ("rtmpEncryption", "no"),
 ];
 
-/// Settings of the whole server that doctor looks at.
-pub(super) const GLOBAL: [&str; 14] = [
-    "api",
-    "apiAddress",
-    "apiEncryption",
-    "rtsp",
-    "rtspAddress",
-    "rtspsAddress",
-    "rtspEncryption",
-    "rtspTransports",
-    "rtmp",
-    "rtmpAddress",
-    "rtmpsAddress",
-    "rtmpEncryption",
-    "runOnConnect",
-    "runOnDisconnect",
-];
-
 /// Hooks of a path, those of servers before v1.19.3 among them, and the event of each.
-pub(super) const PATH_HOOKS: [(&str, EventName); 13] = [
+const PATH_HOOKS: [(&str, EventName); 13] = [
     ("runOnInit", EventName::Init),
     ("runOnDemand", EventName::Demand),
     ("runOnUnDemand", EventName::Undemand),
@@ -61,27 +43,16 @@ const GLOBAL_HOOKS: [(&str, EventName); 2] = [
     ("runOnDisconnect", EventName::Disconnect),
 ];
 
-/// Further settings of a path that doctor looks at.
-pub(super) const PATH_SETTINGS: [&str; 9] = [
-    "source",
-    "overridePublisher",
-    "record",
-    "recordDeleteAfter",
-    "runOnInitRestart",
-    "runOnDemandRestart",
-    "runOnReadyRestart",
-    "runOnAvailableRestart",
-    "runOnOnlineRestart",
-];
-
 /// Where an entry's defaults stand.
-const PATH_DEFAULTS: &str = "pathDefaults";
+pub(super) const PATH_DEFAULTS: &str = "pathDefaults";
 
 #[derive(Debug, Default)]
 pub(super) struct Configuration {
     pub(super) global: Settings,
     pub(super) defaults: Settings,
     pub(super) entries: Vec<Entry>,
+    /// Settings that are a variable's, each with the entry or `pathDefaults` that it is in.
+    pub(super) of_variables: Vec<(Option<String>, &'static str)>,
 }
 
 /// An entry under `paths`.
@@ -116,6 +87,16 @@ impl Hook<'_> {
     }
 }
 
+impl Entry {
+    /// What a regular expression matches on, if the entry is one (`validate` in MediaMTX's `internal/conf/path.go`).
+    pub(super) fn expression(&self) -> Option<&str> {
+        match self.name.as_str() {
+            "all" | "all_others" => Some("^.*$"),
+            name => name.strip_prefix('~'),
+        }
+    }
+}
+
 impl Configuration {
     /// A setting of the whole server.
     pub(super) fn text(&self, name: &str) -> &str {
@@ -141,6 +122,12 @@ impl Configuration {
     /// `no`, `optional` or `strict`; a YAML `no` is a boolean.
     pub(super) fn is_strict(&self, name: &str) -> bool {
         matches!(self.text(name), "strict" | "yes")
+    }
+
+    /// Whether a setting is a variable's and not the file's.
+    pub(super) fn is_of_variable(&self, owner: Option<&str>, name: &str) -> bool {
+        let mut set = self.of_variables.iter();
+        set.any(|(place, setting)| place.as_deref() == owner && *setting == name)
     }
 
     /// What holds for an entry.

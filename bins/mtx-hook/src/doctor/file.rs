@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::configuration::{Configuration, Entry, GLOBAL, PATH_HOOKS, PATH_SETTINGS, Settings};
+use super::configuration::{Configuration, Entry, Settings};
+use super::finding::Findings;
 use super::process::Process;
+use super::variables;
 
 /// Where MediaMTX looks if no file is named (`defaultConfPaths` in its `internal/core/core.go`).
 pub(super) const PLACES: [&str; 5] = [
@@ -43,10 +45,8 @@ pub(super) fn locate(process: &Process) -> Option<PathBuf> {
 pub(super) fn read(
     file: &Path,
     process: &Process,
+    findings: &mut Findings,
 ) -> Result<(Configuration, Vec<String>), FileError> {
-    if process.variable("MTX_CONFKEY").is_some() {
-        return Err(FileError::Encrypted);
-    }
     let length = fs::metadata(file).map_err(FileError::Read)?.len();
     if length > LARGEST {
         return Err(FileError::Content(format!(
@@ -54,9 +54,21 @@ pub(super) fn read(
         )));
     }
     let text = fs::read(file).map_err(FileError::Read)?;
-    let mut configuration = parse(&text).map_err(FileError::Content)?;
-    let variables = override_from(process, &mut configuration);
+    let mut configuration = match parse(&text) {
+        Ok(configuration) => configuration,
+        Err(_) if is_encrypted(&text) => return Err(FileError::Encrypted),
+        Err(error) => return Err(FileError::Content(error)),
+    };
+    let variables = variables::apply(process, &mut configuration, findings);
     Ok((configuration, variables))
+}
+
+/// As MediaMTX decrypts it with `MTX_CONFKEY` (its `internal/conf/decrypt`): one long word of base64.
+fn is_encrypted(text: &[u8]) -> bool {
+    const SHORTEST: usize = 56;
+    let word = text.trim_ascii();
+    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=\r\n".contains(byte);
+    word.len() >= SHORTEST && word.iter().all(is_base64)
 }
 
 pub(super) fn parse(text: &[u8]) -> Result<Configuration, String> {
@@ -83,6 +95,7 @@ pub(super) fn parse(text: &[u8]) -> Result<Configuration, String> {
             .into_iter()
             .map(entry)
             .collect::<Result<_, String>>()?,
+        of_variables: Vec::new(),
     })
 }
 
@@ -95,35 +108,6 @@ fn settings_in(name: &str, value: Option<Value>) -> Result<Settings, String> {
             "{name} is no list of settings, each with its value"
         )),
     }
-}
-
-/// `MTX_RTMPADDRESS`, `MTX_PATHDEFAULTS_RECORD`, `MTX_PATHS_CAM1_RECORD` (MediaMTX's `internal/conf/env`).
-fn override_from(process: &Process, configuration: &mut Configuration) -> Vec<String> {
-    let mut used = Vec::new();
-    let global = GLOBAL.as_slice();
-    let hooks = PATH_HOOKS.iter().map(|(setting, _)| *setting);
-    let of_path: Vec<&str> = hooks.chain(PATH_SETTINGS).collect();
-    let mut apply = |prefix: String, names: &[&str], settings: &mut Settings| {
-        for name in names {
-            let variable = format!("{prefix}{}", name.to_uppercase());
-            if let Some(value) = process.variable(&variable) {
-                settings.insert((*name).to_owned(), value.into());
-                used.push(variable);
-            }
-        }
-    };
-    apply("MTX_".to_owned(), global, &mut configuration.global);
-    let defaults = &mut configuration.defaults;
-    apply("MTX_PATHDEFAULTS_".to_owned(), &of_path, defaults);
-    for entry in &mut configuration.entries {
-        let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        // MediaMTX finds entries by the variable's part in lower case, up to the next underscore.
-        if entry.name.chars().all(is_plain) {
-            let prefix = format!("MTX_PATHS_{}_", entry.name.to_uppercase());
-            apply(prefix, &of_path, &mut entry.settings);
-        }
-    }
-    used
 }
 
 #[cfg(test)]
@@ -144,6 +128,15 @@ mod tests {
     }
 
     #[test]
+    fn an_encrypted_file_is_told_from_one_that_is_wrong() {
+        let word = "bm9uY2Vub25jZW5vbmNlbm9uY2U0Y2lwaGVydGV4dGNpcGhlcnRleHQrLw==";
+        assert!(is_encrypted(word.as_bytes()) && is_encrypted(format!("{word}\n").as_bytes()));
+        for text in ["", "abcd", &format!("a: {word}"), &format!("- {word}")] {
+            assert!(!is_encrypted(text.as_bytes()), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_no_configuration_is_refused() {
         for yaml in [
             "[]",
@@ -156,20 +149,6 @@ mod tests {
         ] {
             assert!(parse(yaml.as_bytes()).is_err(), "{yaml}");
         }
-    }
-
-    #[test]
-    fn variables_win_over_the_file() {
-        let process = Process::test(&[
-            ("MTX_RTMP", "no"),
-            ("MTX_PATHDEFAULTS_RECORD", "yes"),
-            ("MTX_PATHS_CAM1_RUNONREADY", "mtx-worker"),
-        ]);
-        let mut configuration = parse(b"rtmp: yes\npaths: {cam1: {}, a_b: {}}").unwrap();
-        let used = override_from(&process, &mut configuration);
-        assert_eq!(used.len(), 3);
-        assert!(!configuration.is_on("rtmp"));
-        assert_eq!(configuration.hooks()[0].place(), "cam1: runOnReady");
     }
 
     proptest! {

@@ -2,6 +2,8 @@
 
 mod command;
 mod configuration;
+mod entries;
+mod example;
 mod file;
 mod finding;
 mod hooks;
@@ -10,7 +12,9 @@ mod orchestrator;
 mod process;
 mod protocols;
 mod server;
+mod settings;
 mod streams;
+mod variables;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -27,6 +31,8 @@ use server::Server;
 #[derive(Debug, Default)]
 struct Seen {
     file: Option<PathBuf>,
+    /// A file of the server's that can't be looked at.
+    unreadable: Option<PathBuf>,
     configuration: Option<Configuration>,
     /// Variables that stand in for the file's settings.
     variables: Vec<String>,
@@ -51,16 +57,28 @@ pub(crate) fn run(file: Option<PathBuf>, deadline: Duration) -> ExitCode {
         &mut findings,
     );
     if seen.configuration.is_none() && server.is_none() && findings.found.is_empty() {
-        findings.error(
-            "mediamtx.yml",
-            format!(
-                "there is none in {}, and no running server: name it, mtx-hook doctor FILE, or set MEDIAMTX_API_URL",
-                file::PLACES.join(", ")
-            ),
-        );
+        let (place, text) = nothing_seen(&seen);
+        findings.error(place, text);
     }
     findings.merge(compare(&seen, server.as_ref(), &process));
     print(&findings, &seen, server.as_ref())
+}
+
+fn nothing_seen(seen: &Seen) -> (String, String) {
+    const SERVER: &str = "set MEDIAMTX_API_URL to where the server's API is";
+    match &seen.unreadable {
+        Some(file) => (
+            shown(file),
+            format!("it can't be looked at, nor a running server: {SERVER}"),
+        ),
+        None => (
+            "mediamtx.yml".to_owned(),
+            format!(
+                "there is none in {}, and no running server: name it, mtx-hook doctor FILE, or {SERVER}",
+                file::PLACES.join(", ")
+            ),
+        ),
+    }
 }
 
 /// The file's content. A file that was named has to be there.
@@ -73,27 +91,33 @@ fn read(
     let Some(file) = named.or_else(|| file::locate(process)) else {
         return Ok(Seen::default());
     };
-    let shown = file.display().to_string();
-    match file::read(&file, process) {
-        Ok((configuration, variables)) => Ok(Seen {
-            file: Some(file),
-            configuration: Some(configuration),
-            variables,
-        }),
-        Err(FileError::Read(error)) if is_named => Err(format!("{shown}: {error}")),
-        Err(FileError::Read(error)) => {
-            findings.unchecked(format!("{shown}: {error}"));
-            Ok(Seen::default())
-        }
-        Err(FileError::Encrypted) => {
-            findings.unchecked(format!("{shown}: it is encrypted with MTX_CONFKEY"));
-            Ok(Seen::default())
+    let name = file.display().to_string();
+    let reason = match file::read(&file, process, findings) {
+        Ok((configuration, variables)) => {
+            return Ok(Seen {
+                file: Some(file),
+                configuration: Some(configuration),
+                variables,
+                unreadable: None,
+            });
         }
         Err(FileError::Content(error)) => {
-            findings.error(shown, format!("MediaMTX cannot read it: {error}"));
-            Ok(Seen::default())
+            findings.error(name, format!("MediaMTX cannot read it: {error}"));
+            return Ok(Seen::default());
         }
+        Err(FileError::Read(error)) => error.to_string(),
+        Err(FileError::Encrypted) => {
+            "it is encrypted (see MTX_CONFKEY), which only the server can read: name a copy that is not, or look at the running server alone".to_owned()
+        }
+    };
+    if is_named {
+        return Err(format!("{name}: {reason}"));
     }
+    findings.unchecked(format!("{name}: {reason}"));
+    Ok(Seen {
+        unreadable: Some(file),
+        ..Seen::default()
+    })
 }
 
 /// The findings in the file and on the server, those of both once.
@@ -148,9 +172,9 @@ fn check(
         findings.unchecked("whether the hooks' programs are there: the server is another machine");
     }
     hooks::check(configuration, process, are_here, findings);
-    match server {
-        Some(server) => names::check(configuration, &server.known, findings),
-        None => findings.unchecked("names of hooks, which differ by the server's version"),
+    names::check(configuration, server, findings);
+    if origin == Origin::File {
+        entries::check(configuration, server, findings);
     }
     protocols::check(configuration, process, findings);
     if origin != Origin::ServerBesideFile {
@@ -233,7 +257,8 @@ mod tests {
         let process = Process::test(&[("PATH", "/nowhere")]);
         let mut findings = Findings::default();
         hooks::check(configuration, &process, true, &mut findings);
-        names::check(configuration, &configuration.defaults, &mut findings);
+        names::check(configuration, None, &mut findings);
+        entries::check(configuration, None, &mut findings);
         protocols::check(configuration, &process, &mut findings);
         streams::check(configuration, false, &mut findings);
     }

@@ -1,7 +1,11 @@
-//! Names of hooks: v1.19.3 renamed some, and a server refuses a file with a name that it does not know.
+//! Names of settings, and the kinds of their values: a server refuses a whole file for one that it does not know.
 
-use super::configuration::{Configuration, Settings};
+use serde_json::Value;
+
+use super::configuration::{Configuration, Settings, flag};
 use super::finding::Findings;
+use super::server::Server;
+use super::settings::{Level, NEWEST};
 
 /// Old names, which newer servers still take, and the new ones.
 const RENAMED: [(&str, &str); 3] = [
@@ -10,44 +14,133 @@ const RENAMED: [(&str, &str); 3] = [
     ("runOnNotReady", "runOnUnavailable"),
 ];
 
-/// Compares with the settings that the running server has under `pathDefaults`.
-pub(super) fn check(configuration: &Configuration, known: &Settings, findings: &mut Findings) {
-    let defaults = ("pathDefaults", &configuration.defaults);
+/// Settings that stand in one place: the server, `pathDefaults` or an entry.
+struct Group<'a> {
+    owner: Option<&'a str>,
+    level: Level,
+    settings: &'a Settings,
+    /// What the running server has in that place.
+    known: Option<&'a Settings>,
+}
+
+/// Compares with the settings of the running server, or with those of all versions.
+pub(super) fn check(
+    configuration: &Configuration,
+    server: Option<&Server>,
+    findings: &mut Findings,
+) {
+    let global = Group {
+        owner: None,
+        level: Level::Server,
+        settings: &configuration.global,
+        known: server.map(|server| &server.configuration.global),
+    };
+    let of_path = |owner, settings| Group {
+        owner: Some(owner),
+        level: Level::Path,
+        settings,
+        known: server.map(|server| &server.known),
+    };
     let entries = configuration.entries.iter();
-    let entries = entries.map(|entry| (entry.name.as_str(), &entry.settings));
-    for (owner, settings) in [defaults].into_iter().chain(entries) {
-        for name in settings.keys().filter(|name| name.starts_with("runOn")) {
-            check_name(&format!("{owner}: {name}"), name, settings, known, findings);
+    let entries = entries.map(|entry| of_path(entry.name.as_str(), &entry.settings));
+    let defaults = of_path("pathDefaults", &configuration.defaults);
+    for group in [global, defaults].into_iter().chain(entries) {
+        for (name, value) in group.settings {
+            group.check_name(name, findings);
+            // A variable is text, whatever is made of it.
+            if !configuration.is_of_variable(group.owner, name) {
+                group.check_value(name, value, findings);
+            }
         }
+    }
+    if server.is_none() {
+        findings.unchecked(
+            "whether this version of the server has each setting, and takes its value: no server was asked",
+        );
     }
 }
 
-fn check_name(
-    place: &str,
-    name: &str,
-    settings: &Settings,
-    known: &Settings,
-    findings: &mut Findings,
-) {
-    let renamed = RENAMED.iter().find(|(old, _)| *old == name);
-    let old_of = RENAMED.iter().find(|(_, new)| *new == name);
-    match (renamed, old_of) {
-        (Some((_, new)), _) if known.contains_key(*new) => {
-            let both = if settings.contains_key(*new) {
+impl Group<'_> {
+    fn place(&self, name: &str) -> String {
+        match self.owner {
+            Some(owner) => format!("{owner}: {name}"),
+            None => name.to_owned(),
+        }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.known.is_some_and(|known| known.contains_key(name))
+    }
+
+    fn check_name(&self, name: &str, findings: &mut Findings) {
+        let place = self.place(name);
+        let renamed = RENAMED.iter().find(|(old, _)| *old == name);
+        if let Some((_, new)) = renamed.filter(|(_, new)| self.has(new)) {
+            let both = if self.settings.contains_key(*new) {
                 format!(" and silently beats the {new} beside it")
             } else {
                 format!(" and silently beats a {new} that is set later")
             };
-            findings.warning(place, format!("it is an old name, works with a warning,{both}: write {new}"));
+            findings.warning(
+                place,
+                format!("it is an old name, works with a warning,{both}: write {new}"),
+            );
+            return;
         }
-        _ if known.contains_key(name) => {}
-        (_, Some((old, _))) if known.contains_key(*old) => findings.error(
-            place,
-            format!("this server does not know the name, which came with v1.19.3, and refuses the whole file: write {old}"),
-        ),
-        _ => findings.error(
-            place,
-            "this server knows no such setting and refuses the whole file: see its mediamtx.yml for the name",
-        ),
+        let is_known = match self.known {
+            Some(known) => known.contains_key(name) || self.level.is_deprecated(name),
+            None => self.level.has(name),
+        };
+        // Where paths stand, which are looked at one by one.
+        let is_group = self.level == Level::Server && matches!(name, "paths" | "pathDefaults");
+        if !is_known && !is_group {
+            findings.error(place, self.unknown(name));
+        }
+    }
+
+    fn unknown(&self, name: &str) -> String {
+        const REFUSED: &str = "and refuses the whole file";
+        let old_of = RENAMED.iter().find(|(_, new)| *new == name);
+        if let Some((old, _)) = old_of.filter(|(old, _)| self.has(old)) {
+            return format!(
+                "this server does not know the name, which came with v1.19.3, {REFUSED}: write {old}"
+            );
+        }
+        let elsewhere = match self.level {
+            Level::Server if Level::Path.has(name) => Some("under pathDefaults or a path"),
+            Level::Path if Level::Server.has(name) => Some("at the top level, not under a path"),
+            _ => None,
+        };
+        let way_out = match (elsewhere, self.level.closest(name, self.known)) {
+            (Some(elsewhere), _) => format!("write it {elsewhere}"),
+            (None, Some(meant)) => format!("write {meant}"),
+            (None, None) => "see its mediamtx.yml for the name".to_owned(),
+        };
+        match self.known {
+            Some(_) if self.level.has(name) => format!(
+                "this server has no such setting, though other versions do, {REFUSED}: {way_out}"
+            ),
+            Some(_) => format!("this server knows no such setting {REFUSED}: {way_out}"),
+            None => format!("MediaMTX has no such setting (up to {NEWEST}) {REFUSED}: {way_out}"),
+        }
+    }
+
+    /// By what the server has there itself.
+    fn check_value(&self, name: &str, value: &Value, findings: &mut Findings) {
+        let wanted = match self.known.and_then(|known| known.get(name)) {
+            Some(Value::Bool(_)) if flag(value).is_none() => "yes or no",
+            Some(Value::Number(_)) if !value.is_number() => "a number",
+            Some(Value::Array(_)) if !value.is_array() => "a list, such as [a, b]",
+            // An `…Encryption: no` is a boolean, too.
+            Some(Value::String(_)) if value.is_number() => "a text: put quotes around it",
+            _ => return,
+        };
+        // Set to nothing, a setting is as good as not there.
+        if !value.is_null() {
+            let text = format!(
+                "the server refuses the whole file for its value, which has to be {wanted}"
+            );
+            findings.error(self.place(name), text);
+        }
     }
 }

@@ -41,6 +41,13 @@ impl Process {
         (!value.is_empty()).then_some(value)
     }
 
+    /// The variables whose names begin so, empty ones among them.
+    pub(super) fn variables_with(&self, prefix: &str) -> impl Iterator<Item = (&str, &str)> {
+        let all = self.variables.iter();
+        all.filter(move |(name, _)| name.starts_with(prefix))
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// Whether MediaMTX has started it, so that its environment and folder are the server's.
     pub(super) fn is_hook(&self) -> bool {
         self.variable("MTX_PATH").is_some()

@@ -112,6 +112,7 @@ fn ask(api: &Api) -> Result<Server, ApiError> {
                 .map(|settings| entry(settings, &known))
                 .collect(),
             defaults: known.clone(),
+            of_variables: Vec::new(),
         },
         known,
         streams: streams

@@ -19,9 +19,17 @@ pub(super) enum KeySource {
     File(PathBuf, Option<PathName>),
 }
 
+/// A path that has no line in a file of keys.
+#[derive(Debug, thiserror::Error)]
+#[error("{file} has no stream key for the path {path}; add a line: {path} STREAM-KEY")]
+pub(crate) struct NoKey {
+    file: String,
+    path: PathName,
+}
+
 impl KeySource {
-    /// The key, as a secret of the log; none if the URL has it.
-    pub(super) fn key(&self) -> Result<Option<String>> {
+    /// The key, as a secret of the log; none if the URL has it. Warns of what is wrong about other paths' keys.
+    pub(super) fn key(&self, warnings: &mut Vec<String>) -> Result<Option<String>> {
         let key = match self {
             Self::Url => return Ok(None),
             Self::Environment(key) => key.clone(),
@@ -32,7 +40,7 @@ impl KeySource {
                         file.display()
                     )
                 })?;
-                key_of(path, file)?
+                key_of(path, file, warnings)?
             }
         };
         secret::register(&key);
@@ -48,20 +56,42 @@ impl KeySource {
     }
 }
 
-fn key_of(path: &PathName, file: &Path) -> Result<String> {
+fn key_of(path: &PathName, file: &Path, warnings: &mut Vec<String>) -> Result<String> {
     let shown = file.display();
     let text = read(file)?;
+    let mut found = None;
     for (number, line) in (1..).zip(text.lines()) {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let (pattern, key) = entry(line).with_context(|| format!("{shown}, line {number}"))?;
-        if pattern.matches(path.as_str()) {
-            return Ok(key.to_owned());
+        match entry(line) {
+            Ok((pattern, key)) if found.is_none() && pattern.matches(path.as_str()) => {
+                found = Some(key.to_owned());
+            }
+            Ok(_) => {}
+            Err(error) if found.is_none() && is_for(path, line) => {
+                return Err(error.context(format!("{shown}, line {number}")));
+            }
+            Err(error) => {
+                let warning = format!("{shown}, line {number} is passed over: {error:#}");
+                if !warnings.contains(&warning) {
+                    warnings.push(warning);
+                }
+            }
         }
     }
-    bail!("{shown} has no stream key for the path {path}; add a line: {path} STREAM-KEY")
+    found.ok_or_else(|| {
+        let (file, path) = (shown.to_string(), path.clone());
+        NoKey { file, path }.into()
+    })
+}
+
+/// Whether a line that is wrong was meant for this path.
+fn is_for(path: &PathName, line: &str) -> bool {
+    let first = line.split_whitespace().next().unwrap_or_default();
+    let pattern = first.trim_end_matches(':').parse::<Pattern>();
+    pattern.is_ok_and(|pattern| pattern.matches(path.as_str()))
 }
 
 /// Errors never show what may be a key.
@@ -83,11 +113,15 @@ fn read(file: &Path) -> Result<String> {
     let open = || fs::File::open(file).with_context(|| format!("can't read the keys in {shown}"));
     let mut opened = open()?;
     check_mode(&opened, file)?;
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     opened
-        .read_to_string(&mut text)
+        .read_to_end(&mut bytes)
         .with_context(|| format!("can't read the keys in {shown}"))?;
-    Ok(text)
+    let Ok(text) = String::from_utf8(bytes) else {
+        bail!("the keys in {shown} are not UTF-8 text: save the file as UTF-8");
+    };
+    // What Windows' editors put before UTF-8.
+    Ok(text.trim_start_matches('\u{feff}').to_owned())
 }
 
 #[cfg(unix)]
@@ -121,7 +155,7 @@ mod tests {
         let file = folder.0.join("keys");
         fs::write(&file, text).unwrap();
         chmod(&file, 0o600);
-        key_of(&path.parse().unwrap(), &file)
+        key_of(&path.parse().unwrap(), &file, &mut Vec::new())
     }
 
     fn chmod(file: &Path, mode: u32) {
@@ -171,7 +205,8 @@ mod tests {
             ("cam2 s3cret\ncam1", "line 2"),
             ("cam1 s3cret s3cret", "line 1"),
             ("cam1: s3cret", "without a colon"),
-            ("~cam1 s3cret", "regular expression"),
+            ("cam* s3cret s3cret\ncam1 k3y", "line 1"),
+            ("~cam1 s3cret", "path cam1"),
         ] {
             let message = format!("{:#}", key(text, "cam1").unwrap_err());
             assert!(
@@ -179,6 +214,34 @@ mod tests {
                 "{message}"
             );
         }
+    }
+
+    #[test]
+    fn a_line_that_is_wrong_stops_no_other_path() {
+        let folder = Folder::new();
+        let file = folder.0.join("keys");
+        fs::write(&file, "cam2\ncam3: s3cret\n~x s3cret\ncam1 k3y\ncam1 a b").unwrap();
+        chmod(&file, 0o600);
+        let mut warnings = Vec::new();
+        let key = key_of(&"cam1".parse().unwrap(), &file, &mut warnings);
+        assert_eq!(key.unwrap(), "k3y");
+        let numbers = ["line 1", "line 2", "line 3", "line 5"];
+        for (warning, number) in warnings.iter().zip(numbers) {
+            assert!(warning.contains(number), "{warning}");
+            assert!(!warning.contains("s3cret"), "{warning}");
+        }
+        assert_eq!(warnings.len(), numbers.len());
+    }
+
+    #[test]
+    fn a_file_from_windows_is_read_or_refused_with_the_remedy() {
+        assert_eq!(key("\u{feff}cam1 k3y\r\n", "cam1").unwrap(), "k3y");
+        let folder = Folder::new();
+        let file = folder.0.join("keys");
+        fs::write(&file, b"\xff\xfec\0a\0m\0").unwrap();
+        chmod(&file, 0o600);
+        let message = format!("{:#}", read(&file).unwrap_err());
+        assert!(message.contains("save the file as UTF-8"), "{message}");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use mediamtx::retry::RetrySchedule;
 use mediamtx::secret;
 
 use self::keys::KeySource;
+pub(crate) use self::keys::NoKey;
 use self::outputs::Origin;
 use crate::cli::Cli;
 use crate::failures::Failures;
@@ -45,11 +46,13 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// Checks the command line against what MediaMTX tells a hook, and the other variables that `env` reads.
+    /// Checks the command line against what MediaMTX tells a hook, and the other variables that `env` reads. What is
+    /// wrong, but nothing to end for, is added to `warnings`.
     pub(crate) fn new(
         cli: Cli,
         hook: &HookEnvironment,
         env: impl Fn(&str) -> Option<String>,
+        warnings: &mut Vec<String>,
     ) -> Result<(Self, Destination)> {
         let hook_path = match env("MTX_PATH") {
             Some(_) => Some(hook.path()?),
@@ -94,7 +97,7 @@ impl Config {
             input: &input,
         };
         let key = env("RTMP_STREAM_KEY").filter(|key| !key.is_empty());
-        let destination = destination(&cli, key, &origin)?;
+        let destination = destination(&cli, key, &origin, warnings)?;
         let stream = origin.path.as_ref().and_then(PathName::stream);
         let mut context = vec![("path", secret::redact_url(input.path()))];
         context.extend(stream.map(|path| ("streamId", path.id.to_string())));
@@ -135,7 +138,12 @@ impl Config {
     }
 }
 
-fn destination(cli: &Cli, key: Option<String>, origin: &Origin<'_>) -> Result<Destination> {
+fn destination(
+    cli: &Cli,
+    key: Option<String>,
+    origin: &Origin<'_>,
+    warnings: &mut Vec<String>,
+) -> Result<Destination> {
     let given: Vec<&str> = cli.output.iter().flat_map(|text| listed(text)).collect();
     let keys = match (&cli.key_file, key) {
         (Some(file), _) => KeySource::File(file.clone(), origin.path.clone()),
@@ -159,7 +167,9 @@ fn destination(cli: &Cli, key: Option<String>, origin: &Origin<'_>) -> Result<De
             if let Some(file) = given.iter().find(|output| is_picture(output)) {
                 bail!("the output {file:?} is a picture: take it with a worker of its own");
             }
-            Ok(Destination::Outputs(origin.outputs(given, &keys)?))
+            Ok(Destination::Outputs(
+                origin.outputs(given, &keys, warnings)?,
+            ))
         }
     }
 }
@@ -210,11 +220,11 @@ mod tests {
     fn task(args: &[&str], env: &[(&str, &str)]) -> Result<(Config, Destination)> {
         let cli = Cli::try_parse_from([&["mtx-worker"], args].concat()).unwrap();
         let variables = env.iter().map(|(name, value)| (name.into(), value.into()));
-        Config::new(cli, &variables.collect(), |name| {
-            env.iter()
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| (*value).to_owned())
-        })
+        let variable = |name: &str| {
+            let found = env.iter().find(|(key, _)| *key == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        Config::new(cli, &variables.collect(), variable, &mut Vec::new())
     }
 
     fn config(args: &[&str], env: &[(&str, &str)]) -> (Config, RtmpUrl) {

@@ -54,7 +54,12 @@ impl Origin<'_> {
     }
 
     /// Checked, with keys and the login of the server where it belongs.
-    pub(super) fn outputs(&self, given: &[&str], keys: &KeySource) -> Result<Vec<RtmpUrl>> {
+    pub(super) fn outputs(
+        &self,
+        given: &[&str],
+        keys: &KeySource,
+        warnings: &mut Vec<String>,
+    ) -> Result<Vec<RtmpUrl>> {
         let mut outputs: Vec<RtmpUrl> = Vec::new();
         let mut has_used_key = false;
         for text in given {
@@ -62,7 +67,7 @@ impl Origin<'_> {
             let text = self.fill(&template).context("--output")?;
             let mut output = self.located(RtmpUrl::parse(&text, None)?);
             if !(self.is_hook() && output.on_server)
-                && let Some(key) = keys.key()?
+                && let Some(key) = keys.key(warnings)?
             {
                 if std::mem::replace(&mut has_used_key, true) {
                     bail!(

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Why there is no picture.
 #[derive(Debug, Error)]
 pub(crate) enum PictureError {
-    #[error("no picture: {0}")]
+    #[error("no picture")]
     Source(#[from] SourceError),
     #[error("no picture: the stream has no video")]
     NoVideo,
@@ -33,9 +33,9 @@ pub(crate) enum PictureError {
         mediamtx::duration::format(PATIENCE)
     )]
     NoKeyFrame,
-    #[error("no picture: {0}")]
+    #[error("no picture")]
     Decode(#[from] DecodeError),
-    #[error("no picture: {0}")]
+    #[error("no picture")]
     Jpeg(#[from] JpegError),
     #[error("the picture can't be written to {}: {error}", file.display())]
     Write { file: PathBuf, error: io::Error },

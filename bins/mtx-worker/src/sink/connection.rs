@@ -1,7 +1,7 @@
 //! One RTMP connection to a server: the bytes of a [`Publisher`] over a socket.
 
 use std::io::ErrorKind::{AddrNotAvailable, ConnectionRefused, NetworkUnreachable};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -11,6 +11,7 @@ use tokio_rustls::TlsConnector;
 
 use super::error::SinkError;
 use super::tls;
+use crate::localhost;
 use crate::rtmp::publish::Publisher;
 use crate::rtmp::url::RtmpUrl;
 
@@ -22,12 +23,6 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An orderly end must not hold up a worker that was told to go.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
-
-/// `localhost` is this machine whatever files and name servers say (RFC 6761, 6.3), and MediaMTX's image has neither.
-const LOOPBACK: [IpAddr; 2] = [
-    IpAddr::V4(Ipv4Addr::LOCALHOST),
-    IpAddr::V6(Ipv6Addr::LOCALHOST),
-];
 
 trait Socket: AsyncRead + AsyncWrite + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Unpin> Socket for T {}
@@ -49,10 +44,12 @@ impl Connection {
     }
 
     async fn publish(url: &RtmpUrl, tls: Option<&TlsConnector>) -> Result<Self, SinkError> {
-        let connected = if url.host.eq_ignore_ascii_case("localhost") {
-            TcpStream::connect(&LOOPBACK.map(|host| SocketAddr::new(host, url.port))[..]).await
-        } else {
-            TcpStream::connect((url.host.as_str(), url.port)).await
+        let connected = match localhost::addresses(&url.host) {
+            Some(hosts) => {
+                let addresses = hosts.map(|host| SocketAddr::new(host, url.port));
+                TcpStream::connect(&addresses[..]).await
+            }
+            None => TcpStream::connect((url.host.as_str(), url.port)).await,
         };
         let tcp = connected.map_err(|error| match error.kind() {
             // The others say that there is no IPv6, which is tried last.

@@ -15,6 +15,7 @@ use super::error::SourceError;
 use super::session::Session;
 use super::tracks::Chosen;
 use super::url::{RtspUrl, Transport};
+use crate::localhost;
 
 /// From the name lookup to the answer to PLAY.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(4);
@@ -132,16 +133,14 @@ impl RtspSource {
         &self,
         url: &RtspUrl,
     ) -> Result<retina::client::Session<Described>, SourceError> {
-        // It is this machine whatever files and name servers say (RFC 6761, 6.3), and MediaMTX's image has neither.
-        let hosts = if url.host().eq_ignore_ascii_case("localhost") {
-            vec!["127.0.0.1", "::1"]
-        } else {
-            vec![url.host()]
+        let hosts = match localhost::addresses(url.host()) {
+            Some(hosts) => hosts.map(|host| host.to_string()).to_vec(),
+            None => vec![url.host().to_owned()],
         };
         for host in hosts {
-            let described = self.describe_at(&url.with_host(host)).await;
+            let described = self.describe_at(&url.with_host(&host)).await;
             let is_protocol_error = matches!(described, Err(SourceError::Protocol(_)));
-            if !is_protocol_error || !is_refused(host, url.port()).await {
+            if !is_protocol_error || !is_refused(&host, url.port()).await {
                 return described;
             }
         }
@@ -157,6 +156,9 @@ impl RtspSource {
             .clone()
             .map(|(username, password)| Credentials { username, password });
         let anonymous = credentials.is_none();
+        let has_colon = credentials
+            .as_ref()
+            .is_some_and(|it| it.password.contains(':'));
         let options = SessionOptions::default()
             .creds(credentials)
             .session_group(self.sessions.clone())
@@ -165,6 +167,11 @@ impl RtspSource {
         described.map_err(|error| match SourceError::of(&error) {
             SourceError::Unauthorized(_) if anonymous => SourceError::Unauthorized(
                 "the input asks for a user and a password; set RTSP_USERNAME and RTSP_PASSWORD",
+            ),
+            // It splits what Basic sends at each of them (gortsplib's `pkg/headers/authorization.go`).
+            SourceError::Unauthorized(_) if has_colon => SourceError::Unauthorized(
+                "check the user and the password of the input; with rtspAuthMethods: [basic], which is the default, \
+                 MediaMTX takes no password with a colon",
             ),
             error => error,
         })

@@ -1,0 +1,97 @@
+//! The names of MediaMTX's settings, v1.12.3 to v1.21.0: for what no running server can be asked about.
+
+use super::configuration::Settings;
+
+/// Where a setting can be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Level {
+    /// Of the whole server: `Conf` in MediaMTX's `internal/conf/conf.go`.
+    Server,
+    /// Under `pathDefaults`, and in entries of `paths`: `Path` in its `internal/conf/path.go`.
+    Path,
+}
+
+/// The last version whose names are known here.
+pub(super) const NEWEST: &str = "v1.21.0";
+
+/// As far as a misspelt name may be from the right one.
+const MISSPELT: usize = 3;
+
+impl Level {
+    /// Each name, and whether servers take it without listing it, with a warning in their log.
+    fn lines(self) -> impl Iterator<Item = (&'static str, bool)> {
+        let text = match self {
+            Self::Server => include_str!("settings/global.txt"),
+            Self::Path => include_str!("settings/path.txt"),
+        };
+        let lines = text.lines();
+        lines.map(|line| match line.strip_suffix(" deprecated") {
+            Some(name) => (name, true),
+            None => (line, false),
+        })
+    }
+
+    /// Whether any version has it.
+    pub(super) fn has(self, name: &str) -> bool {
+        self.lines().any(|(known, _)| known == name)
+    }
+
+    /// Whether a server may have it that does not list it.
+    pub(super) fn is_deprecated(self, name: &str) -> bool {
+        self.lines().any(|line| line == (name, true))
+    }
+
+    /// The setting that is called so in the name of a variable.
+    pub(super) fn named_in_capitals(self, capitals: &str) -> Option<&'static str> {
+        let mut names = self.lines().map(|(name, _)| name);
+        names.find(|name| name.to_uppercase() == capitals)
+    }
+
+    /// The name that was probably meant; among those of a server, if they are known.
+    pub(super) fn closest(self, name: &str, known: Option<&Settings>) -> Option<&'static str> {
+        let candidates = self
+            .lines()
+            .filter(|(candidate, _)| known.is_none_or(|known| known.contains_key(*candidate)));
+        let (wanted, limit) = (name.to_lowercase(), MISSPELT.min(name.chars().count() / 3));
+        candidates
+            .map(|(name, _)| {
+                (
+                    strsim::damerau_levenshtein(&name.to_lowercase(), &wanted),
+                    name,
+                )
+            })
+            .filter(|(distance, _)| *distance <= limit)
+            .min()
+            .map(|(_, name)| name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn misspelt_names_are_recognized_and_strangers_are_not() {
+        for (level, name, meant) in [
+            (Level::Path, "runOnAvailible", Some("runOnAvailable")),
+            (Level::Path, "overridepublisher", Some("overridePublisher")),
+            (Level::Server, "rtspAdress", Some("rtspAddress")),
+            (Level::Server, "colour", None),
+            (Level::Path, "x", None),
+        ] {
+            assert_eq!(level.closest(name, None), meant, "{name}");
+        }
+        let known = [("runOnReady".to_owned(), "".into())].into_iter().collect();
+        let meant = Level::Path.closest("runOnRead", Some(&known));
+        assert_eq!(meant, Some("runOnReady"));
+    }
+
+    #[test]
+    fn lists_are_read_without_their_marks() {
+        assert!(Level::Server.has("rtspAddress") && !Level::Server.is_deprecated("rtspAddress"));
+        assert!(Level::Server.has("protocols") && Level::Server.is_deprecated("protocols"));
+        assert!(Level::Path.has("runOnReady") && !Level::Path.has("rtspAddress"));
+        let name = Level::Path.named_in_capitals("RUNONUNDEMAND");
+        assert_eq!(name, Some("runOnUnDemand"));
+    }
+}
