@@ -37,7 +37,7 @@ Exit codes:
 
 With --check:
   0  all is right
-  1  all but for a stream key: --key-file has none for this path
+  1  all but for a stream key: --key-file has none for this path, or is another user's
   2  wrong usage or environment";
 
 /// Passes one stream through: RTSP in, RTMP out, without transcoding.

@@ -44,6 +44,28 @@ fn double_quoted(rest: &mut std::str::Chars<'_>, inside: &mut String) -> Result<
     }
 }
 
+/// A word with the values of its variables in their places, as Go's `os.Expand` does it; none if one of them has no value.
+pub(super) fn expand(word: &str, value: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let mut text = String::new();
+    let mut rest = word;
+    while let Some((before, after)) = rest.split_once('$') {
+        text.push_str(before);
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let (name, behind) = match after.strip_prefix('{') {
+            Some(inside) => inside.split_once('}')?,
+            None => after.split_at(after.find(|c| !is_part(c)).unwrap_or(after.len())),
+        };
+        match name {
+            // Go keeps a $ that no name follows.
+            "" => text.push('$'),
+            name => text.push_str(&value(name)?),
+        }
+        rest = behind;
+    }
+    text.push_str(rest);
+    Some(text)
+}
+
 /// The first word that only a shell understands: it would reach the program as an argument.
 pub(super) fn shell_feature(words: &[String]) -> Option<&str> {
     const OPERATORS: [&str; 13] = [
@@ -108,12 +130,27 @@ mod tests {
         }
     }
 
+    #[test]
+    fn variables_are_filled_in_as_mediamtx_does() {
+        let value = |name: &str| (name == "A").then(|| "x".to_owned());
+        for (word, expected) in [
+            ("$A/${A}b", Some("x/xb")),
+            ("none", Some("none")),
+            ("5$", Some("5$")),
+            ("$B", None),
+            ("${A", None),
+        ] {
+            assert_eq!(expand(word, value).as_deref(), expected, "{word}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_line_panics(line in any::<String>(), other in "[a '\"\\\\|>\n$]{0,30}") {
             for line in [line, other] {
                 if let Ok(words) = split(&line) {
                     let _ = shell_feature(&words);
+                    let _ = expand(&line, |_| None);
                 }
             }
         }

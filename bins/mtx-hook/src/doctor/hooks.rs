@@ -2,10 +2,15 @@
 
 use mediamtx::event::EventName;
 
+use clap::Parser;
+
+use super::arguments;
 use super::command::{base_name, shell_feature, split};
 use super::configuration::{Configuration, Entry, Hook, flag};
 use super::finding::{Findings, Severity};
 use super::process::{Process, Program};
+use super::server::Server;
+use crate::cli::Cli;
 
 /// Whose arguments are lines for a shell.
 const SHELLS: [&str; 5] = ["sh", "bash", "ash", "dash", "zsh"];
@@ -81,13 +86,19 @@ fn values_of<'a>(words: &'a [String], option: &str) -> Vec<&'a str> {
         .collect()
 }
 
-/// Everything about each hook. On another machine's server, its programs can't be looked for.
+/// Everything about each hook. On another machine's server, its programs can't be looked for or asked.
 pub(super) fn check(
     configuration: &Configuration,
     process: &Process,
-    programs_are_here: bool,
+    server: Option<&Server>,
     findings: &mut Findings,
 ) {
+    let programs_are_here = process.is_hook() || server.is_none_or(Server::is_here);
+    if !programs_are_here {
+        findings.unchecked(
+            "whether the hooks' programs are there, and right: the server is another machine",
+        );
+    }
     for hook in configuration.hooks() {
         let words = match split(hook.line) {
             Ok(words) => words,
@@ -99,7 +110,7 @@ pub(super) fn check(
                 continue;
             }
         };
-        let Some((program, arguments)) = words.split_first() else {
+        let Some(program) = words.first() else {
             continue;
         };
         if programs_are_here {
@@ -109,11 +120,13 @@ pub(super) fn check(
             check_shell(&hook, &words, findings);
         }
         if base_name(program) == "mtx-hook" {
-            check_event(&hook, arguments, findings);
+            check_event(&hook, &words, findings);
         }
     }
-    for worker in workers(configuration, process) {
-        check_worker(configuration, &worker, findings);
+    let mut workers = workers(configuration, process);
+    workers.retain(|worker| check_worker(configuration, worker, findings));
+    if programs_are_here {
+        arguments::check(configuration, &workers, server, process, findings);
     }
 }
 
@@ -178,15 +191,26 @@ fn check_shell(hook: &Hook<'_>, words: &[String], findings: &mut Findings) {
     }
 }
 
-fn check_event(hook: &Hook<'_>, arguments: &[String], findings: &mut Findings) {
-    let names = ["doctor", "check"];
-    if arguments.iter().any(|word| names.contains(&word.as_str())) {
-        return;
-    }
-    let events = arguments.iter().filter_map(|word| word.parse().ok());
-    match events.collect::<Vec<EventName>>().as_slice() {
-        [event] if *event == hook.event => {}
-        [event] => findings.warning(
+/// What this program itself says to the line.
+fn check_event(hook: &Hook<'_>, words: &[String], findings: &mut Findings) {
+    let cli = match Cli::try_parse_from(words) {
+        Ok(cli) => cli,
+        // Its help, or its version.
+        Err(error) if !error.use_stderr() => return,
+        Err(error) => {
+            let error = error.to_string();
+            let line = error.lines().next().unwrap_or_default();
+            let reason = line.trim_start_matches("error: ").trim_end_matches(':');
+            let text = format!(
+                "mtx-hook refuses to start, {reason}: write mtx-hook {}",
+                hook.event
+            );
+            return findings.error(hook.place(), text);
+        }
+    };
+    match cli.event {
+        Some(event) if event == hook.event => {}
+        Some(event) => findings.warning(
             hook.place(),
             format!(
                 "it sends {event} events, which belong to {}: write mtx-hook {}",
@@ -194,14 +218,17 @@ fn check_event(hook: &Hook<'_>, arguments: &[String], findings: &mut Findings) {
                 hook.event
             ),
         ),
-        _ => findings.error(
-            hook.place(),
-            format!("mtx-hook needs one event: write mtx-hook {}", hook.event),
-        ),
+        // A command of its own.
+        None => {}
     }
 }
 
-fn check_worker(configuration: &Configuration, worker: &WorkerHook<'_>, findings: &mut Findings) {
+/// Returns whether it has something to do.
+fn check_worker(
+    configuration: &Configuration,
+    worker: &WorkerHook<'_>,
+    findings: &mut Findings,
+) -> bool {
     let WorkerHook {
         hook,
         inputs,
@@ -212,7 +239,7 @@ fn check_worker(configuration: &Configuration, worker: &WorkerHook<'_>, findings
             hook.place(),
             "no stream is there to be read then: start mtx-worker in runOnAvailable",
         );
-        return;
+        return false;
     }
     let restart = format!("{}Restart", hook.setting);
     let can_restart = matches!(
@@ -234,6 +261,7 @@ fn check_worker(configuration: &Configuration, worker: &WorkerHook<'_>, findings
             );
         }
     }
+    true
 }
 
 /// Whether the paths of an entry end in this segment; a regular expression is looked at as it is written.
@@ -258,7 +286,7 @@ mod tests {
         check(
             &configuration,
             &Process::test(variables),
-            true,
+            None,
             &mut findings,
         );
         findings.found.iter().map(ToString::to_string).collect()

@@ -1,5 +1,6 @@
 //! `mtx-hook doctor`: says in plain lines what is wrong with a server's configuration, and what to write instead.
 
+mod arguments;
 mod command;
 mod configuration;
 mod entries;
@@ -167,11 +168,7 @@ fn check(
     process: &Process,
     findings: &mut Findings,
 ) {
-    let are_here = process.is_hook() || server.is_none_or(Server::is_here);
-    if !are_here {
-        findings.unchecked("whether the hooks' programs are there: the server is another machine");
-    }
-    hooks::check(configuration, process, are_here, findings);
+    hooks::check(configuration, process, server, findings);
     names::check(configuration, server, findings);
     if origin == Origin::File {
         entries::check(configuration, server, findings);
@@ -256,7 +253,7 @@ mod tests {
     pub(super) fn look_at(configuration: &Configuration) {
         let process = Process::test(&[("PATH", "/nowhere")]);
         let mut findings = Findings::default();
-        hooks::check(configuration, &process, true, &mut findings);
+        hooks::check(configuration, &process, None, &mut findings);
         names::check(configuration, None, &mut findings);
         entries::check(configuration, None, &mut findings);
         protocols::check(configuration, &process, &mut findings);

@@ -1,7 +1,7 @@
 //! Stream keys that are not in the output's URL.
 
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -19,12 +19,15 @@ pub(super) enum KeySource {
     File(PathBuf, Option<PathName>),
 }
 
-/// A path that has no line in a file of keys.
+/// Why there is no key, though nothing is wrong with what there is.
 #[derive(Debug, thiserror::Error)]
-#[error("{file} has no stream key for the path {path}; add a line: {path} STREAM-KEY")]
-pub(crate) struct NoKey {
-    file: String,
-    path: PathName,
+pub(crate) enum NoKey {
+    /// None of the lines is for the path.
+    #[error("{file} has no stream key for the path {path}; add a line: {path} STREAM-KEY")]
+    NoLine { file: String, path: PathName },
+    /// The file is another user's.
+    #[error("can't read the keys in {file}: {error}")]
+    NotAllowed { file: String, error: io::Error },
 }
 
 impl KeySource {
@@ -83,7 +86,7 @@ fn key_of(path: &PathName, file: &Path, warnings: &mut Vec<String>) -> Result<St
     }
     found.ok_or_else(|| {
         let (file, path) = (shown.to_string(), path.clone());
-        NoKey { file, path }.into()
+        NoKey::NoLine { file, path }.into()
     })
 }
 
@@ -110,8 +113,13 @@ fn entry(line: &str) -> Result<(Pattern, &str)> {
 
 fn read(file: &Path) -> Result<String> {
     let shown = file.display();
-    let open = || fs::File::open(file).with_context(|| format!("can't read the keys in {shown}"));
-    let mut opened = open()?;
+    let mut opened = fs::File::open(file).map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            let file = shown.to_string();
+            NoKey::NotAllowed { file, error }.into()
+        }
+        _ => anyhow::Error::from(error).context(format!("can't read the keys in {shown}")),
+    })?;
     check_mode(&opened, file)?;
     let mut bytes = Vec::new();
     opened

@@ -1,0 +1,320 @@
+//! What hooks give to mtx-worker, judged by the mtx-worker that lies beside this program: it reads and publishes nothing.
+
+use std::io;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use regex_lite::Regex;
+
+use super::command::{expand, split};
+use super::configuration::{Configuration, Entry, Hook};
+use super::example::Example;
+use super::finding::{Findings, Severity};
+use super::hooks::{WorkerHook, ends_in};
+use super::process::Process;
+use super::server::Server;
+
+const WORKER: &str = "mtx-worker";
+
+/// Its answer takes milliseconds.
+const DEADLINE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Of the paths that share a hook, as many are tried.
+const MOST: usize = 16;
+
+/// The exit code of `mtx-worker --check` for a stream key that is not there for this path, or for this user.
+const NO_KEY: i32 = 1;
+
+/// A path that the hook is tried for.
+struct Trial {
+    entry: Option<String>,
+    example: Example,
+    /// A stream that may come, and not one that is there or has its own entry.
+    is_made_up: bool,
+}
+
+/// Tries each hook for the paths that it runs for.
+pub(super) fn check(
+    configuration: &Configuration,
+    workers: &[WorkerHook<'_>],
+    server: Option<&Server>,
+    process: &Process,
+    findings: &mut Findings,
+) {
+    if workers.is_empty() {
+        return;
+    }
+    let Some(program) = process.beside(WORKER) else {
+        return findings.unchecked(format!(
+            "the arguments of {WORKER}: it is not in the folder of mtx-hook"
+        ));
+    };
+    for worker in workers {
+        for trial in trials(configuration, &worker.hook, server, findings) {
+            let trial = suited(trial, worker);
+            try_hook(
+                &program,
+                configuration,
+                &worker.hook,
+                &trial,
+                process,
+                findings,
+            );
+        }
+    }
+}
+
+fn trials(
+    configuration: &Configuration,
+    hook: &Hook<'_>,
+    server: Option<&Server>,
+    findings: &mut Findings,
+) -> Vec<Trial> {
+    let entries = configuration.entries_with(hook);
+    if entries.len() > MOST {
+        findings.unchecked(format!(
+            "{}: whether its arguments are right for each of {} paths: {MOST} were tried",
+            hook.place(),
+            entries.len()
+        ));
+    }
+    let mut trials = Vec::new();
+    for entry in entries.iter().take(MOST) {
+        match trial(entry, server) {
+            Some(trial) => trials.push(trial),
+            None => findings.unchecked(format!(
+                "{}: {}: its arguments: no path comes to mind that the expression is for, and none has a stream now",
+                entry.name, hook.setting
+            )),
+        }
+    }
+    if entries.is_empty() {
+        let example = Example::made_for("^cam/in$");
+        trials.extend(example.map(|example| Trial {
+            entry: None,
+            example,
+            is_made_up: true,
+        }));
+    }
+    trials
+}
+
+fn trial(entry: &Entry, server: Option<&Server>) -> Option<Trial> {
+    let name = Some(entry.name.clone());
+    let Some(expression) = entry.expression() else {
+        let path = entry.name.parse().ok()?;
+        let example = Example {
+            path,
+            groups: Vec::new(),
+        };
+        return Some(Trial {
+            entry: name,
+            example,
+            is_made_up: false,
+        });
+    };
+    let streams = server
+        .map(|server| server.streams.as_slice())
+        .unwrap_or_default();
+    let mut streams = streams
+        .iter()
+        .filter(|(_, entry_of)| *entry_of == entry.name);
+    let live = streams
+        .next()
+        .and_then(|(path, _)| Example::of(path, &Regex::new(expression).ok()?));
+    let is_made_up = live.is_none();
+    let example = live.or_else(|| Example::made_for(expression))?;
+    Some(Trial {
+        entry: name,
+        example,
+        is_made_up,
+    })
+}
+
+/// That a worker without outputs needs a path that ends in `/in` is said elsewhere.
+fn suited(mut trial: Trial, worker: &WorkerHook<'_>) -> Trial {
+    let path = trial.example.path.as_str();
+    if worker.outputs.is_empty()
+        && !ends_in(path, "in")
+        && let Ok(path) = format!("{path}/in").parse()
+    {
+        trial.example.path = path;
+    }
+    trial
+}
+
+fn try_hook(
+    program: &Path,
+    configuration: &Configuration,
+    hook: &Hook<'_>,
+    trial: &Trial,
+    process: &Process,
+    findings: &mut Findings,
+) {
+    let place = match &trial.entry {
+        Some(entry) => format!("{entry}: {}", hook.setting),
+        None => hook.place(),
+    };
+    let variables = variables(configuration, &trial.example, process);
+    let Some(arguments) = arguments(hook.line, &variables, process) else {
+        return findings.unchecked(format!(
+            "{place}: its arguments: they have variables that are not known here"
+        ));
+    };
+    let answer = match ask(program, &arguments, &variables) {
+        Ok(answer) => answer,
+        Err(error) => {
+            return findings.unchecked(format!(
+                "{place}: its arguments: {}: {error}",
+                program.display()
+            ));
+        }
+    };
+    let shown = match trial.is_made_up {
+        true => format!("for a path such as {}: ", trial.example.path),
+        false => String::new(),
+    };
+    let text = [answer.stdout, answer.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    let found = |start: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix(start))
+            .map(str::to_owned)
+    };
+    for line in text
+        .lines()
+        .filter_map(|line| line.strip_prefix("warning: "))
+    {
+        findings.warning(&place, line);
+    }
+    match (answer.status.code(), found("error: ")) {
+        (Some(0), _) => {}
+        (Some(NO_KEY), Some(_)) if trial.is_made_up => {}
+        (Some(NO_KEY), Some(error)) if !process.is_hook() => findings.warning(place, error),
+        (Some(_), Some(error)) => {
+            let error = without_secrets(&error, &arguments);
+            findings.add(
+                Severity::Error,
+                place,
+                format!("{WORKER} refuses to start: {shown}{error}"),
+            );
+        }
+        (_, None) | (None, _) => findings.unchecked(format!(
+            "{place}: its arguments: {} does not judge them ({})",
+            program.display(),
+            answer.status
+        )),
+    }
+}
+
+/// What MediaMTX would set for the hook, and what it passes on of its own environment.
+fn variables(
+    configuration: &Configuration,
+    example: &Example,
+    process: &Process,
+) -> Vec<(String, String)> {
+    let is_of_hook = |name: &str| {
+        let is_group = name
+            .strip_prefix('G')
+            .is_some_and(|rest| rest.parse::<u32>().is_ok());
+        is_group || ["MTX_PATH", "MTX_QUERY", "RTSP_PORT"].contains(&name)
+    };
+    let all = process
+        .variables_with("")
+        .filter(|(name, _)| !is_of_hook(name));
+    let mut variables: Vec<(String, String)> = all
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    variables.push(("MTX_PATH".to_owned(), example.path.to_string()));
+    let port = configuration.port("rtspAddress");
+    variables.extend(port.map(|port| ("RTSP_PORT".to_owned(), port.to_string())));
+    let groups = (1..).zip(&example.groups);
+    variables.extend(groups.map(|(number, group)| (format!("G{number}"), group.clone())));
+    variables
+}
+
+/// The arguments behind the program's name; none where a variable is the server's, which is not known by hand.
+fn arguments(line: &str, variables: &[(String, String)], process: &Process) -> Option<Vec<String>> {
+    let value = |name: &str| {
+        let known = variables.iter().find(|(known, _)| known == name);
+        match known {
+            Some((_, value)) => Some(value.clone()),
+            None => process.is_hook().then(String::new),
+        }
+    };
+    let words = split(line).ok()?;
+    let words = words.iter().skip(1);
+    words.map(|word| expand(word, value)).collect()
+}
+
+fn ask(program: &Path, arguments: &[String], variables: &[(String, String)]) -> io::Result<Output> {
+    let mut child = Command::new(program)
+        // The first, so that nothing before it can be taken for its value.
+        .arg("--check")
+        .args(arguments)
+        .env_clear()
+        .envs(variables.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let start = Instant::now();
+    // What it says fits into a pipe.
+    while child.try_wait()?.is_none() {
+        if start.elapsed() > DEADLINE {
+            child.kill()?;
+            child.wait()?;
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        thread::sleep(PAUSE);
+    }
+    child.wait_with_output()
+}
+
+/// What was typed may have a login in it.
+fn without_secrets(text: &str, arguments: &[String]) -> String {
+    let urls = arguments.iter().filter(|word| word.contains("://"));
+    urls.fold(text.to_owned(), |text, url| {
+        let url = url.rsplit_once('=').map_or(url.as_str(), |(_, url)| url);
+        text.replace(url, &mediamtx::secret::redact_url(url))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_of_the_hook_are_filled_in_and_those_of_the_server_only_where_they_are_known() {
+        let configuration = super::super::file::parse(b"rtspAddress: :18554").unwrap();
+        let example = Example::made_for("^cam/([a-z]+)$").unwrap();
+        let line = "mtx-worker --output rtmp://h/$MTX_PATH?p=${RTSP_PORT}&g=$G1";
+        let by_hand = Process::test(&[("G1", "old")]);
+        let set = variables(&configuration, &example, &by_hand);
+        assert_eq!(
+            arguments(line, &set, &by_hand).unwrap()[1],
+            "rtmp://h/cam/a?p=18554&g=a"
+        );
+        let line = "mtx-worker --output rtmp://h/$KEY";
+        assert_eq!(arguments(line, &set, &by_hand), None);
+        let hook = Process::test(&[("MTX_PATH", "init"), ("KEY", "k")]);
+        let set = variables(&configuration, &example, &hook);
+        assert_eq!(arguments(line, &set, &hook).unwrap()[1], "rtmp://h/k");
+    }
+
+    #[test]
+    fn logins_of_urls_are_not_repeated() {
+        let arguments = [
+            "--input=rtsp://u:hunter2@h/a".to_owned(),
+            "rtsp://u:hunter2@h/a".to_owned(),
+        ];
+        let text = without_secrets(
+            "unexpected argument 'rtsp://u:hunter2@h/a' found",
+            &arguments,
+        );
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+}
