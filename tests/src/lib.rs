@@ -9,6 +9,7 @@ pub mod certificates;
 pub mod clips;
 pub mod compare;
 pub mod declared;
+pub mod doctor;
 pub mod environment;
 pub mod events;
 pub mod fan;

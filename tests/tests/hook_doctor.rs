@@ -2,11 +2,10 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
-use suite_tests::binaries::suite_binary;
 use suite_tests::certificates::Certificate;
+use suite_tests::doctor::{doctor, examine, file, path_of_programs};
 use suite_tests::mediamtx::{Config, MediaMtx, Ports};
 use suite_tests::ports;
 use suite_tests::receiver::{Answer, Receiver};
@@ -15,70 +14,6 @@ const SOON: Duration = Duration::from_secs(20);
 const INGEST: &str = "~^live/([a-z]+)/in$";
 const RESULT: &str = "~^live/([a-z]+)/out$";
 const WORKER: &str = "runOnAvailable: mtx-worker\nrunOnAvailableRestart: yes";
-
-/// What doctor printed, and its exit code.
-struct Visit {
-    exit: i32,
-    text: String,
-}
-
-impl Visit {
-    /// Checks that a line begins so and says that.
-    #[track_caller]
-    fn says(&self, start: &str, part: &str) {
-        let mut lines = self.text.lines();
-        let found = lines.any(|line| line.starts_with(start) && line.contains(part));
-        assert!(found, "no «{start} … {part}» in\n{}", self.text);
-    }
-
-    #[track_caller]
-    fn is_silent_about(&self, part: &str) {
-        assert!(!self.text.contains(part), "{part} in\n{}", self.text);
-    }
-}
-
-/// By hand, with the suite's programs in PATH and these variables.
-fn doctor(file: Option<&Path>, variables: &[(&str, &str)]) -> Visit {
-    let hook = suite_binary("mtx-hook");
-    let mut command = Command::new(&hook);
-    command.arg("doctor").args(file).env_clear();
-    command.env("PATH", path_of_programs());
-    command.envs(variables.iter().copied());
-    command.envs(std::env::var_os("LLVM_PROFILE_FILE").map(|file| ("LLVM_PROFILE_FILE", file)));
-    let folder = tempfile::tempdir().expect("a temp folder");
-    let output = command
-        .current_dir(folder.path())
-        .output()
-        .expect("it starts");
-    let text = [output.stdout, output.stderr].concat();
-    Visit {
-        exit: output.status.code().expect("it exits by itself"),
-        text: String::from_utf8(text).expect("text"),
-    }
-}
-
-fn path_of_programs() -> String {
-    suite_binary("mtx-worker");
-    let hook = suite_binary("mtx-hook");
-    let folder = hook.parent().expect("it lies in a folder");
-    format!("{}:/usr/bin:/bin", folder.display())
-}
-
-/// Starts a server with this configuration and has its file and itself looked at.
-#[track_caller]
-fn examine(config: Config, variables: &[(&str, &str)]) -> (MediaMtx, Visit) {
-    let server = MediaMtx::start(config);
-    let rtmp = server.ports.rtmp.to_string();
-    let variables = [&[("RTMP_PORT", rtmp.as_str())], variables].concat();
-    let visit = doctor(Some(&server.file()), &variables);
-    (server, visit)
-}
-
-fn file(yaml: &str) -> tempfile::NamedTempFile {
-    let file = tempfile::NamedTempFile::new().expect("a temp file");
-    fs::write(file.path(), yaml).expect("it is writable");
-    file
-}
 
 #[test]
 fn a_clean_configuration_is_one_line_and_exit_code_0() {
