@@ -22,8 +22,9 @@ use cli::{Cli, Command};
 use request::Request;
 
 fn main() -> ExitCode {
-    let (timestamp, start) = (Timestamp::now(), Instant::now());
+    // Before anything else: the end of a stream may come at once.
     signals::hold_back();
+    let (timestamp, start) = (Timestamp::now(), Instant::now());
     let mut cli = Cli::parse();
     if let Some(Command::Doctor { file }) = &mut cli.command {
         signals::let_through();
