@@ -1,11 +1,12 @@
 //! Names of settings, and the kinds of their values: a server refuses a whole file for one that it does not know.
 
+use mediamtx::version::tried_versions;
 use serde_json::Value;
 
 use super::configuration::{Configuration, Settings, flag};
 use super::finding::Findings;
 use super::server::Server;
-use super::settings::{Level, NEWEST};
+use super::settings::Level;
 
 /// Old names, which newer servers still take, and the new ones.
 const RENAMED: [(&str, &str); 3] = [
@@ -121,7 +122,12 @@ impl Group<'_> {
                 "this server has no such setting, though other versions do, {REFUSED}: {way_out}"
             ),
             Some(_) => format!("this server knows no such setting {REFUSED}: {way_out}"),
-            None => format!("MediaMTX has no such setting (up to {NEWEST}) {REFUSED}: {way_out}"),
+            None => {
+                let newest = tried_versions()
+                    .last()
+                    .map_or_else(String::new, ToString::to_string);
+                format!("MediaMTX has no such setting (up to {newest}) {REFUSED}: {way_out}")
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! The names of MediaMTX's settings, v1.12.3 to v1.21.0: for what no running server can be asked about.
+//! The names of MediaMTX's settings in all versions that the suite was tried with: for when no running server can be asked.
 
 use super::configuration::Settings;
 
@@ -10,9 +10,6 @@ pub(super) enum Level {
     /// Under `pathDefaults`, and in entries of `paths`: `Path` in its `internal/conf/path.go`.
     Path,
 }
-
-/// The last version whose names are known here.
-pub(super) const NEWEST: &str = "v1.21.0";
 
 /// As far as a misspelt name may be from the right one.
 const MISSPELT: usize = 3;
