@@ -205,7 +205,7 @@ fn check_event(hook: &Hook<'_>, words: &[String], findings: &mut Findings) {
             let line = error.lines().next().unwrap_or_default();
             let reason = line.trim_start_matches("error: ").trim_end_matches(':');
             let text = format!(
-                "mtx-hook refuses to start, {reason}: write mtx-hook {}",
+                "mtx-hook refuses to start: {reason}; write mtx-hook {}",
                 hook.event
             );
             return findings.error(hook.place(), text);
