@@ -11,6 +11,7 @@ use mediamtx::timestamp::Timestamp;
 use super::super::hints::Hint;
 use super::super::locked;
 use super::super::machine::Input;
+use super::super::publishers::Findings;
 use super::super::stream::{Clients, Plan, Stream};
 use super::{Server, Supervision};
 use crate::stream_key::StreamKey;
@@ -34,7 +35,7 @@ impl Supervision {
         });
     }
 
-    pub(super) fn reconcile(&mut self, covers: u64, paths: Vec<PathInfo>) {
+    pub(super) fn reconcile(&mut self, covers: u64, paths: Vec<PathInfo>, findings: Findings) {
         self.totals.reconciliations += 1;
         if self.server != Server::Reached {
             log::info!(url = self.config.api.url(); "MediaMTX is reached");
@@ -53,7 +54,12 @@ impl Supervision {
             Some((path, Available { source, readers }))
         });
         self.available = available.collect();
+        self.findings.strangers = findings.strangers;
+        let has_new_names = self.take_aliases(findings.aliases);
         self.settle();
+        if has_new_names {
+            self.plan_all_again();
+        }
         hints.iter().for_each(|hint| self.note_hint(hint));
     }
 
