@@ -383,7 +383,7 @@ mod tests {
                 None,
             ),
             (
-                "cam* => rtmp://h/app/s3cret",
+                "cam1 => rtmp://h/app/s3cret",
                 "cam1",
                 "rtmp://h/app/s3cret",
                 "rtmp://h/app/***",

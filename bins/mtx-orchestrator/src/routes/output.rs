@@ -50,6 +50,11 @@ impl RouteOutput {
         self.template.groups()
     }
 
+    /// Whether it is the same for every path.
+    pub(super) fn is_constant(&self) -> bool {
+        self.template.is_constant()
+    }
+
     /// As it was written: with its stream key.
     pub(crate) fn as_written(&self) -> &str {
         &self.text
@@ -141,6 +146,18 @@ impl RouteOutput {
     fn check(&self) -> Result<(), String> {
         let fixed = self.template.fixed_start();
         let host = fixed.split_once("://").map(|(_, rest)| rest);
+        let has_path = |url: &str| {
+            url.split("://")
+                .nth(1)
+                .is_some_and(|rest| rest.contains('/'))
+        };
+        if self.is_url() && !has_path(&self.text) {
+            return Err(
+                "there is nothing behind the host: write rtmp(s)://host[:port]/app/stream-key, or \
+                 rtmp(s)://host[:port]/{path} for another MediaMTX"
+                    .to_owned(),
+            );
+        }
         if self.is_url() && host.is_none_or(|rest| !rest.contains('/')) {
             return Err(
                 "the host is the same for every stream: write rtmp(s)://host[:port]/…, with places behind the host"
@@ -237,7 +254,9 @@ mod tests {
             ("/s3cret", "slash"),
             ("s3 cret", "' '"),
             ("rtmp://h/s3cret/{nam}", "{nam}"),
-            ("rtmp://{name}/app/s3cret", "host"),
+            ("rtmp://{name}/app/s3cret", "host is the same"),
+            ("rtmp://h.example", "nothing behind the host: write rtmp(s)"),
+            ("rtmp://h.example?pass=s3cret", "nothing behind the host"),
             ("rtmp://h{1}/app/s3cret", "host"),
             ("http://h/s3cret/key", "scheme"),
             ("rtmp://h/app/***", "hidden"),
