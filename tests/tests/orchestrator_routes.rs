@@ -332,7 +332,7 @@ fn routes_that_are_put_are_previewed_and_outlast_the_process() {
     let preview = routed.ask("PUT", "/v1/routes?dryRun=true", yaml).json();
     assert_eq!(
         preview,
-        json!({ "persisted": false, "start": ["b/1"], "change": [], "stop": [] })
+        json!({ "persisted": false, "start": ["b/1"], "change": [], "stop": [], "shadowed": [] })
     );
     assert!(routed.orchestrator.stream("b%2F1").is_none());
     let put = routed.ask("PUT", "/v1/routes", yaml).json();
@@ -392,6 +392,59 @@ fn routes_that_are_put_are_previewed_and_outlast_the_process() {
     let put = routed.ask("PUT", "/v1/routes", "{\"routes\": []}").json();
     assert_eq!(put["stop"], json!(["b/1"]));
     routed.server.wait_gone("out/b-1", SOON);
+}
+
+#[test]
+fn a_put_route_that_has_no_effect_is_named() {
+    let server = MediaMtx::start(Config::default());
+    let port = ports::tcp();
+    let _orchestrator = Orchestrator::start_on(port, &server, |command| {
+        command
+            .env_remove("ORCHESTRATOR_TOKEN")
+            .args(["--route", "cam* => copy/{name}"]);
+    });
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let yaml = "routes:\n- {path: cam1, outputs: other/cam1}\n- {path: x, outputs: other/x}\n";
+    for query in ["?dryRun=true", ""] {
+        let url = format!("/v1/routes{query}");
+        let answer = call(address, "PUT", &url, &[YAML], yaml).json();
+        assert_eq!(
+            answer["shadowed"],
+            json!([{ "path": "cam1", "source": "api", "by": "cam*", "bySource": "flag" }]),
+            "{answer}"
+        );
+    }
+}
+
+#[test]
+fn a_stopped_stream_stays_so_while_it_is_away_and_after_a_restart() {
+    let mut routed = Routed::start("routes:\n- {path: '*', outputs: 'copy/*'}\n");
+    for path in ["cam", "other"] {
+        routed.publish(path);
+        routed.server.wait_ready(&format!("copy/{path}"), SOON);
+    }
+    routed.orchestrator.command("cam", "stop");
+    routed.server.wait_gone("copy/cam", SOON);
+
+    // It is away for longer than --grace.
+    routed.publishers.remove(0);
+    wait_until("the end of the stream", SOON, || {
+        routed.orchestrator.stream("cam").is_none()
+    });
+    routed.publish("cam");
+    routed.orchestrator.wait_state("cam", "stopped", SOON);
+
+    routed.orchestrator.process_mut().stop(SOON);
+    let (file, store) = (routed.file(), routed.folder.path().join("store.db"));
+    routed.orchestrator = Orchestrator::start_on(routed.port, &routed.server, |command| {
+        command.env_remove("ORCHESTRATOR_TOKEN");
+        command.arg("--routes").arg(file).arg("--store").arg(store);
+    });
+    routed.orchestrator.wait_running("other", SOON);
+    routed.orchestrator.wait_state("cam", "stopped", SOON);
+    assert!(!routed.server.is_ready("copy/cam"));
+    routed.orchestrator.command("cam", "start");
+    routed.server.wait_ready("copy/cam", SOON);
 }
 
 #[test]

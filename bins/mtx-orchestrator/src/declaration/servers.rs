@@ -93,7 +93,12 @@ impl Servers {
                 Filled::Path(path) => self.target_at(&path),
                 Filled::Url(output) => self.target(&output),
             });
-            target.map_err(|why| format!("output {output} is none for this path: {why}"))
+            target.map_err(|why| {
+                format!(
+                    "the output {output} can't be filled in for the path {path}: {why}; other paths of this route are \
+                     not concerned"
+                )
+            })
         };
         let targets: Result<Vec<Target>, String> = route.outputs.iter().map(fill).collect();
         let (outputs, wrong) = match targets {

@@ -7,7 +7,7 @@ use mediamtx::path::PathName;
 use mediamtx::secret::HIDDEN;
 use mediamtx::template::Template;
 
-use crate::declaration::Output;
+use crate::declaration::{Output, Servers};
 
 /// An output as it is written in a route.
 #[derive(Clone, PartialEq, Eq)]
@@ -53,6 +53,29 @@ impl RouteOutput {
     /// Whether it is the same for every path.
     pub(super) fn is_constant(&self) -> bool {
         self.template.is_constant()
+    }
+
+    /// Without secrets. The last segment is none where it belongs to a path of these servers.
+    pub(crate) fn shown(&self, servers: &Servers) -> String {
+        match self.example() {
+            Ok(Filled::Url(output)) if servers.path(&output).is_some() => self.without_query(),
+            _ => self.to_string(),
+        }
+    }
+
+    fn without_query(&self) -> String {
+        let end = self.text.find(['?', '#']);
+        match end {
+            Some(end) => format!("{}?{HIDDEN}", &self.text[..end]),
+            None => self.text.clone(),
+        }
+    }
+
+    /// With something in its places.
+    fn example(&self) -> Result<Filled, String> {
+        let path: PathName = "x".parse().map_err(|error| format!("{error}"))?;
+        let groups = vec!["x".to_owned(); self.groups()];
+        self.fill(&path, &groups)
     }
 
     /// As it was written: with its stream key.
@@ -164,14 +187,10 @@ impl RouteOutput {
                     .to_owned(),
             );
         }
-        let path: PathName = "x".parse().map_err(|error| format!("{error}"))?;
-        let groups = vec!["x".to_owned(); self.groups()];
-        self.fill(&path, &groups)
-            .map(drop)
-            .map_err(|why| match self.is_url() {
-                true => why,
-                false => format!("{why}; an output is rtmp(s)://… or a path on the same server"),
-            })
+        self.example().map(drop).map_err(|why| match self.is_url() {
+            true => why,
+            false => format!("{why}; an output is rtmp(s)://… or a path on the same server"),
+        })
     }
 }
 

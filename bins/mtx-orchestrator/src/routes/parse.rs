@@ -92,8 +92,9 @@ impl StreamRoute {
     }
 
     /// The same without secrets.
-    pub(crate) fn shown(&self) -> Value {
-        self.json(self.outputs.iter().map(RouteOutput::to_string).collect())
+    pub(crate) fn shown(&self, servers: &Servers) -> Value {
+        let outputs = self.outputs.iter();
+        self.json(outputs.map(|output| output.shown(servers)).collect())
     }
 
     fn json(&self, outputs: Vec<String>) -> Value {

@@ -94,6 +94,8 @@ pub(super) struct Supervision {
     available: BTreeMap<PathName, Available>,
     /// Other names of the server, and publishers that are no workers.
     findings: Findings,
+    /// Those that follow a route, but were stopped: they stay so, also when they are away for a while.
+    pub(super) stopped: BTreeSet<StreamKey>,
     /// Of servers that were looked up.
     names: BTreeSet<Endpoint>,
     streams: BTreeMap<StreamKey, Stream>,
@@ -125,6 +127,7 @@ impl Supervision {
             routes,
             available: BTreeMap::new(),
             findings: Findings::default(),
+            stopped: BTreeSet::new(),
             names: BTreeSet::new(),
             streams: BTreeMap::new(),
             changed: BTreeSet::new(),
@@ -223,6 +226,11 @@ impl Supervision {
             Command::Stop => ("stop", Input::Stop),
             Command::Restart => ("restart", Input::Restart),
         };
+        if stream.declared.is_none() && command == Command::Stop {
+            self.stopped.insert(key.clone());
+        } else {
+            self.stopped.remove(key);
+        }
         stream.note(kind, "asked for by an operator");
         self.changed.insert(key.clone());
         stream.log(Level::Info, format_args!("{kind} asked for by an operator"));

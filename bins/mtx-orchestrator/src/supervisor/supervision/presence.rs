@@ -161,6 +161,7 @@ impl Supervision {
             stream.clients = clients;
             stream.note("found", "the stream is back");
             self.feed(key, Input::Present);
+            self.stop_if_stopped(key);
             return;
         }
         let mut stream = Stream::new(key.clone(), plan, Instant::now());
@@ -172,6 +173,16 @@ impl Supervision {
             stream.note("blocked", why);
         }
         self.streams.insert(key.clone(), stream);
+        self.stop_if_stopped(key);
+    }
+
+    fn stop_if_stopped(&mut self, key: &StreamKey) {
+        if self.stopped.contains(key)
+            && let Some(stream) = self.streams.get_mut(key)
+        {
+            stream.note("stop", "it was stopped by an operator before");
+            self.feed(key, Input::Stop);
+        }
     }
 
     /// Whether somebody else publishes it than before.
