@@ -119,6 +119,9 @@ fn streams_of_any_path_come_out_where_their_route_leads() {
     for stream in ["/cam1", "building/floor.1/a-b_c"] {
         let line = format!("mtx_orchestrator_stream_restarts_total{{stream=\"{stream}\"}} 0\n");
         assert!(metrics.contains(&line), "{metrics}");
+        let line =
+            format!("mtx_orchestrator_stream_discontinuities_total{{stream=\"{stream}\"}} 0\n");
+        assert!(metrics.contains(&line), "{metrics}");
     }
     let routes = routed.orchestrator.get("/v1/routes").expect("routes");
     let counts: Vec<&Value> = (0..2)
@@ -192,16 +195,16 @@ fn the_lines_and_routes_of_the_readme_pass_streams_of_a_foreign_server_on() {
     let orchestrator = Orchestrator::start_on(port, &server, |command| {
         command.arg("--routes").arg(&file);
     });
-    let _cam = Clip::h264_aac().publish(&server.rtsp("cam1"));
+    let _studio = Clip::h264_aac().publish(&server.rtsp("studio"));
     let _floor = Clip::h264_aac().publish(&server.rtsp("building/a/floor1"));
-    for output in ["copy/cam1", "restream/a/floor1"] {
+    for output in ["copy/studio", "restream/a/floor1"] {
         server.wait_ready(output, SOON);
     }
-    let stream = orchestrator.wait_stream("cam1", "event of the hook", SOON, |stream| {
+    let stream = orchestrator.wait_stream("studio", "event of the hook", SOON, |stream| {
         let events = stream["events"].as_array().cloned().unwrap_or_default();
         events.iter().any(|event| event["kind"] == "ready")
     });
-    assert_eq!(stream["route"], "Cameras");
+    assert_eq!(stream["route"], "The studio");
     assert_eq!(stream["outputs"][1]["url"], "rtmp://127.0.0.1:1/live2/***");
 }
 
@@ -328,7 +331,7 @@ fn routes_that_are_put_are_previewed_and_outlast_the_process() {
         routed.publish(path);
     }
     let before = routed.orchestrator.wait_running("a%2F1", SOON);
-    let yaml = "routes:\n- path: b/*\n  outputs: [out/b-*, 'rtmp://127.0.0.1:1/app/s3cret']\n";
+    let yaml = "routes:\n- path: b/*\n  outputs: [out/b-*, 'rtmp://127.0.0.1:1/app/s3cret-*']\n";
     let preview = routed.ask("PUT", "/v1/routes?dryRun=true", yaml).json();
     assert_eq!(
         preview,
