@@ -115,6 +115,11 @@ fn streams_of_any_path_come_out_where_their_route_leads() {
     }
     let ids = routed.orchestrator.get("/v1/streams").expect("streams");
     assert_eq!(ids["streams"].as_array().map(Vec::len), Some(2), "{ids}");
+    for stream in ["%2Fcam1", "building%2Ffloor.1%2Fa-b_c"] {
+        let reported = |stream: &Value| stream["worker"]["discontinuities"] == 0;
+        let orchestrator = &routed.orchestrator;
+        orchestrator.wait_stream(stream, "report", SOON, reported);
+    }
     let metrics = routed.ask("GET", "/metrics", "").body;
     for stream in ["/cam1", "building/floor.1/a-b_c"] {
         let line = format!("mtx_orchestrator_stream_restarts_total{{stream=\"{stream}\"}} 0\n");
