@@ -37,6 +37,10 @@ impl Supervision {
         };
         stream.note(kind, "asked for by an operator");
         stream.log(Level::Info, format_args!("stream is {kind}"));
+        if let Some(why) = stream.plan.blocked.clone() {
+            stream.log(Level::Warn, format_args!("stream is blocked: {why}"));
+            stream.note("blocked", why);
+        }
         self.streams.insert(key.clone(), stream);
         self.changed.insert(key.clone());
         self.feed(key, Input::Present);
