@@ -29,9 +29,14 @@ static SECRETS: RwLock<Vec<String>> = RwLock::new(Vec::new());
 ///
 /// Takes any text. Where it is unclear what is the password (one with an unescaped `/`, `?`, `#` or
 /// `@`, or a text that is no URL at all), more is hidden rather than less.
+///
+/// How a login is written in advice (`[user:password@]`) is none, and stays.
 #[must_use]
 pub fn redact_url(text: &str) -> String {
-    redact_query(&redact_userinfo(text))
+    const FORM: &str = "[user:password@]";
+    // A control character, which no message has.
+    const MARK: &str = "\u{1}";
+    redact_query(&redact_userinfo(&text.replace(FORM, MARK))).replace(MARK, FORM)
 }
 
 /// The query (or a URL that contains one) with the values of keys that name a secret as `***`.
@@ -188,6 +193,16 @@ mod tests {
                 "rtsp://host/user=admin_password=tlJw_channel=1.sdp",
                 "rtsp://host/user=admin_password=***",
             ),
+            (
+                "rtsp://u:s3cret@ is not rtsp(s)://[user:password@]host[:port]",
+                "rtsp://u:***@ is not rtsp(s)://[user:password@]host[:port]",
+            ),
+            ("rtsp://[u:s3cret@]host", "rtsp://[u:***@]host"),
+            (
+                "rtsp://[user:password@]u:s3cret@host",
+                "rtsp://[user:password@]u:***@host",
+            ),
+            ("rtsp://u:[user:password@]s3cret@host", "rtsp://u:***@host"),
             ("", ""),
         ] {
             assert_eq!(redact_url(url), expected);

@@ -115,9 +115,17 @@ fn streams_of_any_path_come_out_where_their_route_leads() {
     }
     let ids = routed.orchestrator.get("/v1/streams").expect("streams");
     assert_eq!(ids["streams"].as_array().map(Vec::len), Some(2), "{ids}");
+    for stream in ["%2Fcam1", "building%2Ffloor.1%2Fa-b_c"] {
+        let reported = |stream: &Value| stream["worker"]["discontinuities"] == 0;
+        let orchestrator = &routed.orchestrator;
+        orchestrator.wait_stream(stream, "report", SOON, reported);
+    }
     let metrics = routed.ask("GET", "/metrics", "").body;
     for stream in ["/cam1", "building/floor.1/a-b_c"] {
         let line = format!("mtx_orchestrator_stream_restarts_total{{stream=\"{stream}\"}} 0\n");
+        assert!(metrics.contains(&line), "{metrics}");
+        let line =
+            format!("mtx_orchestrator_stream_discontinuities_total{{stream=\"{stream}\"}} 0\n");
         assert!(metrics.contains(&line), "{metrics}");
     }
     let routes = routed.orchestrator.get("/v1/routes").expect("routes");
@@ -192,16 +200,16 @@ fn the_lines_and_routes_of_the_readme_pass_streams_of_a_foreign_server_on() {
     let orchestrator = Orchestrator::start_on(port, &server, |command| {
         command.arg("--routes").arg(&file);
     });
-    let _cam = Clip::h264_aac().publish(&server.rtsp("cam1"));
+    let _studio = Clip::h264_aac().publish(&server.rtsp("studio"));
     let _floor = Clip::h264_aac().publish(&server.rtsp("building/a/floor1"));
-    for output in ["copy/cam1", "restream/a/floor1"] {
+    for output in ["copy/studio", "restream/a/floor1"] {
         server.wait_ready(output, SOON);
     }
-    let stream = orchestrator.wait_stream("cam1", "event of the hook", SOON, |stream| {
+    let stream = orchestrator.wait_stream("studio", "event of the hook", SOON, |stream| {
         let events = stream["events"].as_array().cloned().unwrap_or_default();
         events.iter().any(|event| event["kind"] == "ready")
     });
-    assert_eq!(stream["route"], "Cameras");
+    assert_eq!(stream["route"], "The studio");
     assert_eq!(stream["outputs"][1]["url"], "rtmp://127.0.0.1:1/live2/***");
 }
 
@@ -328,11 +336,11 @@ fn routes_that_are_put_are_previewed_and_outlast_the_process() {
         routed.publish(path);
     }
     let before = routed.orchestrator.wait_running("a%2F1", SOON);
-    let yaml = "routes:\n- path: b/*\n  outputs: [out/b-*, 'rtmp://127.0.0.1:1/app/s3cret']\n";
+    let yaml = "routes:\n- path: b/*\n  outputs: [out/b-*, 'rtmp://127.0.0.1:1/app/s3cret-*']\n";
     let preview = routed.ask("PUT", "/v1/routes?dryRun=true", yaml).json();
     assert_eq!(
         preview,
-        json!({ "persisted": false, "start": ["b/1"], "change": [], "stop": [] })
+        json!({ "persisted": false, "start": ["b/1"], "change": [], "stop": [], "shadowed": [] })
     );
     assert!(routed.orchestrator.stream("b%2F1").is_none());
     let put = routed.ask("PUT", "/v1/routes", yaml).json();
@@ -392,6 +400,59 @@ fn routes_that_are_put_are_previewed_and_outlast_the_process() {
     let put = routed.ask("PUT", "/v1/routes", "{\"routes\": []}").json();
     assert_eq!(put["stop"], json!(["b/1"]));
     routed.server.wait_gone("out/b-1", SOON);
+}
+
+#[test]
+fn a_put_route_that_has_no_effect_is_named() {
+    let server = MediaMtx::start(Config::default());
+    let port = ports::tcp();
+    let _orchestrator = Orchestrator::start_on(port, &server, |command| {
+        command
+            .env_remove("ORCHESTRATOR_TOKEN")
+            .args(["--route", "cam* => copy/{name}"]);
+    });
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let yaml = "routes:\n- {path: cam1, outputs: other/cam1}\n- {path: x, outputs: other/x}\n";
+    for query in ["?dryRun=true", ""] {
+        let url = format!("/v1/routes{query}");
+        let answer = call(address, "PUT", &url, &[YAML], yaml).json();
+        assert_eq!(
+            answer["shadowed"],
+            json!([{ "path": "cam1", "source": "api", "by": "cam*", "bySource": "flag" }]),
+            "{answer}"
+        );
+    }
+}
+
+#[test]
+fn a_stopped_stream_stays_so_while_it_is_away_and_after_a_restart() {
+    let mut routed = Routed::start("routes:\n- {path: '*', outputs: 'copy/*'}\n");
+    for path in ["cam", "other"] {
+        routed.publish(path);
+        routed.server.wait_ready(&format!("copy/{path}"), SOON);
+    }
+    routed.orchestrator.command("cam", "stop");
+    routed.server.wait_gone("copy/cam", SOON);
+
+    // It is away for longer than --grace.
+    routed.publishers.remove(0);
+    wait_until("the end of the stream", SOON, || {
+        routed.orchestrator.stream("cam").is_none()
+    });
+    routed.publish("cam");
+    routed.orchestrator.wait_state("cam", "stopped", SOON);
+
+    routed.orchestrator.process_mut().stop(SOON);
+    let (file, store) = (routed.file(), routed.folder.path().join("store.db"));
+    routed.orchestrator = Orchestrator::start_on(routed.port, &routed.server, |command| {
+        command.env_remove("ORCHESTRATOR_TOKEN");
+        command.arg("--routes").arg(file).arg("--store").arg(store);
+    });
+    routed.orchestrator.wait_running("other", SOON);
+    routed.orchestrator.wait_state("cam", "stopped", SOON);
+    assert!(!routed.server.is_ready("copy/cam"));
+    routed.orchestrator.command("cam", "start");
+    routed.server.wait_ready("copy/cam", SOON);
 }
 
 #[test]

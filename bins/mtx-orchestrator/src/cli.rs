@@ -74,8 +74,8 @@ pub(crate) struct Cli {
     #[arg(default_value = "http://127.0.0.1:8888")]
     pub(crate) player: String,
 
-    /// Where declared streams (POST /v1/streams) and routes (PUT /v1/routes) are kept; it is created if it is not
-    /// there. Without it, none can be declared
+    /// Where declared streams (POST /v1/streams), routes (PUT /v1/routes) and stops are kept; it is created if it is
+    /// not there. Without it, none can be declared
     #[arg(long, env = "ORCHESTRATOR_STORE", value_name = "FILE")]
     pub(crate) store: Option<PathBuf>,
 
@@ -84,9 +84,10 @@ pub(crate) struct Cli {
     #[arg(long, env = "ORCHESTRATOR_LIFECYCLE_STATE", value_name = "FOLDER")]
     pub(crate) lifecycle_state: Option<PathBuf>,
 
-    /// Which paths are passed on, and where to: 'PATTERN => OUTPUT', where PATTERN may have * and **, and OUTPUT is
-    /// rtmp(s)://… or a path on the same server, with {path}, {name}, {1} or *; may be given several times, the first
-    /// that matches counts [default: live/*/in => live/*/out]
+    /// Which paths are passed on, and where to: 'PATTERN => OUTPUT', where PATTERN may have *, **, ?, [a-z] and [!a-z],
+    /// and OUTPUT is rtmp(s)://… or a path on the same server, with {path}, {name}, * or {1} (the first of the
+    /// pattern's * and **); may be given several times, the first that matches counts
+    /// [default: live/*/in => live/*/out]
     #[arg(long = "route", value_name = "ROUTE")]
     pub(crate) routes: Vec<String>,
 

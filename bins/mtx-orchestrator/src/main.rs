@@ -69,6 +69,8 @@ fn run(config: Config, stop: &StopSignals) -> Result<()> {
         .as_ref()
         .map(|store| store.lock().list())
         .transpose()?;
+    let stopped = store.as_ref().map(|store| store.lock().stopped());
+    let stopped = stopped.transpose()?;
     let servers = config.supervisor.worker.servers.clone();
     let (layers, table) = config.routes.in_force(store.as_ref(), &servers)?;
     let dashboard = Dashboard {
@@ -79,6 +81,7 @@ fn run(config: Config, stop: &StopSignals) -> Result<()> {
         config.supervisor,
         Arc::new(table),
         declared.unwrap_or_default(),
+        stopped.unwrap_or_default(),
     )?;
     let router = Arc::new(Router::new(
         layers,

@@ -124,26 +124,41 @@ impl Registry {
         Ok(self.supervisor.undeclare(key)?)
     }
 
-    /// What an operator wants of a stream; whether a declared one is to run is remembered.
+    /// What an operator wants of a stream; whether it is to run is remembered.
     pub(crate) fn command(&self, key: &StreamKey, command: Command) -> Result<(), RegistryError> {
-        if let Some(mut store) = self.store()
-            && let Some(id) = key.short_id()
-            && let Some(mut declaration) = store.get(&id)?
-        {
-            let enabled = match command {
-                Command::Start => true,
-                Command::Stop => false,
-                Command::Restart if declaration.enabled => true,
-                Command::Restart => return Err(RegistryError::Disabled(id)),
-            };
-            if declaration.enabled != enabled {
-                declaration.enabled = enabled;
-                declaration.updated_at = Timestamp::now();
-                store.update(&declaration)?;
-                self.supervisor.declare(declaration)?;
+        if let Some(mut store) = self.store() {
+            let id = key.short_id();
+            let declared = id.map(|id| store.get(&id)).transpose()?.flatten();
+            match declared {
+                Some(declaration) => self.command_declared(&mut **store, declaration, command)?,
+                None if self.supervisor.stream(key).is_some() => {
+                    store.set_stopped(key.path(), command == Command::Stop)?;
+                }
+                None => {}
             }
         }
         Ok(self.supervisor.command(key, command)?)
+    }
+
+    fn command_declared(
+        &self,
+        store: &mut dyn Store,
+        mut declaration: Declaration,
+        command: Command,
+    ) -> Result<(), RegistryError> {
+        let enabled = match command {
+            Command::Start => true,
+            Command::Stop => false,
+            Command::Restart if declaration.enabled => true,
+            Command::Restart => return Err(RegistryError::Disabled(declaration.id)),
+        };
+        if declaration.enabled != enabled {
+            declaration.enabled = enabled;
+            declaration.updated_at = Timestamp::now();
+            store.update(&declaration)?;
+            self.supervisor.declare(declaration)?;
+        }
+        Ok(())
     }
 
     fn apply(&self, declaration: Declaration) -> Result<StreamStatus, RegistryError> {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, Result, bail};
 
 use crate::declaration::Servers;
-use crate::routes::{Layers, RouteTable, RoutesError, StreamRoute, Syntax};
+use crate::routes::{Layers, RouteTable, RoutesError, Shadowed, StreamRoute, Syntax};
 use crate::store::{SharedStore, StoreError};
 use crate::supervisor::{CommandError, RouteChanges, Supervisor};
 
@@ -66,7 +66,14 @@ impl RouteConfig {
         let table = table.context(
             "the routes of the command line don't go together with those that PUT /v1/routes has left in the store",
         )?;
+        warn_of_shadowed(&table);
         Ok((layers, table))
+    }
+}
+
+fn warn_of_shadowed(table: &RouteTable) {
+    for shadowed in table.shadowed() {
+        log::warn!("{shadowed}");
     }
 }
 
@@ -97,6 +104,12 @@ pub(crate) struct Router {
     servers: Servers,
     store: Option<SharedStore>,
     supervisor: Supervisor,
+}
+
+/// What other routes do.
+pub(crate) struct Effect {
+    pub(crate) changes: RouteChanges,
+    pub(crate) shadowed: Vec<Shadowed>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -143,6 +156,7 @@ impl Router {
         after.file = Some(read(file, &layers, &self.servers)?);
         let table =
             RouteTable::new(&after, &self.servers).with_context(|| file.display().to_string())?;
+        warn_of_shadowed(&table);
         match self.set(&mut layers, after, table) {
             Err(error @ CommandError::NoAnswer) => log::warn!("{}: {error}", file.display()),
             Err(error) => return Err(error.into()),
@@ -166,14 +180,16 @@ impl Router {
     }
 
     /// What other routes over the API would do.
-    pub(crate) fn preview(&self, text: &str, syntax: Syntax) -> Result<RouteChanges, RouterError> {
+    pub(crate) fn preview(&self, text: &str, syntax: Syntax) -> Result<Effect, RouterError> {
         let layers = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
         let (_, table) = self.with_api(&layers, text, syntax)?;
-        Ok(self.supervisor.preview_routes(Arc::new(table))?)
+        let shadowed = table.shadowed();
+        let changes = self.supervisor.preview_routes(Arc::new(table))?;
+        Ok(Effect { changes, shadowed })
     }
 
     /// Has other routes over the API in force, and keeps them where there is a store.
-    pub(crate) fn put(&self, text: &str, syntax: Syntax) -> Result<RouteChanges, RouterError> {
+    pub(crate) fn put(&self, text: &str, syntax: Syntax) -> Result<Effect, RouterError> {
         let mut layers = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
         let (after, table) = self.with_api(&layers, text, syntax)?;
         if let Some(store) = &self.store {
@@ -181,7 +197,14 @@ impl Router {
             let document = serde_json::json!({ "routes": routes }).to_string();
             store.lock().set_routes(&document)?;
         }
-        Ok(self.set(&mut layers, after, table)?)
+        let shadowed = table.shadowed();
+        let changes = self.set(&mut layers, after, table)?;
+        Ok(Effect { changes, shadowed })
+    }
+
+    /// The servers that paths are on.
+    pub(crate) fn servers(&self) -> &Servers {
+        &self.servers
     }
 
     /// Whether what is put outlasts this process.

@@ -16,7 +16,7 @@ use ureq::{Agent, Body};
 
 pub use config::{Fields, Global, User};
 pub use error::{ApiError, Login};
-pub use paths::{Client, PathInfo, Recordings, Segment, ServerInfo};
+pub use paths::{Client, PathInfo, Recordings, RtmpConnection, Segment, ServerInfo};
 
 use crate::tls::MEDIAMTX_FINGERPRINT;
 use crate::{https, secret};

@@ -57,6 +57,17 @@ pub struct Client {
     pub id: String,
 }
 
+/// A connection over RTMP, as far as the suite cares.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RtmpConnection {
+    /// Address and port that the server sees it come from.
+    pub remote_addr: String,
+    /// The `flashVer` of its `connect` command; servers up to v1.14.0 do not tell.
+    #[serde(default)]
+    pub user_agent: String,
+}
+
 /// The server itself.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ServerInfo {
@@ -88,6 +99,19 @@ impl Api {
             path.available_time = path.available_time.take().or(path.ready_time.take());
         }
         Ok(paths)
+    }
+
+    /// The connection of a publisher; `None` if it is gone, or does not speak RTMP.
+    pub fn rtmp_connection(&self, client: &Client) -> Result<Option<RtmpConnection>, ApiError> {
+        let kind = match client.kind.as_str() {
+            "rtmpConn" => "rtmpconns",
+            "rtmpsConn" => "rtmpsconns",
+            _ => return Ok(None),
+        };
+        match self.get(&format!("/v3/{kind}/get/{}", client.id), self.deadline) {
+            Err(ApiError::NotFound { .. }) => Ok(None),
+            answer => answer.map(Some),
+        }
     }
 
     /// Which server this is, and since when. Servers up to v1.14.0 do not tell: [`ApiError::NotFound`].

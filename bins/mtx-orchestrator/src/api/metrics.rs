@@ -184,7 +184,7 @@ fn states(page: &mut Page, streams: &[StreamStatus]) {
 type Value = fn(&WorkerReport) -> f64;
 
 /// Name, type and help of what is told of each worker.
-const OF_WORKER: [(&str, &str, &str, Value); 7] = [
+const OF_WORKER: [(&str, &str, &str, Value); 8] = [
     (
         "stream_frames_total",
         "counter",
@@ -202,6 +202,12 @@ const OF_WORKER: [(&str, &str, &str, Value); 7] = [
         "counter",
         "Frames dropped by the stream's worker.",
         |of| whole(of.dropped),
+    ),
+    (
+        "stream_discontinuities_total",
+        "counter",
+        "Jumps of the source's time stamps, as the stream's worker counts them.",
+        |of| whole(of.discontinuities),
     ),
     (
         "stream_reconnects_total",

@@ -158,7 +158,7 @@ impl Service for Api {
             Route::Command(address, command) => {
                 streams::command(&self.registry, &self.supervisor.resolve(address), command)
             }
-            Route::Routes => routes::list(&self.supervisor),
+            Route::Routes => routes::list(&self.supervisor, &self.router),
             Route::PutRoutes => routes::put(&self.router, head, body).unwrap_or_else(Answer::from),
             Route::Lifecycle(route) => {
                 lifecycle::answer(self.lifecycle.as_ref(), route, head, body)

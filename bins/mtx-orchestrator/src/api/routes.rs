@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 
 use super::lifecycle::dry_run;
 use super::media_type;
-use crate::router::{Router, RouterError};
+use crate::router::{Effect, Router, RouterError};
 use crate::routes::Syntax;
 use crate::supervisor::Supervisor;
 
 /// Each with how many streams follow it.
-pub(super) fn list(supervisor: &Supervisor) -> Answer {
+pub(super) fn list(supervisor: &Supervisor, router: &Router) -> Answer {
     let streams = supervisor.streams();
     let count = |number: usize| {
         let followers = streams.iter();
@@ -20,7 +20,7 @@ pub(super) fn list(supervisor: &Supervisor) -> Answer {
     };
     let table = supervisor.routes();
     let routes = table.iter().enumerate().map(|(number, (origin, route))| {
-        let mut json = route.shown();
+        let mut json = route.shown(router.servers());
         json["source"] = json!(origin);
         json["streams"] = count(number).into();
         json
@@ -37,17 +37,18 @@ pub(super) fn put(router: &Router, head: &Head, body: &[u8]) -> Result<Answer, P
     } else {
         Syntax::Yaml
     };
-    let changes = if dry_run {
+    let effect = if dry_run {
         router.preview(text, syntax)
     } else {
         router.put(text, syntax)
     };
-    let changes = changes.map_err(|error| problem(&error))?;
+    let Effect { changes, shadowed } = effect.map_err(|error| problem(&error))?;
     let answer = json!({
         "persisted": !dry_run && router.keeps(),
         "start": changes.start,
         "change": changes.change,
         "stop": changes.stop,
+        "shadowed": shadowed,
     });
     Ok(Answer::json(200, &answer))
 }

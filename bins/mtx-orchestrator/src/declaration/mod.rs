@@ -11,7 +11,7 @@ use mediamtx::timestamp::Timestamp;
 
 use crate::stream_key::StreamKey;
 pub(crate) use servers::{Servers, Target, Task};
-pub(crate) use urls::{MOST_OUTPUTS, Output, Outputs, Source};
+pub(crate) use urls::{Endpoint, MOST_OUTPUTS, Output, Outputs, Source};
 
 /// Longer ids fit into no path that anybody would want to type.
 const LONGEST_ID: usize = 64;

@@ -5,7 +5,7 @@ use std::fmt;
 use mediamtx::path::{Leg, PathName, StreamId, StreamPath};
 use url::Url;
 
-use super::urls::{self, endpoint};
+use super::urls::{self, Endpoint, Place};
 use super::{Declaration, Invalid, Output};
 use crate::routes::{Filled, RouteOutput, StreamRoute};
 
@@ -46,6 +46,10 @@ impl fmt::Debug for Target {
 }
 
 impl Target {
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        Endpoint::of_url(&self.url)
+    }
+
     /// The path that a MediaMTX would give it, whatever server that is.
     pub(crate) fn any_path(&self) -> &str {
         self.url.path().trim_matches('/')
@@ -89,7 +93,12 @@ impl Servers {
                 Filled::Path(path) => self.target_at(&path),
                 Filled::Url(output) => self.target(&output),
             });
-            target.map_err(|why| format!("output {output} is none for this path: {why}"))
+            target.map_err(|why| {
+                format!(
+                    "the output {output} can't be filled in for the path {path}: {why}; other paths of this route are \
+                     not concerned"
+                )
+            })
         };
         let targets: Result<Vec<Target>, String> = route.outputs.iter().map(fill).collect();
         let (outputs, wrong) = match targets {
@@ -110,7 +119,7 @@ impl Servers {
     /// What was asked for. URLs of MediaMTX's own that have no login get the one that is known.
     pub(crate) fn task(&self, declaration: &Declaration) -> Task {
         let mut input = declaration.source.url().clone();
-        let reads_mediamtx = endpoint(&input) == endpoint(&self.rtsp);
+        let reads_mediamtx = Endpoint::of_url(&input) == Endpoint::of_url(&self.rtsp);
         if reads_mediamtx && input.username().is_empty() && input.password().is_none() {
             // Both can only fail for a URL without a host.
             let _ = input.set_username(self.rtsp.username());
@@ -186,8 +195,13 @@ impl Servers {
         }
     }
 
+    /// Where MediaMTX takes RTMP.
+    pub(crate) fn rtmp_endpoint(&self) -> Endpoint {
+        Endpoint::of_url(&self.rtmp)
+    }
+
     fn is_rtmp(&self, url: &Url) -> bool {
-        url.scheme() == self.rtmp.scheme() && endpoint(url) == endpoint(&self.rtmp)
+        url.scheme() == self.rtmp.scheme() && Endpoint::of_url(url) == Endpoint::of_url(&self.rtmp)
     }
 }
 
@@ -200,21 +214,19 @@ fn result_of(id: &StreamId) -> PathName {
     path.into()
 }
 
-/// Outputs that come to the same place once they are filled in are one.
+/// Outputs that come to the same place once they are filled in are one. A path of MediaMTX's is the same place whatever
+/// its query.
 fn each_once(mut outputs: Vec<Target>) -> Vec<Target> {
     let mut seen = Vec::new();
     outputs.retain(|target| {
-        let place = (
-            endpoint(&target.url),
-            target.url.path().trim_matches('/').to_owned(),
-        );
-        let query = target
-            .path
-            .is_none()
-            .then(|| target.url.query().map(str::to_owned));
-        let is_new = !seen.contains(&(place.clone(), query.clone()));
+        let place = Place::of_url(&target.url);
+        let place = match target.path {
+            Some(_) => place.without_query(),
+            None => place,
+        };
+        let is_new = !seen.contains(&place);
         if is_new {
-            seen.push((place, query));
+            seen.push(place);
         }
         is_new
     });
@@ -376,7 +388,7 @@ mod tests {
                 None,
             ),
             (
-                "cam* => rtmp://h/app/s3cret",
+                "cam1 => rtmp://h/app/s3cret",
                 "cam1",
                 "rtmp://h/app/s3cret",
                 "rtmp://h/app/***",

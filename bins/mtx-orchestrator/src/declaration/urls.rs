@@ -136,7 +136,9 @@ impl Outputs {
             return invalid(format!("there are more than {MOST_OUTPUTS}"));
         }
         for (number, output) in outputs.iter().enumerate() {
-            if outputs[..number].iter().any(|other| is_same(other, output)) {
+            let place = Place::of_url(&output.url);
+            let mut earlier = outputs[..number].iter();
+            if earlier.any(|other| Place::of_url(&other.url) == place) {
                 return invalid(format!("{output} is there twice"));
             }
         }
@@ -146,16 +148,6 @@ impl Outputs {
     pub(crate) fn as_slice(&self) -> &[Output] {
         &self.0
     }
-}
-
-fn is_same(one: &Output, other: &Output) -> bool {
-    let what = |output: &Output| {
-        let url = &output.url;
-        let path = url.path().trim_matches('/').to_owned();
-        let query = url.query().map(str::to_owned);
-        (url.scheme().to_owned(), endpoint(url), path, query)
-    };
-    what(one) == what(other)
 }
 
 // A log of one of these must not tell its secrets either.
@@ -226,13 +218,54 @@ fn decode(text: &str) -> String {
 }
 
 /// Host and port, the same for all spellings of this machine.
-pub(super) fn endpoint(url: &Url) -> (String, u16) {
-    let port = url.port().unwrap_or(match url.scheme() {
-        "rtsp" => 554,
-        "rtmps" => 443,
-        _ => 1935,
-    });
-    (host(url), port)
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Endpoint {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+impl Endpoint {
+    pub(super) fn of_url(url: &Url) -> Self {
+        let port = url.port().unwrap_or(match url.scheme() {
+            "rtsp" => 554,
+            "rtmps" => 443,
+            _ => 1935,
+        });
+        let host = host(url);
+        Self { host, port }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+/// What a URL publishes to, the same for all spellings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    scheme: String,
+    endpoint: Endpoint,
+    path: String,
+    query: Option<String>,
+}
+
+impl Place {
+    pub(super) fn of_url(url: &Url) -> Self {
+        Self {
+            scheme: url.scheme().to_owned(),
+            endpoint: Endpoint::of_url(url),
+            path: url.path().trim_matches('/').to_owned(),
+            query: url.query().map(str::to_owned),
+        }
+    }
+
+    /// The same whatever login the query has.
+    pub(super) fn without_query(self) -> Self {
+        let query = None;
+        Self { query, ..self }
+    }
 }
 
 pub(super) fn host(url: &Url) -> String {

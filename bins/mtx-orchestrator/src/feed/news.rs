@@ -145,6 +145,7 @@ pub(crate) mod tests {
             bitrate: frames,
             fps: 25.0,
             dropped: 0,
+            discontinuities: 0,
             reconnects: 0,
             latency_ms: 0.0,
             last_frame: None,

@@ -288,7 +288,8 @@ mod tests {
                 1..4,
             ),
         ) {
-            let texts: Vec<String> = routes.iter().map(|(path, output)| format!("{path} => {output}")).collect();
+            let texts = routes.iter().map(|(path, output)| format!("{path} => {output}"));
+            let texts: Vec<String> = texts.filter(|text| text.parse::<StreamRoute>().is_ok()).collect();
             let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
             match table(&texts) {
                 Ok(table) => for path in short_paths() {

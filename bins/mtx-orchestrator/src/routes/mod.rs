@@ -5,7 +5,10 @@ mod output;
 mod parse;
 mod route;
 
+use std::fmt;
+
 use mediamtx::path::PathName;
+use mediamtx::pattern::Pattern;
 
 use crate::declaration::Servers;
 
@@ -24,6 +27,43 @@ pub(crate) enum Origin {
     Flag,
     Api,
     File,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Default => "default",
+            Self::Flag => "--route",
+            Self::Api => "PUT /v1/routes",
+            Self::File => "--routes",
+        })
+    }
+}
+
+/// A route that has no effect.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Shadowed {
+    pub(crate) path: Pattern,
+    pub(crate) source: Origin,
+    /// The earlier route that matches all of its paths.
+    pub(crate) by: Pattern,
+    pub(crate) by_source: Origin,
+}
+
+impl fmt::Display for Shadowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            path,
+            source,
+            by,
+            by_source,
+        } = self;
+        write!(
+            f,
+            "no path ever comes to the route of {path} ({source}): {by} ({by_source}) stands before it and matches all of them"
+        )
+    }
 }
 
 /// Routes by where they were written.
@@ -66,6 +106,22 @@ impl RouteTable {
         routes.find(|(_, route)| route.path.matches(path.as_str()))
     }
 
+    /// Routes that no path ever comes to, and the one before each that takes all of its paths.
+    pub(crate) fn shadowed(&self) -> Vec<Shadowed> {
+        let routes = self.0.iter().enumerate();
+        let shadowed = routes.filter_map(|(number, (source, route))| {
+            let mut earlier = self.0[..number].iter();
+            let (by_source, by) = earlier.find(|(_, by)| by.path.covers(&route.path))?;
+            Some(Shadowed {
+                path: route.path.clone(),
+                source: *source,
+                by: by.path.clone(),
+                by_source: *by_source,
+            })
+        });
+        shadowed.collect()
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &(Origin, StreamRoute)> {
         self.0.iter()
     }
@@ -100,6 +156,47 @@ mod tests {
             assert_eq!(route.outputs[0].to_string(), output);
         }
         assert!(table.find(&"x/y".parse().unwrap()).is_none());
+    }
+
+    #[test]
+    fn routes_that_are_hidden_by_others_are_named() {
+        let layers = Layers {
+            flags: routes(&["cam* => flag/{name}"]),
+            api: routes(&["cam1 => api/a", "x => api/x"]),
+            file: Some(routes(&["x => file/x", "* => file/{name}"])),
+        };
+        let shadowed = table(&layers).shadowed();
+        let lines: Vec<String> = shadowed.iter().map(Shadowed::to_string).collect();
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        for (line, parts) in lines.iter().zip([
+            ["cam1 (PUT /v1/routes)", "cam* (--route)"],
+            ["x (--routes)", "x (PUT /v1/routes)"],
+        ]) {
+            assert!(parts.iter().all(|part| line.contains(part)), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_hides_stream_keys_and_no_path_of_the_server() {
+        let servers = Servers {
+            rtsp: "rtsp://127.0.0.1:8554".parse().unwrap(),
+            rtmp: "rtmp://127.0.0.1:1935".parse().unwrap(),
+        };
+        for (output, shown) in [
+            ("rtmp://localhost/copy/one", "rtmp://localhost/copy/one"),
+            (
+                "rtmp://localhost/copy/one?pass=x",
+                "rtmp://localhost/copy/one?***",
+            ),
+            (
+                "rtmp://localhost:1936/copy/one",
+                "rtmp://localhost:1936/copy/***",
+            ),
+            ("copy/one", "copy/one"),
+        ] {
+            let route: StreamRoute = format!("cam => {output}").parse().unwrap();
+            assert_eq!(route.shown(&servers)["outputs"][0], shown);
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use mediamtx::path::PathName;
 use mediamtx::secret::HIDDEN;
 use mediamtx::template::Template;
 
-use crate::declaration::Output;
+use crate::declaration::{Output, Servers};
 
 /// An output as it is written in a route.
 #[derive(Clone, PartialEq, Eq)]
@@ -48,6 +48,34 @@ impl RouteOutput {
     /// How many wildcards the pattern has to have.
     pub(super) fn groups(&self) -> usize {
         self.template.groups()
+    }
+
+    /// Whether it is the same for every path.
+    pub(super) fn is_constant(&self) -> bool {
+        self.template.is_constant()
+    }
+
+    /// Without secrets. The last segment is none where it belongs to a path of these servers.
+    pub(crate) fn shown(&self, servers: &Servers) -> String {
+        match self.example() {
+            Ok(Filled::Url(output)) if servers.path(&output).is_some() => self.without_query(),
+            _ => self.to_string(),
+        }
+    }
+
+    fn without_query(&self) -> String {
+        let end = self.text.find(['?', '#']);
+        match end {
+            Some(end) => format!("{}?{HIDDEN}", &self.text[..end]),
+            None => self.text.clone(),
+        }
+    }
+
+    /// With something in its places.
+    fn example(&self) -> Result<Filled, String> {
+        let path: PathName = "x".parse().map_err(|error| format!("{error}"))?;
+        let groups = vec!["x".to_owned(); self.groups()];
+        self.fill(&path, &groups)
     }
 
     /// As it was written: with its stream key.
@@ -141,20 +169,28 @@ impl RouteOutput {
     fn check(&self) -> Result<(), String> {
         let fixed = self.template.fixed_start();
         let host = fixed.split_once("://").map(|(_, rest)| rest);
+        let has_path = |url: &str| {
+            url.split("://")
+                .nth(1)
+                .is_some_and(|rest| rest.contains('/'))
+        };
+        if self.is_url() && !has_path(&self.text) {
+            return Err(
+                "there is nothing behind the host: write rtmp(s)://host[:port]/app/stream-key, or \
+                 rtmp(s)://host[:port]/{path} for another MediaMTX"
+                    .to_owned(),
+            );
+        }
         if self.is_url() && host.is_none_or(|rest| !rest.contains('/')) {
             return Err(
                 "the host is the same for every stream: write rtmp(s)://host[:port]/…, with places behind the host"
                     .to_owned(),
             );
         }
-        let path: PathName = "x".parse().map_err(|error| format!("{error}"))?;
-        let groups = vec!["x".to_owned(); self.groups()];
-        self.fill(&path, &groups)
-            .map(drop)
-            .map_err(|why| match self.is_url() {
-                true => why,
-                false => format!("{why}; an output is rtmp(s)://… or a path on the same server"),
-            })
+        self.example().map(drop).map_err(|why| match self.is_url() {
+            true => why,
+            false => format!("{why}; an output is rtmp(s)://… or a path on the same server"),
+        })
     }
 }
 
@@ -237,7 +273,9 @@ mod tests {
             ("/s3cret", "slash"),
             ("s3 cret", "' '"),
             ("rtmp://h/s3cret/{nam}", "{nam}"),
-            ("rtmp://{name}/app/s3cret", "host"),
+            ("rtmp://{name}/app/s3cret", "host is the same"),
+            ("rtmp://h.example", "nothing behind the host: write rtmp(s)"),
+            ("rtmp://h.example?pass=s3cret", "nothing behind the host"),
             ("rtmp://h{1}/app/s3cret", "host"),
             ("http://h/s3cret/key", "scheme"),
             ("rtmp://h/app/***", "hidden"),

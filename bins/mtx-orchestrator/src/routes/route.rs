@@ -71,6 +71,12 @@ impl StreamRoute {
                     "output {output} needs {needs} wildcards, but the pattern {path} has {has}"
                 ));
             }
+            if output.is_constant() && path.name().is_none() {
+                return Err(format!(
+                    "all streams of {path} go to the same output {output}, where only one can be: write {{path}}, \
+                     {{name}} or * into the output, or the one path that it is for in place of {path}"
+                ));
+            }
             if outputs[..number].contains(output) {
                 return Err(format!("output {output} is there twice"));
             }
@@ -180,6 +186,12 @@ mod tests {
             ("=> x", "empty"),
             ("a => 1 2 3 4 5 6 7 8 9", "not 9"),
             ("a => rtmp://h/s3cret/{", "partner"),
+            (
+                "cam/* => rtmp://h/app/s3cret",
+                "same output rtmp://h/app/***",
+            ),
+            ("cam? => copy/cam", "same output copy/cam"),
+            ("** => copy/{path} rtmp://h/app/s3cret", "same output"),
         ] {
             let message = text.parse::<StreamRoute>().unwrap_err();
             assert!(

@@ -8,7 +8,7 @@ pub(super) struct Migration {
 }
 
 /// All of them, in their order.
-pub(super) const MIGRATIONS: [Migration; 2] = [
+pub(super) const MIGRATIONS: [Migration; 3] = [
     Migration {
         version: 1,
         name: "streams",
@@ -18,6 +18,11 @@ pub(super) const MIGRATIONS: [Migration; 2] = [
         version: 2,
         name: "routes",
         sql: include_str!("migrations/0002_routes.sql"),
+    },
+    Migration {
+        version: 3,
+        name: "stopped paths",
+        sql: include_str!("migrations/0003_stopped_paths.sql"),
     },
 ];
 

@@ -1,11 +1,11 @@
-//! Where declared streams are kept, and routes that came over the API. Only sqlite.rs knows which database that is.
+//! Where declared streams are kept, routes that came over the API, and which streams were stopped. Only sqlite.rs knows which database that is.
 
 mod migrations;
 mod sqlite;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use mediamtx::path::StreamId;
+use mediamtx::path::{PathName, StreamId};
 
 use crate::declaration::Declaration;
 
@@ -25,6 +25,11 @@ pub(crate) trait Store: Send {
     fn update(&mut self, declaration: &Declaration) -> Result<(), StoreError>;
 
     fn delete(&mut self, id: &StreamId) -> Result<(), StoreError>;
+
+    /// Paths whose streams an operator has stopped.
+    fn stopped(&self) -> Result<Vec<PathName>, StoreError>;
+
+    fn set_stopped(&mut self, path: &PathName, stopped: bool) -> Result<(), StoreError>;
 
     /// The document of routes that was kept last.
     fn routes(&self) -> Result<Option<String>, StoreError>;

@@ -1,11 +1,11 @@
 //! The store as one SQLite file, for one process at a time.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 use std::time::Duration;
 
-use mediamtx::path::StreamId;
+use mediamtx::path::{PathName, StreamId};
 use mediamtx::timestamp::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transaction, params};
 
@@ -30,6 +30,12 @@ impl SqliteStore {
             why,
         };
         create_private(file).map_err(|error| cant_open(error.to_string()))?;
+        if !is_database(file).map_err(|error| cant_open(error.to_string()))? {
+            return Err(StoreError::Damaged {
+                store: shown,
+                why: "file is not a database".to_owned(),
+            });
+        }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(file, flags);
         let connection = connection.map_err(|error| cant_open(error.to_string()))?;
@@ -237,6 +243,31 @@ impl Store for SqliteStore {
         document.optional().map_err(|error| self.failed(&error))
     }
 
+    fn stopped(&self) -> Result<Vec<PathName>, StoreError> {
+        let read = || -> rusqlite::Result<Vec<String>> {
+            let mut select = self.connection.prepare("SELECT path FROM stopped_paths")?;
+            select.query_map([], |row| row.get(0))?.collect()
+        };
+        let paths = read().map_err(|error| self.failed(&error))?;
+        // Whatever else somebody wrote there is the name of no stream.
+        Ok(paths.iter().filter_map(|path| path.parse().ok()).collect())
+    }
+
+    fn set_stopped(&mut self, path: &PathName, stopped: bool) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            let sql = "DELETE FROM stopped_paths WHERE path = ?1";
+            transaction.execute(sql, params![path.as_str()])?;
+            if !stopped {
+                return Ok(());
+            }
+            let sql = "INSERT INTO stopped_paths (path, stopped_at) VALUES (?1, ?2)";
+            let now = Timestamp::now().to_string();
+            transaction
+                .execute(sql, params![path.as_str(), now])
+                .map(drop)
+        })
+    }
+
     fn set_routes(&mut self, document: &str) -> Result<(), StoreError> {
         self.write(|transaction| {
             transaction.execute("DELETE FROM routes", [])?;
@@ -333,6 +364,17 @@ fn create_private(file: &Path) -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// Whether SQLite wrote it, or nobody did. SQLite itself takes a file that is shorter than its header for an empty one,
+/// and writes over it.
+fn is_database(file: &Path) -> io::Result<bool> {
+    // The Database File Format of SQLite, 1.3.1.
+    const MAGIC: &[u8] = b"SQLite format 3\0";
+    let mut start = Vec::new();
+    let length = MAGIC.len() as u64;
+    fs::File::open(file)?.take(length).read_to_end(&mut start)?;
+    Ok(start.is_empty() || start == MAGIC)
 }
 
 /// A file that came from elsewhere may have another mode.

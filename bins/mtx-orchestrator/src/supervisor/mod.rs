@@ -4,11 +4,14 @@ mod changes;
 mod failure;
 mod hints;
 mod machine;
+mod names;
 mod output;
 mod platform;
 mod policy;
 mod poller;
+mod publishers;
 mod routing;
+mod sockets;
 mod status;
 mod stream;
 mod supervision;
@@ -24,6 +27,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use mediamtx::api::Api;
 use mediamtx::event::{Event, EventKind};
+use mediamtx::path::PathName;
 
 pub(crate) use failure::FailureKind;
 pub(crate) use policy::{BreakerPolicy, Policy, Recovery};
@@ -77,11 +81,13 @@ struct View {
 }
 
 impl Supervisor {
-    /// Starts to supervise: from now on the right workers run, those of the declared streams first.
+    /// Starts to supervise: from now on the right workers run, those of the declared streams first, and none for the
+    /// paths that are stopped.
     pub(crate) fn start(
         config: SupervisorConfig,
         routes: Arc<RouteTable>,
         declared: Vec<Declaration>,
+        stopped: Vec<PathName>,
     ) -> Result<Self> {
         let (messages, inbox) = mpsc::channel();
         for declaration in declared {
@@ -96,8 +102,9 @@ impl Supervisor {
             ready: Mutex::new(Err("MediaMTX has not been asked yet".to_owned())),
         });
         let poller = Poller::start(config.api.clone(), messages.clone())?;
-        let supervision =
+        let mut supervision =
             Supervision::new(config, routes, messages.clone(), poller, Arc::clone(&view));
+        supervision.stopped = stopped.into_iter().map(StreamKey::from).collect();
         // It lives as long as the process does: the end of the thread that started them ends the workers.
         thread::Builder::new()
             .name("supervision".to_owned())

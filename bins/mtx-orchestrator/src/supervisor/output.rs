@@ -55,6 +55,7 @@ pub(super) struct Counters {
     pub(super) bytes: u64,
     pub(super) bitrate: u64,
     pub(super) dropped: u64,
+    pub(super) discontinuities: u64,
     pub(super) reconnects: u64,
     pub(super) latency_ms: f64,
 }
@@ -152,6 +153,7 @@ fn counters(fields: &Map<String, Value>) -> Counters {
         bytes: number("bytes"),
         bitrate: number("bitrate"),
         dropped: number("dropped"),
+        discontinuities: number("discontinuities"),
         reconnects: number("reconnects"),
         latency_ms: latency.unwrap_or_default(),
     }
@@ -209,14 +211,15 @@ mod tests {
     fn reports_are_for_us_and_the_rest_is_for_the_log() {
         let (said, line) = understand(
             r#"{"timestamp":"2026-11-21T04:18:22.123Z","level":"INF","message":"stats","state":"streaming",
-                "frames":70,"videoFrames":25,"bytes":1000,"bitrate":8000,"dropped":1,"reconnects":2,"latencyMs":0.5}"#,
+                "frames":70,"videoFrames":25,"bytes":1000,"bitrate":8000,"dropped":1,"discontinuities":3,"reconnects":2,"latencyMs":0.5}"#,
         );
         let Some(Said::Report(counters)) = said else {
             panic!("{said:?}");
         };
         assert!(line.is_none());
         assert_eq!((counters.frames, counters.video_frames), (70, 25));
-        assert_eq!((counters.dropped, counters.latency_ms), (1, 0.5));
+        assert_eq!((counters.dropped, counters.discontinuities), (1, 3));
+        assert_eq!((counters.reconnects, counters.latency_ms), (2, 0.5));
     }
 
     #[test]

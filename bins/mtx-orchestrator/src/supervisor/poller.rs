@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use mediamtx::api::Api;
 
 use super::locked;
+use super::publishers::{Findings, Inquiry, Suspect};
 use super::supervision::Message;
 
 /// What is not heard of otherwise is found within this time.
@@ -17,17 +18,25 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// Requests are numbered, so that an answer tells which of them it is new enough for.
 pub(super) struct Poller {
     requests: Arc<(Mutex<u64>, Condvar)>,
+    suspects: Arc<Mutex<Vec<Suspect>>>,
 }
 
 impl Poller {
     pub(super) fn start(api: Api, messages: Sender<Message>) -> Result<Self> {
         let requests = Arc::<(Mutex<u64>, Condvar)>::default();
         let watched = Arc::clone(&requests);
+        let suspects = Arc::<Mutex<Vec<Suspect>>>::default();
+        let inquired = Arc::clone(&suspects);
         thread::Builder::new()
             .name("poller".to_owned())
-            .spawn(move || poll(&api, &watched, &messages))
+            .spawn(move || poll(&api, &watched, &inquired, &messages))
             .context("can't start the thread that asks MediaMTX")?;
-        Ok(Self { requests })
+        Ok(Self { requests, suspects })
+    }
+
+    /// Has these outputs looked for among the publishers from now on.
+    pub(super) fn watch(&self, suspects: Vec<Suspect>) {
+        *locked(&self.suspects) = suspects;
     }
 
     /// Has MediaMTX asked at once. Returns the number of this request.
@@ -41,13 +50,28 @@ impl Poller {
 }
 
 /// Ends with the one that listens.
-fn poll(api: &Api, requests: &(Mutex<u64>, Condvar), messages: &Sender<Message>) {
+fn poll(
+    api: &Api,
+    requests: &(Mutex<u64>, Condvar),
+    suspects: &Mutex<Vec<Suspect>>,
+    messages: &Sender<Message>,
+) {
     let (number, changed) = requests;
+    let mut inquiry = Inquiry::default();
     loop {
         let covers = *locked(number);
+        let paths = api.paths();
+        let findings = paths.as_ref().map_or_else(
+            |_| Findings::default(),
+            |paths| {
+                let suspects = locked(suspects).clone();
+                inquiry.look(api, paths, &suspects)
+            },
+        );
         let answer = Message::Paths {
             covers,
-            paths: api.paths(),
+            paths,
+            findings,
         };
         if messages.send(answer).is_err() {
             return;

@@ -178,6 +178,8 @@ pub(crate) struct WorkerReport {
     /// Video frames a second.
     pub(crate) fps: f64,
     pub(crate) dropped: u64,
+    /// Jumps of the source's time stamps.
+    pub(crate) discontinuities: u64,
     pub(crate) reconnects: u64,
     pub(crate) latency_ms: f64,
     /// When a report last told of new frames.

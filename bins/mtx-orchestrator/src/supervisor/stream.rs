@@ -192,6 +192,7 @@ impl Stream {
             bitrate: counters.bitrate,
             fps: (fps * 10.0).round() / 10.0,
             dropped: counters.dropped,
+            discontinuities: counters.discontinuities,
             reconnects: counters.reconnects,
             latency_ms: counters.latency_ms,
             last_frame,

@@ -21,11 +21,12 @@ use super::machine::{Action, Input, TERMINATION};
 use super::output::{Said, WorkerId};
 use super::policy::StartLimit;
 use super::poller::Poller;
+use super::publishers::Findings;
 use super::status::{BreakerState, Command, Totals};
 use super::stream::Stream;
 use super::worker::Worker;
 use super::{RouteChanges, SupervisorConfig, View, locked};
-use crate::declaration::Declaration;
+use crate::declaration::{Declaration, Endpoint};
 use crate::routes::RouteTable;
 use crate::stream_key::StreamKey;
 use presence::Available;
@@ -51,7 +52,10 @@ pub(super) enum Message {
     Paths {
         covers: u64,
         paths: Result<Vec<PathInfo>, ApiError>,
+        findings: Findings,
     },
+    /// These are other names of the server.
+    Aliases(BTreeSet<Endpoint>),
     Said {
         worker: WorkerId,
         said: Said,
@@ -88,6 +92,12 @@ pub(super) struct Supervision {
     routes: Arc<RouteTable>,
     /// What MediaMTX has, as far as is known.
     available: BTreeMap<PathName, Available>,
+    /// Other names of the server, and publishers that are no workers.
+    findings: Findings,
+    /// Those that follow a route, but were stopped: they stay so, also when they are away for a while.
+    pub(super) stopped: BTreeSet<StreamKey>,
+    /// Of servers that were looked up.
+    names: BTreeSet<Endpoint>,
     streams: BTreeMap<StreamKey, Stream>,
     /// Those whose copy is out of date.
     changed: BTreeSet<StreamKey>,
@@ -116,6 +126,9 @@ impl Supervision {
             view,
             routes,
             available: BTreeMap::new(),
+            findings: Findings::default(),
+            stopped: BTreeSet::new(),
+            names: BTreeSet::new(),
             streams: BTreeMap::new(),
             changed: BTreeSet::new(),
             hints: Hints::default(),
@@ -166,10 +179,19 @@ impl Supervision {
     fn take(&mut self, message: Message) {
         match message {
             Message::Hint { path, present, at } => self.hint(path, present, at),
-            Message::Paths { covers, paths } => match paths {
-                Ok(paths) => self.reconcile(covers, paths),
+            Message::Paths {
+                covers,
+                paths,
+                findings,
+            } => match paths {
+                Ok(paths) => self.reconcile(covers, paths, findings),
                 Err(error) => self.unreachable(covers, &error),
             },
+            Message::Aliases(aliases) => {
+                if self.take_aliases(aliases) {
+                    self.plan_all_again();
+                }
+            }
             Message::Said { worker, said } => self.said(&worker, said),
             Message::Command { key, command } => self.command(&key, command),
             Message::Declare(declaration, done) => {
@@ -204,6 +226,11 @@ impl Supervision {
             Command::Stop => ("stop", Input::Stop),
             Command::Restart => ("restart", Input::Restart),
         };
+        if stream.declared.is_none() && command == Command::Stop {
+            self.stopped.insert(key.clone());
+        } else {
+            self.stopped.remove(key);
+        }
         stream.note(kind, "asked for by an operator");
         self.changed.insert(key.clone());
         stream.log(Level::Info, format_args!("{kind} asked for by an operator"));

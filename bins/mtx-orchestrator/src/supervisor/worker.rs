@@ -15,6 +15,7 @@ pub(crate) use super::platform::Limits;
 use super::failure::{Failure, FailureKind};
 use super::output::{self, WorkerId};
 use super::platform;
+use super::publishers::Suspect;
 use super::supervision::Message;
 use super::usage::Usage;
 use crate::declaration::{Servers, Task};
@@ -80,6 +81,8 @@ impl Template {
 pub(super) struct Worker {
     pub(super) number: u64,
     pub(super) started: Timestamp,
+    /// What it publishes elsewhere.
+    pub(super) suspects: Vec<Suspect>,
     child: Child,
     heard: Instant,
     usage: Usage,
@@ -102,6 +105,7 @@ impl Worker {
             .with_context(|| format!("can't start {}", template.program.display()))?;
         let (stderr, pid) = (child.stderr.take(), child.id());
         let (id, number, messages) = (id.clone(), id.number, messages.clone());
+        let suspects = Suspect::list(pid, task);
         let task = task.clone();
         let reader = thread::Builder::new().stack_size(STACK).spawn(move || {
             if let Some(stderr) = stderr {
@@ -116,6 +120,7 @@ impl Worker {
         Ok(Self {
             number,
             started: Timestamp::now(),
+            suspects,
             child,
             heard: now,
             usage: Usage::new(now),

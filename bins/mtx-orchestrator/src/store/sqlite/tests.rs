@@ -164,7 +164,11 @@ fn what_is_no_store_is_refused_and_left_alone() {
     let mut bytes = fs::read(torn.file()).unwrap();
     bytes[4096..].fill(0xA5);
     fs::write(torn.file(), bytes).unwrap();
-    for folder in [other, text, torn] {
+    let byte = Folder::new();
+    fs::write(byte.file(), "x").unwrap();
+    let note = Folder::new();
+    fs::write(note.file(), "to do: buy milk, and a bit more\n").unwrap();
+    for folder in [other, text, torn, byte, note] {
         fs::set_permissions(folder.file(), fs::Permissions::from_mode(0o640)).unwrap();
         let before = fs::read(folder.file()).unwrap();
         let error = folder.open().err().unwrap();
@@ -201,6 +205,19 @@ fn a_row_that_somebody_else_wrote_is_checked() {
         "{message}"
     );
     assert!(!message.contains("hunter2"), "{message}");
+}
+
+#[test]
+fn what_was_stopped_is_kept_until_it_is_started() {
+    let folder = Folder::new();
+    let mut store = folder.open().unwrap();
+    let paths = ["cam", "a/b"].map(|path| path.parse::<PathName>().unwrap());
+    for path in [&paths[0], &paths[1], &paths[0]] {
+        store.set_stopped(path, true).unwrap();
+    }
+    store.set_stopped(&paths[1], false).unwrap();
+    drop(store);
+    assert_eq!(folder.open().unwrap().stopped().unwrap(), paths[..1]);
 }
 
 #[test]

@@ -14,12 +14,13 @@ use crate::stream_key::StreamKey;
 impl Supervision {
     pub(super) fn declare(&mut self, declaration: &Declaration) {
         let key = &declaration.key();
+        let task = self.config.worker.servers.task(declaration);
         let plan = Plan {
-            task: self.config.worker.servers.task(declaration),
+            blocked: self.circle(&self.routes, &task, None),
+            task,
             limits: self.config.limits,
             policy: self.config.policy.clone(),
             route: None,
-            blocked: None,
         };
         let declared = DeclaredStatus::of(declaration, &plan.task);
         let known = self.streams.remove(key);
@@ -36,6 +37,10 @@ impl Supervision {
         };
         stream.note(kind, "asked for by an operator");
         stream.log(Level::Info, format_args!("stream is {kind}"));
+        if let Some(why) = stream.plan.blocked.clone() {
+            stream.log(Level::Warn, format_args!("stream is blocked: {why}"));
+            stream.note("blocked", why);
+        }
         self.streams.insert(key.clone(), stream);
         self.changed.insert(key.clone());
         self.feed(key, Input::Present);

@@ -11,6 +11,7 @@ use mediamtx::timestamp::Timestamp;
 use super::super::hints::Hint;
 use super::super::locked;
 use super::super::machine::Input;
+use super::super::publishers::Findings;
 use super::super::stream::{Clients, Plan, Stream};
 use super::{Server, Supervision};
 use crate::stream_key::StreamKey;
@@ -34,7 +35,7 @@ impl Supervision {
         });
     }
 
-    pub(super) fn reconcile(&mut self, covers: u64, paths: Vec<PathInfo>) {
+    pub(super) fn reconcile(&mut self, covers: u64, paths: Vec<PathInfo>, findings: Findings) {
         self.totals.reconciliations += 1;
         if self.server != Server::Reached {
             log::info!(url = self.config.api.url(); "MediaMTX is reached");
@@ -53,7 +54,12 @@ impl Supervision {
             Some((path, Available { source, readers }))
         });
         self.available = available.collect();
+        self.findings.strangers = findings.strangers;
+        let has_new_names = self.take_aliases(findings.aliases);
         self.settle();
+        if has_new_names {
+            self.plan_all_again();
+        }
         hints.iter().for_each(|hint| self.note_hint(hint));
     }
 
@@ -155,6 +161,7 @@ impl Supervision {
             stream.clients = clients;
             stream.note("found", "the stream is back");
             self.feed(key, Input::Present);
+            self.stop_if_stopped(key);
             return;
         }
         let mut stream = Stream::new(key.clone(), plan, Instant::now());
@@ -166,6 +173,16 @@ impl Supervision {
             stream.note("blocked", why);
         }
         self.streams.insert(key.clone(), stream);
+        self.stop_if_stopped(key);
+    }
+
+    fn stop_if_stopped(&mut self, key: &StreamKey) {
+        if self.stopped.contains(key)
+            && let Some(stream) = self.streams.get_mut(key)
+        {
+            stream.note("stop", "it was stopped by an operator before");
+            self.feed(key, Input::Stop);
+        }
     }
 
     /// Whether somebody else publishes it than before.

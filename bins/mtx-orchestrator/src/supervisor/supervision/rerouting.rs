@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use log::Level;
+use mediamtx::path::PathName;
 
 use super::super::machine::Input;
 use super::super::status::StreamState;
 use super::super::stream::{Plan, Stream};
 use super::super::{RouteChanges, locked};
 use super::Supervision;
-use crate::declaration::Task;
+use crate::declaration::{Endpoint, Target, Task};
 use crate::routes::RouteTable;
 use crate::stream_key::StreamKey;
 
@@ -22,33 +23,107 @@ impl Supervision {
         let mut policy = self.config.policy.clone();
         policy.recovery = route.recovery.unwrap_or(policy.recovery);
         Some(Plan {
+            blocked: wrong.or_else(|| self.circle(routes, &task, Some(number))),
             task,
             limits: route.limits.over(self.config.limits),
             policy,
             route: Some((number, route.label())),
-            blocked: wrong.or_else(|| self.circle(routes, key, number)),
         })
     }
 
-    /// Why a stream would feed itself, if it is a result of the route that it would be sent through.
-    fn circle(&self, routes: &RouteTable, key: &StreamKey, number: usize) -> Option<String> {
-        let mut been = BTreeSet::from([key.clone()]);
-        let mut child = key.clone();
-        while let Some((from, through)) = self.origin(routes, &child) {
-            if through == Some(number) {
-                let route = routes.find(key.path())?.1;
+    /// Why a stream would feed itself: its outputs would be where it is read or where that comes from, or it is a
+    /// result of the route that it would be sent through.
+    pub(super) fn circle(
+        &self,
+        routes: &RouteTable,
+        task: &Task,
+        number: Option<usize>,
+    ) -> Option<String> {
+        let read = task.path()?;
+        let mut been = BTreeSet::new();
+        let mut child = StreamKey::from(read.clone());
+        loop {
+            if let Some(why) = self.returns_to(task, &read, child.path()) {
+                return Some(why);
+            }
+            been.insert(child.clone());
+            let (from, through) = self.origin(routes, &child)?;
+            if number.is_some() && through == number {
+                let route = routes.find(&read)?.1;
                 return Some(format!(
                     "it comes from {} through the route {route}: sent through that again, it would feed itself; \
                      name the output so that no route matches it",
                     from.path()
                 ));
             }
-            if !been.insert(from.clone()) {
+            if been.contains(&from) {
                 return None;
             }
             child = from;
         }
-        None
+    }
+
+    /// Why a task may not be done whose input comes from a path, if it would publish that.
+    fn returns_to(&self, task: &Task, read: &PathName, path: &PathName) -> Option<String> {
+        let mut outputs = task.outputs.iter();
+        let output = outputs.find(|to| self.own_path(to).as_ref() == Some(path))?;
+        let server = match output.path {
+            Some(_) => String::new(),
+            None => format!(" ({} is this server under another name)", output.endpoint()),
+        };
+        Some(if path == read {
+            format!(
+                "it would feed itself: its output is {path}, which it is read from{server}; publish to another path"
+            )
+        } else {
+            format!(
+                "it would feed itself: it comes from {path}, which its output is{server}; publish to another path"
+            )
+        })
+    }
+
+    /// The path of this server that an output is, also where only the connection showed which server it leads to.
+    fn own_path(&self, to: &Target) -> Option<PathName> {
+        to.path.clone().or_else(|| self.path_by_alias(to))
+    }
+
+    fn path_by_alias(&self, to: &Target) -> Option<PathName> {
+        let is_alias = self.findings.aliases.contains(&to.endpoint());
+        to.any_path().parse().ok().filter(|_| is_alias)
+    }
+
+    /// Returns whether the server has other names than were known.
+    pub(super) fn take_aliases(&mut self, aliases: BTreeSet<Endpoint>) -> bool {
+        let mut has_new_names = false;
+        for alias in aliases {
+            if !self.findings.aliases.contains(&alias) {
+                log::info!("outputs at {alias} are on this MediaMTX: it is another name of it");
+                self.findings.aliases.insert(alias);
+                has_new_names = true;
+            }
+        }
+        has_new_names
+    }
+
+    /// What was taken for another server is this one.
+    pub(super) fn plan_all_again(&mut self) {
+        let keys: Vec<StreamKey> = self.streams.keys().cloned().collect();
+        for key in keys {
+            self.find_parent(&key);
+            let Some(stream) = self.streams.get(&key) else {
+                continue;
+            };
+            let plan = if stream.declared.is_some() {
+                let mut plan = stream.plan.clone();
+                plan.blocked = self.circle(&self.routes, &plan.task, None);
+                Some(plan)
+            } else {
+                self.plan(&self.routes, &key)
+            };
+            if let Some(plan) = plan {
+                self.replan(&key, plan);
+            }
+        }
     }
 
     /// Where a stream comes from, and the route that leads from there to it; none does where a declared stream reads
@@ -76,8 +151,13 @@ impl Supervision {
     /// The stream whose worker is to publish this path on this server.
     fn publisher(&self, key: &StreamKey) -> Option<&StreamKey> {
         let publishes = |stream: &Stream| {
-            let mut results = stream.plan.task.result_paths();
-            results.any(|result| result == key.path())
+            let mut outputs = stream.plan.task.outputs.iter();
+            outputs.any(|to| match &to.path {
+                Some(path) => path == key.path(),
+                None => {
+                    stream.worker.is_some() && self.path_by_alias(to).as_ref() == Some(key.path())
+                }
+            })
         };
         self.other(key, publishes)
     }
@@ -86,7 +166,9 @@ impl Supervision {
     fn possible_publisher(&self, key: &StreamKey) -> Option<&StreamKey> {
         let source = self.available.get(key.path());
         let source = source.and_then(|it| it.source.as_ref());
-        if source.is_some_and(|source| !source.kind.starts_with("rtmp")) {
+        if source.is_some_and(|source| {
+            !source.kind.starts_with("rtmp") || self.findings.strangers.contains(&source.id)
+        }) {
             return None;
         }
         let may_publish = |stream: &Stream| {

@@ -67,7 +67,7 @@ impl Supervision {
             });
             serde_json::from_value(path).unwrap()
         });
-        self.reconcile(0, paths.collect());
+        self.reconcile(0, paths.collect(), Findings::default());
     }
 
     fn blocks(&self, path: &str) -> bool {

@@ -1,14 +1,18 @@
 //! The workers: what they say, how they end, and when another one is started.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use log::Level;
 
 use super::super::failure::{Failure, FailureKind};
 use super::super::machine::{Cause, Ended, Input};
+use super::super::names;
 use super::super::output::{Said, WorkerId};
+use super::super::publishers::Suspect;
 use super::super::worker::{HUNG_AFTER, Worker};
 use super::{STALLED, Server, Supervision};
+use crate::declaration::Endpoint;
 use crate::stream_key::StreamKey;
 
 impl Supervision {
@@ -134,6 +138,7 @@ impl Supervision {
                 draw,
             }),
         );
+        self.inquire();
     }
 
     fn start_if_allowed(&mut self, key: &StreamKey, cause: Cause, now: Instant) {
@@ -169,6 +174,23 @@ impl Supervision {
         }
     }
 
+    /// Has the running workers' outputs looked for among the publishers, and those on new names looked up.
+    fn inquire(&mut self) {
+        let workers = self.streams.values();
+        let workers = workers.filter_map(|stream| stream.worker.as_ref());
+        let suspects = workers.flat_map(|worker| worker.suspects.iter().cloned());
+        let suspects: Vec<Suspect> = suspects.collect();
+        let names = suspects.iter().map(|suspect| suspect.endpoint.clone());
+        let names: BTreeSet<Endpoint> = names
+            .filter(|name| self.names.insert(name.clone()))
+            .collect();
+        self.poller.watch(suspects);
+        if !names.is_empty() {
+            let server = self.config.worker.servers.rtmp_endpoint();
+            names::look_up(server, names, self.messages.clone());
+        }
+    }
+
     pub(super) fn spawn(&mut self, key: &StreamKey, now: Instant) {
         let Some(stream) = self.streams.get(key) else {
             return;
@@ -193,6 +215,7 @@ impl Supervision {
                     stream.note("started", format!("worker {pid}"));
                     stream.started(worker);
                 }
+                self.inquire();
                 self.changed.insert(key.clone());
             }
             Err(error) => self.ended(key, FailureKind::NotStarted.because(format!("{error:#}"))),
