@@ -7,6 +7,8 @@ use mediamtx::secret;
 use mediamtx::timestamp::Timestamp;
 use serde::Serialize;
 
+use super::act::check_path;
+use super::storage::Storage;
 use super::{Error, Lifecycle, Pending};
 use crate::journal::{Journal, Revision, State};
 use crate::plan::{PathPlan, Planner};
@@ -76,6 +78,9 @@ pub struct PathStatus {
     /// What the server did not want, or why nothing can be worked out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// Its recorded files, if it is recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage: Option<Storage>,
 }
 
 /// What a path is at the moment.
@@ -112,11 +117,20 @@ impl Lifecycle {
     /// How each path stands, or one of them. It waits for nobody.
     ///
     /// # Errors
-    /// When the journal can't be read.
+    /// When the journal can't be read, or `only` can't be a path.
     pub fn status(&self, only: Option<&str>) -> Result<Status, Error> {
+        if let Some(path) = only {
+            check_path(path)?;
+        }
         let state = Journal::peek(&self.options().folder)?;
         let view = self.server().look();
-        Ok(status(&state, view.as_ref(), only))
+        let mut status = status(&state, view.as_ref(), only);
+        if let Ok(view) = &view {
+            for path in &mut status.paths {
+                path.storage = self.storage(view, &path.path);
+            }
+        }
+        Ok(status)
     }
 }
 
@@ -171,6 +185,7 @@ fn unknown(state: &State, current: &Current, path: &str) -> PathStatus {
         keep: false,
         pending: Vec::new(),
         problem: state.rejected.get(path).cloned(),
+        storage: None,
     }
 }
 
@@ -181,7 +196,10 @@ fn of_path(state: &State, current: &Current, view: &View, path: &str) -> PathSta
     status.recording = busy.recordings > 0;
     let journal = &state.id;
     status.kept = view.is_available(&Keeper { journal, path }.name());
-    if !is_reserved(path) {
+    let is_named = current.named().contains(path);
+    if !is_named && view.paths().all(|known| known != path) {
+        status.problem = Some(Error::Unknown(path.to_owned()).to_string());
+    } else if !is_reserved(path) {
         match what_waits(state, current, view, path) {
             Ok((plan, pending)) => {
                 status.keep = plan.kept;
@@ -190,7 +208,7 @@ fn of_path(state: &State, current: &Current, view: &View, path: &str) -> PathSta
                 }
             }
             // A path that only the server knows is none of ours.
-            Err(why) if current.named().contains(path) => status.problem = Some(why),
+            Err(why) if is_named => status.problem = Some(why),
             Err(_) => {}
         }
     }
