@@ -217,20 +217,12 @@ impl Lifecycle {
         let mut session = Session::begin(self, self.options().timeout)?;
         let before = session.state().wanted();
         let wanted = stopped(before.clone(), path, reason);
-        if wanted == before && self.is_unknown(session.state(), path)? {
+        let view = || self.server().look();
+        if wanted == before && is_unknown(session.state(), &view()?, path) {
             return Err(Error::Unknown(path.to_owned()));
         }
         session.revise(format!("stop {path}: {reason}"), wanted)?;
         self.converged(session, &Scope::one(path))
-    }
-
-    /// Whether neither the server nor the journal has such a path at the moment.
-    fn is_unknown(&self, state: &State, path: &str) -> Result<bool, Error> {
-        if state.current().named().contains(path) || state.ledger.get(path).is_some() {
-            return Ok(false);
-        }
-        let view = self.server().look()?;
-        Ok(view.paths().all(|known| known != path))
     }
 
     /// Puts a policy into force.
@@ -326,6 +318,12 @@ fn is_on_demand(state: &State, wanted: &Wanted, view: &View, path: &str) -> Resu
         view.reach.own(state.rtsp.as_ref(), path)?;
     }
     Ok(plan.on_demand)
+}
+
+/// Whether neither the server nor the journal has such a path at the moment.
+pub(super) fn is_unknown(state: &State, view: &View, path: &str) -> bool {
+    let is_known = state.current().named().contains(path) || state.ledger.get(path).is_some();
+    !is_known && view.paths().all(|known| known != path)
 }
 
 pub(super) fn check_path(path: &str) -> Result<(), Error> {

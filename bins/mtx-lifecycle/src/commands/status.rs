@@ -7,7 +7,7 @@ use mediamtx::secret;
 use mediamtx::timestamp::Timestamp;
 use serde::Serialize;
 
-use super::act::check_path;
+use super::act::{check_path, is_unknown};
 use super::storage::Storage;
 use super::{Error, Lifecycle, Pending};
 use crate::journal::{Journal, Revision, State};
@@ -126,6 +126,11 @@ impl Lifecycle {
         let view = self.server().look();
         let mut status = status(&state, view.as_ref(), only);
         if let Ok(view) = &view {
+            if let (Some(path), [status]) = (only, &mut status.paths[..])
+                && is_unknown(&state, view, path)
+            {
+                status.problem = Some(Error::Unknown(path.to_owned()).to_string());
+            }
             for path in &mut status.paths {
                 path.storage = self.storage(view, &path.path);
             }
@@ -196,10 +201,7 @@ fn of_path(state: &State, current: &Current, view: &View, path: &str) -> PathSta
     status.recording = busy.recordings > 0;
     let journal = &state.id;
     status.kept = view.is_available(&Keeper { journal, path }.name());
-    let is_named = current.named().contains(path);
-    if !is_named && view.paths().all(|known| known != path) {
-        status.problem = Some(Error::Unknown(path.to_owned()).to_string());
-    } else if !is_reserved(path) {
+    if !is_reserved(path) {
         match what_waits(state, current, view, path) {
             Ok((plan, pending)) => {
                 status.keep = plan.kept;
@@ -208,7 +210,7 @@ fn of_path(state: &State, current: &Current, view: &View, path: &str) -> PathSta
                 }
             }
             // A path that only the server knows is none of ours.
-            Err(why) if is_named => status.problem = Some(why),
+            Err(why) if current.named().contains(path) => status.problem = Some(why),
             Err(_) => {}
         }
     }
