@@ -14,7 +14,9 @@ use std::env;
 use std::fs;
 use std::process::Command;
 
-const TABLES: [(&str, fn() -> table::Table); 6] = [
+type Measure = fn() -> table::Table;
+
+const TABLES: [(&str, Measure); 6] = [
     ("hooks", hooks::measure),
     ("workers", workers::measure),
     ("orchestration", orchestration::measure),
