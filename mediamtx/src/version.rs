@@ -121,7 +121,7 @@ impl ServerVersion {
     /// Of a version that was not tried, only what is hot in all versions that were.
     #[must_use]
     pub fn is_hot(&self, setting: &str) -> bool {
-        self.seen(|tried| tried.hot.contains(&setting))
+        self.seen(|tried| tried.hot.iter().any(|some| some.contains(&setting)))
     }
 
     /// Whether a live path was seen to survive that it gets an entry of its own, or loses it, when the two entries
@@ -145,22 +145,12 @@ impl ServerVersion {
 /// What was seen of a version, by `make test-versions`.
 struct Tried {
     version: Version,
-    hot: &'static [&'static str],
+    hot: &'static [&'static [&'static str]],
     survives_change_of_entry: bool,
 }
 
-const RECORDING: &[&str] = &[
-    "record",
-    "recordPath",
-    "recordFormat",
-    "recordPartDuration",
-    "recordMaxPartSize",
-    "recordSegmentDuration",
-    "recordDeleteAfter",
-];
-
-const RECORDING_AND_FORWARD: &[&str] = &[
-    "forward",
+/// The settings of a path's recording.
+pub const RECORDING: [&str; 7] = [
     "record",
     "recordPath",
     "recordFormat",
@@ -173,19 +163,19 @@ const RECORDING_AND_FORWARD: &[&str] = &[
 /// In order. The source to compare with is `pathConfCanBeUpdated` and `doReloadConf` in MediaMTX's
 /// `internal/core/path_manager.go`.
 static TRIED: [Tried; 8] = [
-    tried([1, 12, 3], &["record"], false),
-    tried([1, 13, 1], &["record"], true),
-    tried([1, 14, 0], &["record"], true),
-    tried([1, 19, 2], RECORDING, true),
-    tried([1, 19, 3], RECORDING, true),
-    tried([1, 20, 0], RECORDING_AND_FORWARD, true),
-    tried([1, 20, 1], RECORDING_AND_FORWARD, true),
-    tried([1, 21, 0], RECORDING_AND_FORWARD, true),
+    tried([1, 12, 3], &[&["record"]], false),
+    tried([1, 13, 1], &[&["record"]], true),
+    tried([1, 14, 0], &[&["record"]], true),
+    tried([1, 19, 2], &[&RECORDING], true),
+    tried([1, 19, 3], &[&RECORDING], true),
+    tried([1, 20, 0], &[&RECORDING, &["forward"]], true),
+    tried([1, 20, 1], &[&RECORDING, &["forward"]], true),
+    tried([1, 21, 0], &[&RECORDING, &["forward"]], true),
 ];
 
 const fn tried(
     [major, minor, patch]: [u32; 3],
-    hot: &'static [&'static str],
+    hot: &'static [&'static [&'static str]],
     survives_change_of_entry: bool,
 ) -> Tried {
     Tried {

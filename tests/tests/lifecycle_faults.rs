@@ -266,6 +266,63 @@ fn killed_at_any_of_its_writes_the_next_command_makes_it_whole() {
 }
 
 #[test]
+fn killed_at_any_write_of_a_second_change_the_first_one_comes_back_as_well() {
+    let first = "paths:\n\
+        - {path: cam, useCase: viewing}\n\
+        - {path: hall, useCase: recording, source: {command: sleep 9}}\n\
+        - {path: gone, source: {command: sleep 9}}\n";
+    let second = "paths:\n\
+        - {path: cam, useCase: recording, overrides: {startTimeout: 9s, recordSegmentDuration: 9m}}\n\
+        - {path: hall, useCase: viewing, source: {command: sleep 8}}\n\
+        - {path: new, useCase: recording, source: {command: sleep 9}}\n";
+    let config = Config::default().path("cam", "runOnDemand: sleep 100");
+    let server = MediaMtx::start(config);
+    let untouched = entries(&server);
+    let apply = |lifecycle: &Lifecycle, policy: &str| {
+        let file = lifecycle.file("policy.yml", policy);
+        lifecycle.ok(&["apply", file.to_str().unwrap(), "--force"]);
+        entries(&server)
+    };
+    let [after_first, after_second] = {
+        let lifecycle = Lifecycle::of(&server);
+        let after = [first, second].map(|policy| apply(&lifecycle, policy));
+        lifecycle.ok(&["rollback", "0", "--force"]);
+        after
+    };
+    assert_ne!(after_first, after_second);
+    assert_eq!(entries(&server), untouched);
+    let mut killed = 0;
+    let mut most = 0;
+    for nth in 0.. {
+        for before in [true, false] {
+            let at = format!("write {nth}, before it: {before}");
+            let lifecycle = Lifecycle::of(&server);
+            apply(&lifecycle, first);
+            let file = lifecycle.file("policy.yml", second);
+            let killer = Killer::at(&server, nth, before);
+            let arguments = ["apply", file.to_str().unwrap(), "--force"];
+            killed += usize::from(killer.run(&lifecycle, &arguments));
+            most = most.max(killer.writes.load(Ordering::SeqCst));
+            // Forwards and backwards: what was begun is in the journal, whichever way it goes on.
+            if before {
+                lifecycle.ok(&["reconcile"]);
+                assert_eq!(entries(&server), after_second, "{at}");
+            }
+            let killer = Killer::at(&server, nth, before);
+            killed += usize::from(killer.run(&lifecycle, &["rollback", "1", "--force"]));
+            lifecycle.ok(&["rollback", "1", "--force"]);
+            assert_eq!(entries(&server), after_first, "{at}");
+            lifecycle.ok(&["rollback", "0", "--force"]);
+            assert_eq!(entries(&server), untouched, "{at}");
+        }
+        if nth > most {
+            break;
+        }
+    }
+    assert!(killed >= 2 * most, "killed {killed} times at {most} writes");
+}
+
+#[test]
 fn only_one_of_two_watches_and_both_of_two_commands_work() {
     let server = MediaMtx::start(Config::default());
     let lifecycle = Lifecycle::of(&server);

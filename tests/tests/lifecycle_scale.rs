@@ -127,7 +127,9 @@ fn a_server_with_two_hundred_paths_is_taken_over_watched_and_given_back() {
     let status: Value = serde_json::from_str(&bill.run(&["status", "--json"])).unwrap();
     let named = COMMANDS + FETCHED + RECORDED + PLAIN;
     assert_eq!(status["paths"].as_array().unwrap().len(), named);
-    assert_eq!(bill.run(&["status"]).lines().count(), named + 1);
+    // With a head, and a last line on the disk: MediaMTX's recordPath is in its own working directory.
+    let table = bill.run(&["status"]);
+    assert_eq!(table.lines().count(), named + 2, "{table}");
     assert_eq!(bill.run(&["reconcile"]), "", "nothing is left to do");
 
     watch(&mut bill, named);

@@ -9,6 +9,7 @@ use suite_tests::lifecycle::{Lifecycle, keeper, publishing_hook, segments};
 use suite_tests::mediamtx::{Config, MediaMtx};
 use suite_tests::packets::{Kind, Reader};
 use suite_tests::processes::Spawned;
+use suite_tests::proxy::{FaultProxy, Mode};
 use suite_tests::waiting::{wait_for, wait_until};
 use suite_tests::{http, ports, procfs};
 
@@ -242,6 +243,47 @@ fn source_that_crashes_again_and_again_gets_rests_and_is_back_when_it_can() {
         (status["recording"] == true && status["kept"] == true).then_some(status)
     });
     assert_eq!(status["state"], "live", "{status}");
+}
+
+#[test]
+fn source_that_freezes_is_let_go_and_recorded_again_once_it_sends() {
+    let folder = tempfile::tempdir().unwrap();
+    let elsewhere = MediaMtx::start(Config::default());
+    let _publisher = Clip::new(Video::H264, None).publish(&elsewhere.rtsp("x"));
+    elsewhere.wait_ready("x", PATIENCE);
+    let camera = FaultProxy::start(elsewhere.ports.rtsp);
+    let settings = format!(
+        "source: rtsp://127.0.0.1:{}/x\nrtspTransport: tcp\nsourceOnDemand: yes\nsourceOnDemandCloseAfter: 1s\n\
+         recordPath: {}/%path/%Y-%m-%d_%H-%M-%S-%f\nrecordPartDuration: 200ms",
+        camera.port(),
+        folder.path().display()
+    );
+    // By default the server itself lets go after 10 s.
+    let config = Config::default().global("readTimeout: 10m");
+    let server = MediaMtx::start(config.path("cam", &settings));
+    let lifecycle = Lifecycle::of(&server);
+    let policy = lifecycle.file("policy.yml", IMPATIENT);
+    lifecycle.ok(&["apply", policy.to_str().unwrap()]);
+    lifecycle.ok(&["start", "recording", "cam"]);
+    let watched = Watched::start(&lifecycle);
+    watched.wait_metric("mtx_lifecycle_paths{state=\"live\"}", 1.0);
+    let files = segments(folder.path(), "cam").len();
+    camera.set(Mode::Freeze);
+    let watch = &watched.process;
+    watch.wait_for_line(
+        "the source is there, but has sent nothing for 20s",
+        PATIENCE,
+    );
+    watch.wait_for_line("it rests", PATIENCE);
+    watch.wait_for_line("the stream has gone, though it is wanted", PATIENCE);
+    camera.set(Mode::Pass);
+    watch.wait_for_line("the stream is back", PATIENCE);
+    wait_until("the next file", PATIENCE, || {
+        segments(folder.path(), "cam").len() > files
+    });
+    wait_until("the keeper", PATIENCE, || {
+        lifecycle.status("cam")["kept"] == true
+    });
 }
 
 /// All tries in vain take two minutes.

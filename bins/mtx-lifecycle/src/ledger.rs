@@ -87,7 +87,11 @@ impl Ledger {
             return;
         };
         let owned = self.entries.entry(entry.to_owned()).or_default();
-        owned.created |= matches!(change, Change::Add(_));
+        if let Change::Add(fields) = change {
+            owned.created = true;
+            // There is no such entry, so that nothing of one that was there before can stand.
+            owned.fields.retain(|name, _| fields.contains_key(name));
+        }
         for (name, value) in fields {
             let original = originals.get(name).cloned().unwrap_or(Value::Null);
             let field = owned.fields.entry(name.clone()).or_insert_with(|| Field {
@@ -234,6 +238,23 @@ mod tests {
         let elses = fields(json!({"closeAfter": "30s"}));
         let standing = ledger.get("cam").unwrap().standing(&elses);
         assert_eq!(standing, Owned::default());
+    }
+
+    #[test]
+    fn of_an_entry_that_was_lost_and_is_added_anew_only_the_new_one_counts() {
+        let mut ledger = Ledger::default();
+        let changes = [
+            Change::Add(fields(json!({"record": true}))),
+            patch(json!({"length": "30m"})),
+            Change::Add(fields(json!({"record": true}))),
+        ];
+        for change in &changes {
+            let originals = fields(json!({"record": false, "length": "17m"}));
+            ledger.may_be_written("cam", change, &originals);
+            ledger.is_written("cam", change);
+        }
+        let current = fields(json!({"record": true, "length": "1h"}));
+        assert!(ledger.get("cam").unwrap().standing(&current).created);
     }
 
     #[test]

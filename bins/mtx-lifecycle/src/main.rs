@@ -13,11 +13,12 @@ use mediamtx::signals::StopSignals;
 use mtx_lifecycle::commands::Error;
 
 use cli::arguments::{Cli, Command};
-use cli::{options, run};
+use cli::{complete, options, run};
 
 const WRONG_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
+    complete::complete();
     let cli = Cli::parse();
     let (format, level) = (cli.common.log_format, LevelFilter::Info);
     let signals = StopSignals::hold_back();
@@ -26,9 +27,10 @@ fn main() -> ExitCode {
     } else {
         logging::init(format, Output::Stderr, level, Vec::new());
     }
+    let is_bounded = cli.common.timeout.is_some();
     let done = options::options(&cli.common)
         .map_err(run::Failure::usage)
-        .and_then(|options| run::run(cli.command, options, signals));
+        .and_then(|options| run::run(cli.command, options, is_bounded, signals));
     log::logger().flush();
     match done {
         Ok(()) => ExitCode::SUCCESS,

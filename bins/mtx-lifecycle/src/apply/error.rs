@@ -55,6 +55,12 @@ pub enum Error {
          are mtx-lifecycle's; name one path"
     )]
     Reserved(String),
+    /// A mistyped path, for example.
+    #[error(
+        "there is no path {0}: MediaMTX has none at the moment, and nothing was started there; mtx-lifecycle status \
+         lists the paths"
+    )]
+    Unknown(String),
     /// It may not change anything.
     #[error("{0}")]
     Forbidden(String),

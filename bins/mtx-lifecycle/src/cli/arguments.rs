@@ -4,9 +4,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueHint};
+use clap_complete::ArgValueCandidates;
 use mediamtx::duration::parse_positive;
 use mediamtx::logging::LogFormat;
+
+use super::complete;
 
 const AFTER_HELP: &str = "\
 Environment, besides what the options name:
@@ -17,6 +20,9 @@ Environment, besides what the options name:
 Use cases are recording (not closed until it is stopped), viewing (closed 5m after the last viewer),
 snapshot (closed after 1m) and your own, from a policy file. What would drop a viewer, a publisher or a
 recording waits until nobody is there any more; status shows it as pending.
+
+Shell completion, of paths and use cases as well; for zsh, fish and elvish alike:
+  source <(COMPLETE=bash mtx-lifecycle)
 
 Exit codes:
   0  done
@@ -68,10 +74,11 @@ pub(crate) struct Common {
     )]
     pub(crate) state_dir: Option<PathBuf>,
 
-    /// How long to wait for a source, for the server to show a change, and for another mtx-lifecycle
+    /// How long to wait for a source, for the server to show a change, and for another mtx-lifecycle; by default
+    /// 15s, and for a source as long as it may take to start
     #[arg(long, env = "MTX_TIMEOUT", value_name = "TIME", global = true)]
-    #[arg(default_value = "15s", value_parser = parse_positive)]
-    pub(crate) timeout: Duration,
+    #[arg(value_parser = parse_positive)]
+    pub(crate) timeout: Option<Duration>,
 
     /// How to log: text or json
     #[arg(long, env = "MTX_LOG_FORMAT", value_name = "FORMAT", global = true)]
@@ -84,8 +91,10 @@ pub(crate) enum Command {
     /// Start a use case on a path, and wait until its stream is there
     Start {
         /// recording, viewing, snapshot, or one of your own
+        #[arg(add = ArgValueCandidates::new(complete::use_cases))]
         use_case: String,
         /// The path
+        #[arg(add = ArgValueCandidates::new(complete::paths))]
         path: String,
         /// For how long; it ends by itself under watch, or by the next command after that
         #[arg(long = "for", value_name = "TIME", value_parser = parse_positive, conflicts_with = "until")]
@@ -97,6 +106,7 @@ pub(crate) enum Command {
     /// Stop what was started on a path; what the policy records there by itself rests, too
     Stop {
         /// The path
+        #[arg(add = ArgValueCandidates::new(complete::paths))]
         path: String,
         /// Why, for the journal and the log
         #[arg(long, value_name = "TEXT", default_value = "by hand")]
@@ -105,6 +115,7 @@ pub(crate) enum Command {
     /// Show how each path stands
     Status {
         /// Only this one
+        #[arg(add = ArgValueCandidates::new(complete::paths))]
         path: Option<String>,
         /// For programs
         #[arg(long)]
@@ -113,6 +124,7 @@ pub(crate) enum Command {
     /// Put a policy file into force
     Apply {
         /// The policy, as YAML
+        #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
         /// Only show what would be written
         #[arg(long)]
@@ -131,6 +143,7 @@ pub(crate) enum Command {
     /// Take a picture of a stream
     Snapshot {
         /// The path
+        #[arg(add = ArgValueCandidates::new(complete::paths))]
         path: String,
         /// Where to; it appears when it is complete
         #[arg(short, long, value_name = "FILE.jpg")]
@@ -148,6 +161,7 @@ pub(crate) enum Command {
     /// Print the policy file that an existing mediamtx.yml comes to, and what would change
     Migrate {
         /// The mediamtx.yml
+        #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
     },
     /// Go back to what was wanted before the last change, or at a revision; 0 is the server as it was
@@ -184,6 +198,6 @@ mod tests {
             "--timeout",
             "3s",
         ]);
-        assert_eq!(cli.unwrap().common.timeout, Duration::from_secs(3));
+        assert_eq!(cli.unwrap().common.timeout, Some(Duration::from_secs(3)));
     }
 }

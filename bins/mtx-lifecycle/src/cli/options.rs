@@ -12,10 +12,12 @@ use super::arguments::Common;
 
 /// For one call, which MediaMTX answers within milliseconds.
 const API_DEADLINE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Everything, checked.
 pub(crate) fn options(common: &Common) -> Result<Options> {
-    let deadline = API_DEADLINE.min(common.timeout);
+    let timeout = common.timeout.unwrap_or(TIMEOUT);
+    let deadline = API_DEADLINE.min(timeout);
     let api = Api::new(&common.api, deadline).context("--api")?;
     let api = api
         .with_token_of_environment()
@@ -30,7 +32,7 @@ pub(crate) fn options(common: &Common) -> Result<Options> {
             .transpose()
             .context("--rtsp")?,
         folder: folder.context("no home folder for the journal: name one with --state-dir")?,
-        timeout: common.timeout,
+        timeout,
     })
 }
 

@@ -26,7 +26,10 @@ pub(super) fn apply(
         preview.iter().for_each(|line| say(line));
         return Ok(());
     }
-    tell(&noted(lifecycle, lifecycle.apply(policy, force.is_on))?)
+    tell(
+        lifecycle,
+        &noted(lifecycle, lifecycle.apply(policy, force.is_on))?,
+    )
 }
 
 fn read(file: &Path) -> Result<Policy> {
@@ -36,7 +39,7 @@ fn read(file: &Path) -> Result<Policy> {
 }
 
 pub(super) fn reconcile(lifecycle: &Lifecycle) -> Result<(), Failure> {
-    tell(&lifecycle.reconcile()?)
+    tell(lifecycle, &lifecycle.reconcile()?)
 }
 
 pub(super) fn rollback(
@@ -45,7 +48,7 @@ pub(super) fn rollback(
     force: Force,
 ) -> Result<(), Failure> {
     let (number, report) = noted(lifecycle, lifecycle.rollback(revision, force.is_on))?;
-    tell(&report)?;
+    tell(lifecycle, &report)?;
     say(&format!("as it was wanted at revision {number}"));
     Ok(())
 }

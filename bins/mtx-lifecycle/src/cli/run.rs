@@ -47,12 +47,23 @@ impl From<Error> for Failure {
     }
 }
 
-pub(crate) fn run(command: Command, options: Options, signals: StopSignals) -> Result<(), Failure> {
+/// With `is_bounded`, a source gets no more time than the options say.
+pub(crate) fn run(
+    command: Command,
+    options: Options,
+    is_bounded: bool,
+    signals: StopSignals,
+) -> Result<(), Failure> {
     // It needs neither a server nor a journal.
     if let Command::Migrate { file } = command {
         return policies::migrate(&file);
     }
     let lifecycle = Lifecycle::new(options)?;
+    let lifecycle = if is_bounded {
+        lifecycle.bounded()
+    } else {
+        lifecycle
+    };
     if let Command::Watch { metrics } = command {
         return watch::watch(lifecycle, metrics, &signals);
     }
@@ -99,9 +110,15 @@ fn on_signal(signals: StopSignals, raise: impl Fn() + Send + 'static) -> Result<
 }
 
 /// Says on stdout what was done and what waits. What failed is the command's failure.
-pub(super) fn tell(report: &Report) -> Result<(), Failure> {
+pub(super) fn tell(lifecycle: &Lifecycle, report: &Report) -> Result<(), Failure> {
     for path in &report.paths {
         tell_path(path);
+    }
+    let waits = report.paths.iter().any(|path| !path.pending.is_empty());
+    if waits && !lifecycle.is_watched() {
+        say(
+            "what is pending is written by mtx-lifecycle watch, or by mtx-lifecycle reconcile once nobody is there",
+        );
     }
     let failed = report.paths.iter().filter_map(|path| {
         let why = path.failed.as_ref()?;

@@ -50,10 +50,10 @@ pub(super) fn start(
                 "{path}: {use_case} runs, after {:.1} s",
                 after.as_secs_f64()
             ));
-            tell(&report)?;
+            tell(lifecycle, &report)?;
         }
         Started::Armed(report) => {
-            tell(&report)?;
+            tell(lifecycle, &report)?;
             say(&format!(
                 "{path}: {use_case} begins when somebody publishes there"
             ));
@@ -76,7 +76,7 @@ pub(super) fn start(
 
 pub(super) fn stop(lifecycle: &Lifecycle, path: &str, reason: &str) -> Result<(), Failure> {
     let report = noted(lifecycle, lifecycle.stop(path, reason))?;
-    tell(&report)?;
+    tell(lifecycle, &report)?;
     say(&format!("{path}: stopped: {reason}"));
     Ok(())
 }

@@ -1,11 +1,24 @@
 //! The status for people.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::io::{self, IsTerminal};
 
 use mtx_lifecycle::commands::status::{PathState, PathStatus, Status};
+use mtx_lifecycle::commands::storage::{Place, Storage, bytes};
 
-const HEAD: [&str; 6] = ["PATH", "STATE", "USE CASES", "VIEWERS", "RECORDING", "NOTE"];
+const COLUMNS: usize = 9;
+const HEAD: [&str; COLUMNS] = [
+    "PATH",
+    "STATE",
+    "USE CASES",
+    "VIEWERS",
+    "RECORDING",
+    "KEPT",
+    "FILES",
+    "FREE",
+    "NOTE",
+];
 /// The column that has a colour.
 const STATE: usize = 1;
 
@@ -23,7 +36,7 @@ fn render(status: &Status, in_color: bool) -> String {
     let widths: Vec<_> = (0..HEAD.len())
         .map(|column| width(column).unwrap_or_default())
         .collect();
-    let line = |row: &[String; 6], color: Option<&str>| {
+    let line = |row: &[String; COLUMNS], color: Option<&str>| {
         let cells = row.iter().zip(&widths).enumerate();
         let padded: Vec<_> = cells
             .map(
@@ -39,7 +52,18 @@ fn render(status: &Status, in_color: bool) -> String {
     for (path, row) in status.paths.iter().zip(&rows) {
         lines.push(line(row, in_color.then(|| color(path.state))));
     }
+    lines.extend(why_unknown(status));
     lines.join("\n")
+}
+
+/// A line for each reason why a disk could not be looked at.
+fn why_unknown(status: &Status) -> BTreeSet<String> {
+    let places = status.paths.iter().filter_map(|path| path.storage.as_ref());
+    let why = places.filter_map(|storage| match &storage.place {
+        Place::DiskUnknown(why) => Some(format!("FILES and FREE are unknown: {why}")),
+        Place::Disk(_) => None,
+    });
+    why.collect()
 }
 
 /// As a terminal numbers them: green, yellow, red, dim.
@@ -52,20 +76,41 @@ fn color(state: PathState) -> &'static str {
     }
 }
 
-fn row(path: &PathStatus) -> [String; 6] {
+fn row(path: &PathStatus) -> [String; COLUMNS] {
     let use_cases = match path.use_cases.as_slice() {
         [] => "-".to_owned(),
         some => some.join(","),
     };
     let recording = if path.recording { "yes" } else { "no" };
+    let [kept, files, free] = path
+        .storage
+        .as_ref()
+        .map_or(["-"; 3].map(str::to_owned), disk);
     [
         path.path.clone(),
         path.state.as_str().to_owned(),
         use_cases,
         path.viewers.to_string(),
         recording.to_owned(),
+        kept,
+        files,
+        free,
         note(path),
     ]
+}
+
+/// How long files are kept, what they take, and what is left.
+fn disk(storage: &Storage) -> [String; 3] {
+    let delete_after = storage.retention.delete_after;
+    let kept = if delete_after.is_zero() {
+        "for ever".to_owned()
+    } else {
+        delete_after.to_string()
+    };
+    match &storage.place {
+        Place::Disk(disk) => [kept, bytes(disk.used), bytes(disk.free)],
+        Place::DiskUnknown(_) => [kept, "?".to_owned(), "?".to_owned()],
+    }
 }
 
 fn note(path: &PathStatus) -> String {
@@ -77,6 +122,11 @@ fn note(path: &PathStatus) -> String {
     let until = until.map(|(use_case, until)| format!("{use_case} until {until}"));
     let problem = path.problem.iter().cloned();
     let pending = path.pending.iter().map(ToString::to_string);
-    let notes = stopped.chain(until).chain(problem).chain(pending);
+    let full = path.storage.iter().filter_map(Storage::warning);
+    let notes = stopped
+        .chain(until)
+        .chain(problem)
+        .chain(full)
+        .chain(pending);
     notes.collect::<Vec<_>>().join("; ")
 }

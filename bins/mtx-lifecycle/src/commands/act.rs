@@ -125,8 +125,7 @@ impl Lifecycle {
     }
 
     fn finish(&self, path: &str, begun: Begun<'_>, start: Instant) -> Result<Started, Error> {
-        let patience = begun.settings.start_timeout.map(|span| span.duration());
-        let patience = patience.unwrap_or_default().max(self.options().timeout);
+        let patience = self.patience(&begun.settings);
         let failed = begun.report.paths.iter().find(|path| path.done.is_empty());
         let failed = failed.and_then(|path| path.failed.clone());
         let came = match failed {
@@ -192,10 +191,8 @@ impl Lifecycle {
         };
         let holding = Holding::begin(&mut session, hold)?;
         let report = session.converge(&view, &Scope::one(path))?;
-        let settings = session.state().current().settings(path);
+        let patience = self.patience(&session.state().current().settings(path));
         drop(session);
-        let patience = settings.start_timeout.map(|span| span.duration());
-        let patience = patience.unwrap_or_default().max(self.options().timeout);
         let came = self.await_report(&report);
         let came = came.and_then(|()| self.await_stream(path, patience));
         match came {
@@ -218,7 +215,12 @@ impl Lifecycle {
     pub fn stop(&self, path: &str, reason: &str) -> Result<Report, Error> {
         check_path(path)?;
         let mut session = Session::begin(self, self.options().timeout)?;
-        let wanted = stopped(session.state().wanted(), path, reason);
+        let before = session.state().wanted();
+        let wanted = stopped(before.clone(), path, reason);
+        let view = || self.server().look();
+        if wanted == before && is_unknown(session.state(), &view()?, path) {
+            return Err(Error::Unknown(path.to_owned()));
+        }
         session.revise(format!("stop {path}: {reason}"), wanted)?;
         self.converged(session, &Scope::one(path))
     }
@@ -318,7 +320,13 @@ fn is_on_demand(state: &State, wanted: &Wanted, view: &View, path: &str) -> Resu
     Ok(plan.on_demand)
 }
 
-fn check_path(path: &str) -> Result<(), Error> {
+/// Whether neither the server nor the journal has such a path at the moment.
+pub(super) fn is_unknown(state: &State, view: &View, path: &str) -> bool {
+    let is_known = state.current().named().contains(path) || state.ledger.get(path).is_some();
+    !is_known && view.paths().all(|known| known != path)
+}
+
+pub(super) fn check_path(path: &str) -> Result<(), Error> {
     if is_reserved(path) {
         return Err(Error::Reserved(path.chars().take(80).collect()));
     }

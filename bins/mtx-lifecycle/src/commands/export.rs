@@ -14,9 +14,7 @@ use url::Url;
 
 use super::{Error, Lifecycle};
 use crate::journal::{Journal, State};
-use crate::ledger::Owned;
 use crate::plan::keeper_fields;
-use crate::policy::CloseAfter;
 use crate::server::{Keeper, is_reserved};
 
 const HEAD: &str = "\
@@ -89,25 +87,61 @@ fn export(state: &State, rtsp: Option<&Url>) -> String {
                 entry.insert(name.clone(), field.original.clone());
             }
         }
-        let mut others = entry.clone();
-        others.extend(owned.map(Owned::originals).unwrap_or_default());
-        let target = current.target(path, &others);
-        entry.extend(target.fields);
+        let mut kept = false;
+        for others in kinds(state, path) {
+            let target = current.target(path, &others);
+            entry.extend(target.fields);
+            kept |= target.kept;
+        }
         if !entry.is_empty() {
             paths.insert(path.to_owned(), Value::from(entry));
         }
-        // That a path of the server's own file is on demand is known by its keeper only.
-        let never_closes = current.settings(path).close_after == Some(CloseAfter::Never);
-        let is_held = never_closes && state.ledger.get(&keeper_name(state, path)).is_some();
-        if (target.kept || is_held)
-            && let Some((name, fields)) = keeper(state, rtsp, path)
-        {
+        if kept && let Some((name, fields)) = keeper(state, rtsp, path) {
             paths.insert(name, Value::from(fields));
         }
     }
     // Maps with text for keys always have a YAML form.
     let yaml = serde_yaml::to_string(&Fragment { paths }).unwrap_or_default();
     format!("{HEAD}{yaml}")
+}
+
+/// The settings of a path without this program, as far as they decide whether it is on demand. Of a path in the
+/// server's own file the journal knows only what was written; what is left open is all that the path may be, since
+/// MediaMTX leaves the settings of the other kinds alone.
+fn kinds(state: &State, path: &str) -> Vec<Fields> {
+    let command = ("runOnDemand", Value::from("?"));
+    let fetched = [
+        ("source", Value::from("rtsp://?")),
+        ("sourceOnDemand", Value::from(true)),
+    ];
+    let fields = |fields: &[(&str, Value)]| {
+        let fields = fields.iter();
+        fields
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect()
+    };
+    let (command, fetched): (Fields, Fields) = (fields(&[command]), fields(&fetched));
+    let Some(owned) = state.ledger.get(path) else {
+        return vec![command, fetched];
+    };
+    let originals = owned.originals();
+    let has = |prefix: &str| owned.fields.keys().any(|name| name.starts_with(prefix));
+    if owned.created {
+        vec![originals]
+    } else if has("runOnDemand") {
+        vec![command]
+    } else if has("sourceOnDemand") {
+        vec![fetched]
+    } else if has("record") && !is_held(state, path) {
+        // A keeper is written right after the settings.
+        vec![originals]
+    } else {
+        vec![command, fetched]
+    }
+}
+
+fn is_held(state: &State, path: &str) -> bool {
+    state.ledger.get(&keeper_name(state, path)).is_some()
 }
 
 fn keeper_name(state: &State, path: &str) -> String {

@@ -8,6 +8,7 @@ mod hold;
 mod preview;
 mod session;
 pub mod status;
+pub mod storage;
 
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,13 +18,13 @@ use mediamtx::api::Api;
 use url::Url;
 
 pub use act::Started;
-pub use ask::Retention;
 pub use folder::default_folder;
 pub use hold::Holding;
 pub(crate) use session::Session;
 
 pub use crate::apply::{Error, Interrupt, PathReport, Pending, Report};
 use crate::journal::Journal;
+use crate::policy::Settings;
 use crate::server::Server;
 
 /// What it works with.
@@ -45,6 +46,8 @@ pub struct Lifecycle {
     options: Options,
     server: Box<dyn Server>,
     interrupt: Interrupt,
+    /// The timeout is for sources, too, whatever the policy says of them.
+    is_bounded: bool,
     /// As it was read last, so that the next one reads only what is new.
     journal: Mutex<Journal>,
 }
@@ -70,8 +73,16 @@ impl Lifecycle {
             options,
             server,
             interrupt: Interrupt::default(),
+            is_bounded: false,
             journal,
         })
+    }
+
+    /// Waits no longer than the timeout for a source either, even where the policy gives it more time to start.
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        self.is_bounded = true;
+        self
     }
 
     /// What it works with.
@@ -84,6 +95,15 @@ impl Lifecycle {
     #[must_use]
     pub fn interrupt(&self) -> Interrupt {
         self.interrupt.clone()
+    }
+
+    /// How long to wait for the source of a path with these settings.
+    fn patience(&self, settings: &Settings) -> Duration {
+        let timeout = self.options.timeout;
+        match settings.start_timeout {
+            Some(span) if !self.is_bounded => span.duration().max(timeout),
+            _ => timeout,
+        }
     }
 
     pub(crate) fn server(&self) -> &dyn Server {

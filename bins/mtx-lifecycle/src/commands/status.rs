@@ -7,6 +7,8 @@ use mediamtx::secret;
 use mediamtx::timestamp::Timestamp;
 use serde::Serialize;
 
+use super::act::{check_path, is_unknown};
+use super::storage::Storage;
 use super::{Error, Lifecycle, Pending};
 use crate::journal::{Journal, Revision, State};
 use crate::plan::{PathPlan, Planner};
@@ -76,6 +78,9 @@ pub struct PathStatus {
     /// What the server did not want, or why nothing can be worked out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// Its recorded files, if it is recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage: Option<Storage>,
 }
 
 /// What a path is at the moment.
@@ -112,11 +117,25 @@ impl Lifecycle {
     /// How each path stands, or one of them. It waits for nobody.
     ///
     /// # Errors
-    /// When the journal can't be read.
+    /// When the journal can't be read, or `only` can't be a path.
     pub fn status(&self, only: Option<&str>) -> Result<Status, Error> {
+        if let Some(path) = only {
+            check_path(path)?;
+        }
         let state = Journal::peek(&self.options().folder)?;
         let view = self.server().look();
-        Ok(status(&state, view.as_ref(), only))
+        let mut status = status(&state, view.as_ref(), only);
+        if let Ok(view) = &view {
+            if let (Some(path), [status]) = (only, &mut status.paths[..])
+                && is_unknown(&state, view, path)
+            {
+                status.problem = Some(Error::Unknown(path.to_owned()).to_string());
+            }
+            for path in &mut status.paths {
+                path.storage = self.storage(view, &path.path);
+            }
+        }
+        Ok(status)
     }
 }
 
@@ -171,6 +190,7 @@ fn unknown(state: &State, current: &Current, path: &str) -> PathStatus {
         keep: false,
         pending: Vec::new(),
         problem: state.rejected.get(path).cloned(),
+        storage: None,
     }
 }
 

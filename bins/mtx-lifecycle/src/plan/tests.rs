@@ -89,7 +89,7 @@ fn the_settings_of_a_running_recording_wait_for_its_end() {
     let during = plan_of(&wanted, &view, "cam", None).unwrap();
     assert_eq!(during.steps[0].impact, Impact::Recording);
     let hurts = during.steps[0].hurts.to_string();
-    assert_eq!(hurts, "0 viewers, 0 publishers, 1 recording");
+    assert_eq!(hurts, "1 recording");
     let known = owned(false, json!({"record": [false, true]}));
     let after = plan_of(&Wanted::fake(policy, &[]).now(), &view, "cam", Some(known)).unwrap();
     assert_eq!(after.steps[0].impact, Impact::Nothing);

@@ -53,6 +53,7 @@ pub struct Rule {
     pub use_case: Option<UseCaseName>,
     /// When that use case holds; always, if this is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "parse::by_the_clock")]
     pub schedule: Option<Schedule>,
     /// Where the stream comes from; by default from where the server has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

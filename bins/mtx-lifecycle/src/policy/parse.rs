@@ -9,34 +9,45 @@ use mediamtx::secret;
 use serde::de::{Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 
-use super::{Policy, Rule, UseCaseName};
+use super::{Policy, Schedule, UseCaseName};
 use crate::server::is_reserved;
 
-/// Why a text is no policy; it names the line and the column where there is one.
+/// Why a text is no policy; it names the line and the column.
 #[derive(Debug, thiserror::Error)]
-#[error("{}", secret::redact_url(&.0.to_string()))]
+#[error("{}{}", secret::redact_url(&.0.to_string()), self.unsaid_place())]
 pub struct PolicyError(serde_yaml::Error);
 
 impl PolicyError {
     /// Its line and column, which count from 1.
     #[must_use]
-    pub fn place(&self) -> Option<(usize, usize)> {
-        let place = self.0.location()?;
-        Some((place.line(), place.column()))
+    pub fn place(&self) -> (usize, usize) {
+        let place = self.0.location();
+        place.map_or((1, 1), |place| (place.line(), place.column()))
+    }
+
+    /// The YAML reader does not name the very beginning.
+    fn unsaid_place(&self) -> &'static str {
+        if self.place() == (1, 1) {
+            " at line 1 column 1"
+        } else {
+            ""
+        }
     }
 }
 
 thread_local! {
-    // The YAML reader knows its place only while it reads, so names are checked then, against the user's own. There
-    // are none while the journal is read: its policies were checked when they were applied.
-    static OWN: RefCell<Option<Vec<UseCaseName>>> = const { RefCell::new(None) };
+    // The YAML reader knows its place only while it reads, so what depends on the rest of the file is checked then.
+    // There is nothing while the journal is read: its policies were checked when they were applied.
+    static REST: RefCell<Option<Rest>> = const { RefCell::new(None) };
 }
 
-/// The use cases alone, whatever else there is.
+/// What rules refer to, whatever else there is.
 #[derive(Default, Deserialize)]
-struct Names {
-    #[serde(default, rename = "useCases")]
+#[serde(rename_all = "camelCase")]
+struct Rest {
+    #[serde(default)]
     use_cases: BTreeMap<UseCaseName, IgnoredAny>,
+    time_zone: Option<IgnoredAny>,
 }
 
 impl FromStr for Policy {
@@ -47,17 +58,11 @@ impl FromStr for Policy {
             return Ok(Self::default());
         }
         // Should this fail, so does the whole, with the better message.
-        let own: Names = serde_yaml::from_str(text).unwrap_or_default();
-        OWN.set(Some(own.use_cases.into_keys().collect()));
-        let policy = serde_yaml::from_str::<Self>(text).map_err(PolicyError);
-        OWN.take();
-        let policy = policy?;
-        let is_timed = |rule: &Rule| rule.schedule.is_some();
-        if policy.time_zone.is_none() && policy.paths.iter().any(is_timed) {
-            let message = "a schedule needs a timeZone: for the whole policy, for example timeZone: Europe/Berlin";
-            return Err(PolicyError(serde_yaml::Error::custom(message)));
-        }
-        Ok(policy)
+        let rest: Rest = serde_yaml::from_str(text).unwrap_or_default();
+        REST.set(Some(rest));
+        let policy = serde_yaml::from_str(text).map_err(PolicyError);
+        REST.take();
+        policy
     }
 }
 
@@ -68,7 +73,11 @@ where
     let Some(name) = Option::<UseCaseName>::deserialize(deserializer)? else {
         return Ok(None);
     };
-    let Some(own) = OWN.with_borrow(Clone::clone) else {
+    let own = REST.with_borrow(|rest| {
+        let rest = rest.as_ref()?;
+        Some(rest.use_cases.keys().cloned().collect::<Vec<_>>())
+    });
+    let Some(own) = own else {
         return Ok(Some(name));
     };
     let mut known = Policy::default().use_case_names();
@@ -82,13 +91,28 @@ where
     )))
 }
 
+/// By a clock that the policy names.
+pub(super) fn by_the_clock<'de, D>(deserializer: D) -> Result<Option<Schedule>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let schedule = Option::<Schedule>::deserialize(deserializer)?;
+    let has_no_clock = |rest: &Option<Rest>| rest.as_ref().is_some_and(|it| it.time_zone.is_none());
+    if schedule.is_some() && REST.with_borrow(has_no_clock) {
+        return Err(D::Error::custom(
+            "a schedule needs a timeZone: for the whole policy, for example timeZone: Europe/Berlin",
+        ));
+    }
+    Ok(schedule)
+}
+
 /// A path of the user's; the journal's policies were checked when they were applied.
 pub(super) fn users_path<'de, D>(deserializer: D) -> Result<Pattern, D::Error>
 where
     D: Deserializer<'de>,
 {
     let pattern = Pattern::deserialize(deserializer)?;
-    let is_new = OWN.with_borrow(Option::is_some);
+    let is_new = REST.with_borrow(Option::is_some);
     match pattern.name().filter(|name| is_new && is_reserved(name)) {
         None => Ok(pattern),
         Some(name) => Err(D::Error::custom(format!(
@@ -134,9 +158,25 @@ mod tests {
             ),
             (
                 "paths:\n- path: cam\n  schedule: weekdays 08:00-18:00\n",
-                ["needs a timeZone", "Europe/Berlin"],
+                ["needs a timeZone", "line 2 column 3"],
             ),
-            ("timeZone: Mars/Base\n", ["no time zone", "Mars/Base"]),
+            (
+                "timeZone: Mars/Base\n",
+                ["no time zone", "line 1 column 11"],
+            ),
+            (
+                "paths: []\n\ntimeZone: 3\n",
+                ["time zone", "line 3 column 11"],
+            ),
+            ("policy: 1\n", ["unknown field `policy`", "line 1 column 1"]),
+            (
+                "paths: []\nrules: 1\n",
+                ["unknown field `rules`", "line 2 column 1"],
+            ),
+            (
+                "- path: cam\n",
+                ["expected struct Policy", "line 1 column 1"],
+            ),
             (
                 "paths:\n- path: cam\n  schedule: someday 8-18\n",
                 ["weekdays 08:00-18:00", "line 2"],
@@ -159,7 +199,7 @@ mod tests {
         ] {
             let error = yaml.parse::<Policy>().unwrap_err();
             assert!(!error.to_string().contains("hunter2"), "{error}");
-            assert!(error.place().is_some(), "{error}");
+            assert!(error.to_string().contains("line "), "{error}");
         }
     }
 

@@ -6,7 +6,8 @@ use std::str::FromStr;
 use jiff::civil::{Time, Weekday};
 use jiff::{ToSpan, Zoned};
 use mediamtx::timestamp::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 const DAYS: [(Weekday, &str); 7] = [
     (Weekday::Monday, "mon"),
@@ -19,8 +20,8 @@ const DAYS: [(Weekday, &str); 7] = [
 ];
 
 /// A zone of the IANA database, for example `Europe/Berlin`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(into = "String")]
 pub struct TimeZone {
     name: String,
     zone: jiff::tz::TimeZone,
@@ -33,6 +34,27 @@ impl TryFrom<String> for TimeZone {
         let zone = jiff::tz::TimeZone::get(&name)
             .map_err(|_| format!("{name:?} is no time zone such as Europe/Berlin or UTC"))?;
         Ok(Self { name, zone })
+    }
+}
+
+impl<'de> Deserialize<'de> for TimeZone {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Name)
+    }
+}
+
+/// Takes the name while the YAML reader knows where it stands.
+struct Name;
+
+impl Visitor<'_> for Name {
+    type Value = TimeZone;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a time zone such as Europe/Berlin")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<TimeZone, E> {
+        name.to_owned().try_into().map_err(E::custom)
     }
 }
 

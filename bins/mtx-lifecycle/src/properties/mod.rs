@@ -75,7 +75,7 @@ fn action() -> impl Strategy<Value = Action> {
         2 => path().prop_map(Action::Unpublish),
         2 => Just(Action::Close),
         2 => (path(), others).prop_map(|(path, (name, value))| Action::OthersPatch(path, name, value)),
-        3 => (0..4_usize, fault).prop_map(|(nth, fault)| Action::Fault(nth, fault)),
+        5 => (0..4_usize, fault).prop_map(|(nth, fault)| Action::Fault(nth, fault)),
         1 => Just(Action::Restart),
     ]
 }
@@ -256,8 +256,20 @@ fn what_waited_for_a_viewer_comes_back_as_it_was() {
     play("v1.19.3", true, &actions);
 }
 
+#[test]
+fn entry_that_a_restart_has_lost_is_added_and_removed_again() {
+    let actions = [
+        Action::Start("recording", "live/a"),
+        Action::OthersPatch("live/a", "recordSegmentDuration", "17m"),
+        Action::Apply(3),
+        Action::Restart,
+        Action::Apply(0),
+    ];
+    play("v1.19.3", true, &actions);
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, max_shrink_iters: 2000, ..ProptestConfig::default() })]
     #[test]
     fn nobody_is_hurt_and_everything_can_be_taken_back(
         version in prop::sample::select(&["v1.19.3", "v1.14.0", "v1.21.0"][..]),

@@ -35,15 +35,19 @@ impl Busy {
 impl std::fmt::Display for Busy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let count = |number: usize, one: &str| match number {
-            1 => format!("1 {one}"),
-            _ => format!("{number} {one}s"),
+            0 => None,
+            1 => Some(format!("1 {one}")),
+            _ => Some(format!("{number} {one}s")),
         };
-        write!(
-            f,
-            "{}, {}, {}",
+        let counts = [
             count(self.viewers, "viewer"),
             count(self.publishers, "publisher"),
-            count(self.recordings, "recording")
-        )
+            count(self.recordings, "recording"),
+        ];
+        let counts: Vec<_> = counts.into_iter().flatten().collect();
+        if counts.is_empty() {
+            return f.write_str("nobody");
+        }
+        f.write_str(&counts.join(", "))
     }
 }

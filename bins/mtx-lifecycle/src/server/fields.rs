@@ -1,25 +1,19 @@
 //! The settings of a path that a policy can touch: what they are called, and when two values are the same.
 
 use mediamtx::api::Fields;
+use mediamtx::version::RECORDING;
 use serde_json::Value;
 
 use crate::span::Span;
 
-/// The settings that a policy sets or has to know.
-const MANAGED: [&str; 17] = [
+/// The settings that a policy sets or has to know, besides those of a recording.
+const MANAGED: [&str; 10] = [
     "source",
     "sourceOnDemand",
     "sourceOnDemandStartTimeout",
     "sourceOnDemandCloseAfter",
     "rtspTransport",
     "alwaysAvailable",
-    "record",
-    "recordPath",
-    "recordFormat",
-    "recordPartDuration",
-    "recordMaxPartSize",
-    "recordSegmentDuration",
-    "recordDeleteAfter",
     "runOnDemand",
     "runOnDemandRestart",
     "runOnDemandStartTimeout",
@@ -39,7 +33,7 @@ const TIMES: [&str; 7] = [
 /// Whether a policy has anything to do with this setting.
 #[must_use]
 pub fn is_managed(name: &str) -> bool {
-    MANAGED.contains(&name)
+    MANAGED.contains(&name) || RECORDING.contains(&name)
 }
 
 /// Whether two values of a setting mean the same: `300s` is `5m0s`.

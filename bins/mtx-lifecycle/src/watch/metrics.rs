@@ -45,6 +45,7 @@ pub struct Metrics {
     pub(super) changes: Counter,
     pub(super) pending: Gauge<i64, AtomicI64>,
     pub(super) failing: Gauge<i64, AtomicI64>,
+    pub(super) full_disks: Gauge<i64, AtomicI64>,
     pub(super) api_up: Gauge<i64, AtomicI64>,
     pub(super) paths: Family<State, Gauge>,
 }
@@ -64,6 +65,7 @@ impl Default for Metrics {
             changes: Counter::default(),
             pending: Gauge::default(),
             failing: Gauge::default(),
+            full_disks: Gauge::default(),
             api_up: Gauge::default(),
             paths: Family::default(),
         };
@@ -111,6 +113,11 @@ impl Metrics {
             "failing_paths",
             "Paths with a change that the server does not accept",
             self.failing.clone(),
+        );
+        all.register(
+            "full_disks",
+            "Disks of this machine that are recorded to, and have less than a tenth left",
+            self.full_disks.clone(),
         );
         all.register(
             "api_up",

@@ -1,6 +1,7 @@
 //! Keeps it true: puts right what others have changed, writes what has waited, and has an eye on the streams.
 
 mod breaker;
+mod disks;
 mod health;
 mod metrics;
 mod observe;
@@ -20,6 +21,7 @@ use crate::apply::Scope;
 use crate::commands::{Error, Lifecycle, Report, Session};
 use crate::journal::{Lock, WATCH_LOCK};
 use breaker::{Breaker, Event};
+use disks::Disks;
 use observe::Observed;
 
 pub use metrics::Metrics;
@@ -34,6 +36,7 @@ pub struct Watch {
     metrics: Arc<Metrics>,
     breaker: Breaker,
     observed: Observed,
+    disks: Disks,
     /// What was said last about each path, so that it is said once.
     said: BTreeMap<String, Vec<String>>,
     down_since: Option<Instant>,
@@ -52,6 +55,7 @@ impl Watch {
             metrics: Arc::default(),
             breaker: Breaker::new(),
             observed: Observed::default(),
+            disks: Disks::default(),
             said: BTreeMap::new(),
             down_since: None,
             _lock: lock,
@@ -124,6 +128,7 @@ impl Watch {
         }
         drop(session);
         self.observed.look_at_files(server, &view, &self.metrics);
+        self.disks.look(&self.lifecycle, &view, &self.metrics);
         self.tell(&report);
         Ok(())
     }

@@ -18,7 +18,6 @@ use tempfile::TempDir;
 use crate::table::{Table, median, milliseconds, quantile, with_ratio};
 
 const ROUNDS: usize = 15;
-const WATCHED: usize = 50;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// By hand the source has to be made to stay: nobody reads, and a recording is no reader.
@@ -125,11 +124,6 @@ pub(crate) fn measure() -> Table {
             ]);
         }
     }
-    drop(setup);
-    let mut row = vec![format!("mtx-lifecycle watch, {WATCHED} paths")];
-    row.resize(header.len() - 1, String::new());
-    row.push(format!("{:.2} MiB", watch_memory()));
-    table.row(row);
     table
 }
 
@@ -266,24 +260,4 @@ impl Setup {
         let _ = fs::remove_dir_all(self.folder.path().join("cam"));
         let _ = fs::remove_file(self.picture());
     }
-}
-
-/// Peak memory in MiB after some looks at all paths.
-fn watch_memory() -> f64 {
-    let paths = 0..WATCHED;
-    let config = paths.clone().fold(Config::default(), |config, number| {
-        config.path(&format!("cam{number}"), "runOnDemand: sleep 100")
-    });
-    let server = MediaMtx::start(config);
-    let lifecycle = Lifecycle::of(&server);
-    let rules = paths.map(|number| format!("- {{path: cam{number}, useCase: viewing}}\n"));
-    let policy = lifecycle.file(
-        "policy.yml",
-        &format!("paths:\n{}", rules.collect::<String>()),
-    );
-    lifecycle.ok(&["apply", policy.to_str().expect("UTF-8 paths")]);
-    let watch = lifecycle.watch(&[]);
-    thread::sleep(Duration::from_secs(10));
-    let kib = procfs::peak_memory_kib(watch.pid()).expect("it runs");
-    kib as f64 / 1024.0
 }

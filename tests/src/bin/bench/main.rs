@@ -1,4 +1,4 @@
-//! `make bench`: the suite side by side with what people use today, in one run. Prints Markdown.
+//! `make bench`: the suite side by side with what people use today. Prints Markdown.
 
 mod contenders;
 mod events;
@@ -7,18 +7,40 @@ mod latency;
 mod lifecycle;
 mod orchestration;
 mod table;
+mod watch;
 mod workers;
 
+use std::env;
 use std::fs;
 use std::process::Command;
 
+type Measure = fn() -> table::Table;
+
+const TABLES: [(&str, Measure); 6] = [
+    ("hooks", hooks::measure),
+    ("workers", workers::measure),
+    ("orchestration", orchestration::measure),
+    ("events", events::measure),
+    ("lifecycle", lifecycle::measure),
+    ("watch", watch::measure),
+];
+
+/// All tables, or those that are named.
 fn main() {
+    let named: Vec<_> = env::args().skip(1).collect();
+    if let Some(name) = named
+        .iter()
+        .find(|name| TABLES.iter().all(|it| it.0 != *name))
+    {
+        let known: Vec<_> = TABLES.iter().map(|it| it.0).collect();
+        panic!("no table {name}: there are {}", known.join(", "));
+    }
     println!("{}\n", headline());
-    println!("{}", hooks::measure().render());
-    println!("{}", workers::measure().render());
-    println!("{}", orchestration::measure().render());
-    println!("{}", events::measure().render());
-    println!("{}", lifecycle::measure().render());
+    for (name, measure) in TABLES {
+        if named.is_empty() || named.iter().any(|it| it == name) {
+            println!("{}", measure().render());
+        }
+    }
 }
 
 /// When, where and with what this was measured.

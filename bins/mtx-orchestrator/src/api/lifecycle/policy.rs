@@ -90,11 +90,8 @@ fn read(body: &[u8]) -> Result<Policy, Problem> {
                 .chars()
                 .take(500)
                 .collect();
-            let problem = Problem::new(400, detail);
-            match error.place() {
-                Some((line, column)) => problem.at(line, column),
-                None => problem,
-            }
+            let (line, column) = error.place();
+            Problem::new(400, detail).at(line, column)
         })?;
     let mut json = serde_json::to_value(&policy).unwrap_or_default();
     let hidden = sources(&mut json).any(|source| {

@@ -1,0 +1,224 @@
+//! mtx-lifecycle: what it shows and says to somebody who types.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_yaml::Value as Yaml;
+use suite_tests::binaries::suite_binary;
+use suite_tests::clips::{Clip, Video};
+use suite_tests::lifecycle::{Lifecycle, entries, keeper, publishing_hook, segments};
+use suite_tests::mediamtx::{Config, MediaMtx};
+use suite_tests::proxy::FaultProxy;
+use suite_tests::waiting::wait_until;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A camera on demand that is recorded into the folder.
+fn camera(folder: &Path) -> String {
+    let hook = publishing_hook(&Clip::new(Video::H264, None));
+    let folder = folder.display();
+    format!("{hook}\nrecordPath: {folder}/%path/%Y-%m-%d_%H-%M-%S-%f\nrecordPartDuration: 200ms")
+}
+
+#[test]
+fn status_shows_how_long_files_are_kept_and_what_the_disk_has_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = MediaMtx::start(Config::default().path("cam", &camera(folder.path())));
+    let lifecycle = Lifecycle::of(&server);
+    assert!(
+        lifecycle.status("cam")["storage"].is_null(),
+        "it is not recorded"
+    );
+    lifecycle.ok(&["start", "recording", "cam"]);
+    let file = || {
+        Some(
+            segments(folder.path(), "cam")
+                .first()?
+                .metadata()
+                .ok()?
+                .len(),
+        )
+    };
+    wait_until("something in the file", PATIENCE, || file() > Some(0));
+    let status = lifecycle.status("cam");
+    let storage = &status["storage"];
+    assert_eq!(
+        (&storage["deleteAfter"], &storage["segmentDuration"]),
+        (&"1d".into(), &"1h".into()),
+        "{status}"
+    );
+    let disk = &storage["disk"];
+    assert_eq!(disk["folder"], folder.path().to_str().unwrap(), "{status}");
+    let bytes = |name: &str| disk[name].as_u64().unwrap();
+    assert!(0 < bytes("used") && bytes("used") <= file().unwrap());
+    assert!(bytes("free") <= bytes("total") && bytes("total") > 0);
+    let table = lifecycle.ok(&["status", "cam"]);
+    assert!(table.contains("KEPT  FILES"), "{table}");
+    assert!(table.contains(" 1d ") && table.contains("iB"), "{table}");
+}
+
+#[test]
+fn status_warns_before_the_disk_is_full() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = MediaMtx::start(Config::default().path("cam", &camera(folder.path())));
+    let lifecycle = Lifecycle::of(&server);
+    lifecycle.ok(&["start", "recording", "cam"]);
+    // The command sees another, small disk where the server writes.
+    let script = "mount -t tmpfs -o size=1m tmpfs \"$1\" && head -c 1000000 /dev/zero > \"$1/full\" && shift && \"$@\"";
+    let status = |arguments: &[&str]| {
+        let inner = lifecycle.command(arguments);
+        let mut outer = Command::new("unshare");
+        outer.args(["--map-root-user", "--mount", "sh", "-ec", script, "sh"]);
+        outer.arg(folder.path()).arg(inner.get_program());
+        outer.args(inner.get_args());
+        let variables = inner.get_envs();
+        outer.envs(variables.filter_map(|(name, value)| Some((name, value?))));
+        String::from_utf8(outer.output().unwrap().stdout).unwrap()
+    };
+    let table = status(&["status"]);
+    let warning = format!("warning: the disk of {} has ", folder.path().display());
+    assert!(table.contains(&warning), "{table}");
+    assert!(table.contains(" of 1.0 MiB left"), "{table}");
+}
+
+#[test]
+fn disk_of_a_server_elsewhere_is_said_to_be_unknown() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = MediaMtx::start(Config::default().path("cam", &camera(folder.path())));
+    let lifecycle = Lifecycle::of(&server);
+    lifecycle.ok(&["start", "recording", "cam"]);
+    // All of 127.0.0.0/8 is this machine, and so is 0.0.0.0, though its name does not say so.
+    let elsewhere = lifecycle.through(&format!("http://0.0.0.0:{}", server.ports.api));
+    let storage = elsewhere.status("cam")["storage"].take();
+    assert_eq!(storage["deleteAfter"], "1d", "{storage}");
+    assert!(storage["disk"].is_null(), "{storage}");
+    let table = elsewhere.ok(&["status"]);
+    let why = "FILES and FREE are unknown: MediaMTX runs on another machine";
+    assert!(table.contains(why), "{table}");
+}
+
+#[test]
+fn shell_completes_commands_paths_and_use_cases() {
+    let config = Config::default()
+        .path("cam/east", "")
+        .path("cam/west", "")
+        .path("door", "");
+    let server = MediaMtx::start(config);
+    let lifecycle = Lifecycle::of(&server);
+    let policy = lifecycle.file("policy.yml", "useCases: {recall: {closeAfter: 2m}}");
+    lifecycle.ok(&["apply", policy.to_str().unwrap()]);
+    let binary = suite_binary("mtx-lifecycle");
+    let complete = |line: &str| {
+        let script = format!(
+            "source <(COMPLETE=bash mtx-lifecycle)\n\
+             COMP_WORDS=({line}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); COMP_TYPE=9\n\
+             _clap_complete_mtx_lifecycle mtx-lifecycle \"${{COMP_WORDS[COMP_CWORD]}}\"; echo \"${{COMPREPLY[@]}}\""
+        );
+        let mut bash = Command::new("bash");
+        bash.args(["-c", &script]);
+        bash.env("PATH", {
+            let folder = binary.parent().unwrap().display();
+            format!("{folder}:{}", std::env::var("PATH").unwrap())
+        });
+        bash.env("MEDIAMTX_API_URL", server.api(""));
+        bash.env("MTX_LIFECYCLE_STATE", lifecycle.state_dir());
+        let output = bash.output().unwrap();
+        assert!(output.stderr.is_empty(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    assert_eq!(complete("mtx-lifecycle sta"), "start status");
+    assert_eq!(complete("mtx-lifecycle start rec"), "recording recall");
+    assert_eq!(
+        complete("mtx-lifecycle start recording cam"),
+        "cam/east cam/west"
+    );
+    assert_eq!(complete("mtx-lifecycle status --js"), "--json");
+    assert_eq!(
+        complete("mtx-lifecycle --api http://127.0.0.1:1 stop cam"),
+        "",
+        "the option counts"
+    );
+}
+
+#[test]
+fn path_that_nobody_knows_is_said_to_be_unknown() {
+    let config = Config::default().path("cam", "runOnDemand: sleep 9");
+    let server = MediaMtx::start(config);
+    let lifecycle = Lifecycle::of(&server);
+    let said = lifecycle.fails(1, &["stop", "cma"]);
+    assert!(said.contains("there is no path cma"), "{said}");
+    let status = lifecycle.status("cma");
+    let problem = status["problem"].as_str().unwrap();
+    assert!(problem.contains("there is no path cma"), "{status}");
+    for name in ["all_others", "~^cam", "lifecycle/x/cam"] {
+        let said = lifecycle.fails(2, &["status", name]);
+        assert!(said.contains("no path of its own"), "{said}");
+    }
+    // What was started and stopped can be stopped once more.
+    lifecycle.ok(&["stop", "cam"]);
+    let revision = |lifecycle: &Lifecycle| lifecycle.ok(&["status", "--json"]);
+    assert!(revision(&lifecycle).contains("\"revision\": 0"));
+}
+
+#[test]
+fn timeout_that_was_given_is_for_the_source_too() {
+    let server = MediaMtx::start(Config::default().path("cam", "runOnDemand: sleep 100"));
+    let lifecycle = Lifecycle::of(&server);
+    let start = Instant::now();
+    let said = lifecycle.fails(1, &["start", "viewing", "cam", "--timeout", "1s"]);
+    assert!(said.contains("has not come within 1s"), "{said}");
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+#[test]
+fn fallback_for_a_start_that_the_server_never_heard_of_holds_the_path_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = || Config::default().path("cam", &camera(folder.path()));
+    let mut server = MediaMtx::start(config());
+    let proxy = FaultProxy::start(server.ports.api);
+    let lifecycle = Lifecycle::of(&server);
+    let rtsp = format!("rtsp://127.0.0.1:{}", server.ports.rtsp);
+    let away = lifecycle.through(&format!("http://127.0.0.1:{}", proxy.port()));
+    proxy.refuse(true);
+    let said = away.fails(1, &["start", "viewing", "cam", "--rtsp", &rtsp]);
+    assert!(said.contains("fallback.yml"), "{said}");
+    away.fails(1, &["start", "recording", "cam"]);
+    let text = std::fs::read_to_string(away.state_dir().join("fallback.yml")).unwrap();
+    let fallback: Yaml = serde_yaml::from_str(&text).unwrap();
+    let cam = &fallback["paths"]["cam"];
+    assert_eq!(cam["record"], true, "{text}");
+    assert_eq!(cam["runOnDemandCloseAfter"], "5m", "{text}");
+    assert_eq!(cam["runOnDemandRestart"], true, "{text}");
+
+    // As its head says: an entry that is there already gets what is named.
+    server.stop();
+    let mut merged = config();
+    for (name, settings) in fallback["paths"].as_mapping().unwrap() {
+        let settings = serde_yaml::to_string(settings).unwrap();
+        let name = name.as_str().unwrap();
+        merged = match name {
+            "cam" => {
+                let hook = camera(folder.path()).replace("\nrunOnDemandRestart: yes", "");
+                Config::default().path(name, &format!("{hook}\n{settings}"))
+            }
+            _ => merged.path(name, &settings),
+        };
+    }
+    let server = MediaMtx::start_on(server.ports, merged);
+    wait_until("a recorded file", PATIENCE, || {
+        !segments(folder.path(), "cam").is_empty()
+    });
+    let held = keeper(&server, "cam");
+    // With the API back, the same keeper is recognized, and goes with the rest.
+    proxy.refuse(false);
+    away.ok(&["reconcile"]);
+    assert_eq!(keeper(&server, "cam"), held);
+    away.ok(&["stop", "cam"]);
+    let all = entries(&server).to_string();
+    assert!(!all.contains("lifecycle/"), "{all}");
+}
