@@ -40,7 +40,7 @@ pub(crate) struct Config {
     /// The path whose hook the worker is: MediaMTX may start it again and again.
     pub(crate) hook_path: Option<PathName>,
     /// Whether the input is on the server that started the worker, or the worker was started by hand.
-    reads_server: bool,
+    pub(crate) reads_server: bool,
     /// What every line of the log says.
     pub(crate) context: Vec<(&'static str, String)>,
 }

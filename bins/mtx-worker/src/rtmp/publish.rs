@@ -5,6 +5,7 @@ use thiserror::Error;
 
 use super::amf0::{self, Amf0Error, Value};
 use super::chunk::{self, ChunkError, Header, Message, OUT_CHUNK_SIZE, kind};
+use super::flv;
 use super::url::RtmpUrl;
 
 const HANDSHAKE: usize = 1536;
@@ -195,8 +196,7 @@ impl Publisher {
 
     fn connect(&mut self) {
         let text = |name: &str, value: &str| (name.to_owned(), Value::string(value));
-        // Enhanced RTMP: the codecs we may send beyond H.264 and AAC.
-        let four_cc = ["hvc1", "avc1"].map(Value::string).to_vec();
+        let four_cc = flv::FOUR_CCS.map(Value::string).to_vec();
         let properties = vec![
             text("app", &self.url.app),
             text("type", "nonprivate"),

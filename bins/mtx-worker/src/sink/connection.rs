@@ -1,19 +1,16 @@
 //! One RTMP connection to a server: the bytes of a [`Publisher`] over a socket.
 
-use std::io::ErrorKind::{AddrNotAvailable, ConnectionRefused, NetworkUnreachable};
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::error::SinkError;
-use super::tls;
-use crate::localhost;
+use crate::net::{self, Socket};
 use crate::rtmp::publish::Publisher;
 use crate::rtmp::url::RtmpUrl;
+use crate::tls;
 
 /// From the name lookup to the accepted stream.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -23,9 +20,6 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An orderly end must not hold up a worker that was told to go.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
-
-trait Socket: AsyncRead + AsyncWrite + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Unpin> Socket for T {}
 
 /// A connection whose server accepted the stream.
 pub(super) struct Connection {
@@ -44,22 +38,11 @@ impl Connection {
     }
 
     async fn publish(url: &RtmpUrl, tls: Option<&TlsConnector>) -> Result<Self, SinkError> {
-        let connected = match localhost::addresses(&url.host) {
-            Some(hosts) => {
-                let addresses = hosts.map(|host| SocketAddr::new(host, url.port));
-                TcpStream::connect(&addresses[..]).await
-            }
-            None => TcpStream::connect((url.host.as_str(), url.port)).await,
-        };
-        let tcp = connected.map_err(|error| match error.kind() {
-            // The others say that there is no IPv6, which is tried last.
-            ConnectionRefused | AddrNotAvailable | NetworkUnreachable if url.on_server => {
-                SinkError::NobodyListens(url.port)
-            }
-            _ => SinkError::Connect(error),
+        let connected = net::connect(&url.host, url.port).await;
+        let tcp = connected.map_err(|error| match url.on_server && net::is_refused(&error) {
+            true => SinkError::NobodyListens(url.port),
+            false => SinkError::Connect(error),
         })?;
-        // Frames go out one by one; waiting to fill packets would add up to 40 ms.
-        tcp.set_nodelay(true).map_err(SinkError::Connect)?;
         let socket: Box<dyn Socket> = match tls {
             None => Box::new(tcp),
             Some(connector) => Box::new(
