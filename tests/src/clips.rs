@@ -19,6 +19,7 @@ pub enum Video {
     /// With two B-frames between the others, in closed groups of pictures.
     H264BFrames,
     H265,
+    Vp8,
     Vp9,
     Av1,
 }
@@ -127,6 +128,7 @@ impl Clip {
             Some(Video::H265) => {
                 "-c:v libx265 -preset ultrafast -x265-params log-level=error:keyint=25:bframes=2:b-adapt=0:open-gop=0 -tag:v hvc1 "
             }
+            Some(Video::Vp8) => "-c:v libvpx -deadline realtime -cpu-used 8 -g 25 ",
             Some(Video::Vp9) => "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 25 ",
             Some(Video::Av1) => "-c:v libsvtav1 -preset 12 -g 25 ",
         };

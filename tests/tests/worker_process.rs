@@ -73,7 +73,7 @@ type Case = (
     &'static [(&'static str, &'static str)],
     &'static str,
 );
-const WRONG_USAGE: [Case; 8] = [
+const WRONG_USAGE: [Case; 7] = [
     (&[], &[], "MTX_PATH"),
     (
         &[],
@@ -89,16 +89,6 @@ const WRONG_USAGE: [Case; 8] = [
         &[],
         &[("MTX_PATH", "cam1")],
         "--output rtmp://localhost:1935/{path}/out",
-    ),
-    (
-        &[
-            "--input",
-            "rtsps://127.0.0.1/x",
-            "--output",
-            "rtmp://127.0.0.1/a/b",
-        ],
-        &[],
-        "rtspEncryption: optional",
     ),
     (
         &[

@@ -83,6 +83,11 @@ pub(crate) fn audio_sequence_header(track: &AudioTrack) -> Option<Vec<u8>> {
     }
 }
 
+/// Whether servers find a track of this kind by its first frame, not by its sequence header alone.
+pub(crate) fn is_known_by_its_first_frame(track: &AudioTrack) -> bool {
+    !matches!(track.codec, AudioCodec::Aac { .. })
+}
+
 /// What stands before an audio frame.
 pub(crate) fn audio_frame_header(track: &AudioTrack) -> Vec<u8> {
     match track.codec {

@@ -23,8 +23,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(3);
 /// A server that closes this soon after it accepted the stream did not want it.
 const REJECTION: Duration = Duration::from_millis(500);
 
-/// G.711 has no sequence header: a server learns of the track by its first frame, and MediaMTX stops
-/// looking for tracks at the first message of media. So that frame goes first; this is how long, in
+/// A server learns of a track of G.711 or MP3, which have no sequence header, by its first frame, and MediaMTX of one of
+/// Opus, too. It stops looking for tracks at the first message of media. So that frame goes first; this is how long, in
 /// nanoseconds, video is held for it.
 const AUDIO_FIRST: i64 = 1_000_000_000;
 
@@ -170,9 +170,12 @@ impl Stream {
             self.changed_sets = sets.iter().flat_map(prefixed).collect();
         }
         if first {
-            let headerless = tracks.audio.is_some() && audio.is_none();
-            self.held = (headerless && video.is_some()).then(Vec::new);
-            if !headerless {
+            let is_late = tracks
+                .audio
+                .as_ref()
+                .is_some_and(flv::is_known_by_its_first_frame);
+            self.held = (is_late && video.is_some()).then(Vec::new);
+            if !is_late {
                 self.announce(&tracks, video, audio);
             }
         }

@@ -22,7 +22,7 @@ pub(crate) enum Transport {
 pub(crate) struct RtspUrl {
     url: Url,
     /// Whether it is `rtsps://`.
-    pub(super) is_tls: bool,
+    pub(crate) is_tls: bool,
     credentials: Option<(String, String)>,
 }
 
