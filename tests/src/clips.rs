@@ -19,7 +19,6 @@ pub enum Video {
     /// With two B-frames between the others, in closed groups of pictures.
     H264BFrames,
     H265,
-    Vp8,
     Vp9,
     Av1,
 }
@@ -32,6 +31,8 @@ pub enum Audio {
     Opus,
     Pcma,
     Pcmu,
+    /// At a rate for which RTMP has no room.
+    PcmuAt16kHz,
     Mp3,
 }
 
@@ -128,7 +129,6 @@ impl Clip {
             Some(Video::H265) => {
                 "-c:v libx265 -preset ultrafast -x265-params log-level=error:keyint=25:bframes=2:b-adapt=0:open-gop=0 -tag:v hvc1 "
             }
-            Some(Video::Vp8) => "-c:v libvpx -deadline realtime -cpu-used 8 -g 25 ",
             Some(Video::Vp9) => "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 25 ",
             Some(Video::Av1) => "-c:v libsvtav1 -preset 12 -g 25 ",
         };
@@ -141,6 +141,7 @@ impl Clip {
             Some(Audio::Opus) => "-c:a libopus -b:a 64k -ac 2 ",
             Some(Audio::Pcma) => "-c:a pcm_alaw -ar 8000 -ac 1 ",
             Some(Audio::Pcmu) => "-c:a pcm_mulaw -ar 8000 -ac 1 ",
+            Some(Audio::PcmuAt16kHz) => "-c:a pcm_alaw -ar 16000 -ac 1 ",
             Some(Audio::Mp3) => "-c:a libmp3lame -b:a 64k -ac 2 ",
         };
         line += &format!("-t {}", self.seconds);

@@ -151,7 +151,7 @@ fn rtmp_that_is_off_is_named_with_its_settings() {
 fn rtsps_only(certificate: &Certificate, folder: &Path, port: u16, hook: &str) -> MediaMtx {
     let (cert, key) = certificate.write(folder);
     let tls = format!(
-        "rtspServerCert: {}\nrtspServerKey: {}\nrtspsAddress: 127.0.0.1:{port}",
+        "rtspServerCert: {}\nrtspServerKey: {}\nrtspsAddress: 127.0.0.1:{port}\nrtspTransports: [tcp]",
         cert.display(),
         key.display(),
     );
