@@ -4,6 +4,7 @@ mod check;
 mod cli;
 mod codec;
 mod config;
+mod digest;
 mod entry;
 mod failures;
 mod lock;

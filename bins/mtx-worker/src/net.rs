@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
+#[cfg(target_os = "linux")]
+use nix::sys::socket::{setsockopt, sockopt};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::sleep;
@@ -17,6 +19,10 @@ const LOOPBACK: [IpAddr; 2] = [
 
 /// How long an address may be silent before the next one is tried beside it (RFC 8305, section 5).
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);
+
+/// A machine that confirms nothing of what was sent for so many milliseconds is gone, and with it the connection.
+#[cfg(target_os = "linux")]
+const UNCONFIRMED: u32 = 4_500;
 
 /// A connection, with TLS or without.
 pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -41,17 +47,21 @@ pub(crate) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
         tokio::select! {
             biased;
             connected = tries.select_next_some(), if !tries.is_empty() => match connected {
-                Ok(socket) => {
-                    // Requests and frames go out one by one; waiting to fill packets would add up to 40 ms.
-                    socket.set_nodelay(true)?;
-                    return Ok(socket);
-                }
+                Ok(socket) => return prepare(socket),
                 Err(error) => failure = keep(failure, error),
             },
             () = wait, if !tries.is_empty() => {}
             else => return Err(failure),
         }
     }
+}
+
+fn prepare(socket: TcpStream) -> io::Result<TcpStream> {
+    // Requests and frames go out one by one; waiting to fill packets would add up to 40 ms.
+    socket.set_nodelay(true)?;
+    #[cfg(target_os = "linux")]
+    setsockopt(&socket, sockopt::TcpUserTimeout, &UNCONFIRMED)?;
+    Ok(socket)
 }
 
 /// Both families in turns, as they came.

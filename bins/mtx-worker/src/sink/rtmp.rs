@@ -76,6 +76,7 @@ impl Stream {
         mut sent: impl FnMut(&AccessUnit),
     ) -> Result<Arc<Tracks>, SinkError> {
         loop {
+            self.connection.check_acknowledged().await?;
             tokio::select! {
                 biased;
                 item = queue.pop() => {

@@ -17,6 +17,7 @@ use super::session::{Receiver, Session, TEARDOWN_TIMEOUT};
 use super::tracks::choose;
 use super::url::{RtspUrl, Transport};
 use crate::config::Config;
+use crate::digest::digest;
 use crate::rtsp::headers::{self, rtp_info};
 use crate::rtsp::message::Response;
 use crate::rtsp::sdp::{Description, control_url};
@@ -81,9 +82,21 @@ impl RtspSource {
         self.open_over(Transport::Tcp).await
     }
 
-    /// Whether somebody publishes to `url`, by a DESCRIBE.
+    /// Whether somebody publishes to `url`, by a DESCRIBE. Cameras describe themselves whatever the path, which tells
+    /// nothing.
     pub(crate) async fn is_published(&self, url: &RtspUrl) -> bool {
-        matches!(timeout(OPEN_TIMEOUT, self.describe(url)).await, Ok(Ok(_)))
+        let is_there = async |url: &RtspUrl| {
+            matches!(timeout(OPEN_TIMEOUT, self.describe(url)).await, Ok(Ok(_)))
+        };
+        if !is_there(url).await {
+            return false;
+        }
+        let nobodys = format!(
+            "{}-{}",
+            url.path(),
+            digest((url.path(), std::process::id()))
+        );
+        !is_there(&url.with_path(&nobodys)).await
     }
 
     /// Waits until the server heard of the end of dropped sessions, as far as it listens.
