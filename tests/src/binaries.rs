@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::env;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -126,4 +127,36 @@ pub fn delivered_binary(name: &str) -> PathBuf {
     static FOLDER: LazyLock<PathBuf> =
         LazyLock::new(|| line_from(&mut Command::new(repository().join("scripts/build"))));
     FOLDER.join(name)
+}
+
+/// Puts a program to a place of its own.
+///
+/// Another process copies it: a file that this one writes can't be run as long as a child that another test just forked
+/// holds it open ("Text file busy").
+///
+/// # Panics
+/// When it can't be copied.
+#[track_caller]
+pub fn place_program(from: &Path, to: &Path) {
+    let status = Command::new("install")
+        .args(["-D", "-m", "755"])
+        .arg(from)
+        .arg(to)
+        .status();
+    assert!(
+        status.is_ok_and(|status| status.success()),
+        "{} can't be placed",
+        to.display()
+    );
+}
+
+/// Likewise a script.
+///
+/// # Panics
+/// When it can't be written.
+#[track_caller]
+pub fn place_script(text: &str, to: &Path) {
+    let mut draft = tempfile::NamedTempFile::new().expect("a temp file");
+    draft.write_all(text.as_bytes()).expect("it is writable");
+    place_program(draft.path(), to);
 }

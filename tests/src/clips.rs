@@ -31,6 +31,8 @@ pub enum Audio {
     Opus,
     Pcma,
     Pcmu,
+    /// At a rate for which RTMP has no room.
+    PcmuAt16kHz,
     Mp3,
 }
 
@@ -85,7 +87,10 @@ impl Clip {
         let mut hasher = DefaultHasher::new();
         arguments.hash(&mut hasher);
         // MP4 keeps the time stamps exactly, Matroska takes every codec.
-        let kind = if matches!(self.audio, Some(Audio::Pcma | Audio::Pcmu)) {
+        let kind = if matches!(
+            self.audio,
+            Some(Audio::Pcma | Audio::Pcmu | Audio::PcmuAt16kHz)
+        ) {
             "mkv"
         } else {
             "mp4"
@@ -139,6 +144,7 @@ impl Clip {
             Some(Audio::Opus) => "-c:a libopus -b:a 64k -ac 2 ",
             Some(Audio::Pcma) => "-c:a pcm_alaw -ar 8000 -ac 1 ",
             Some(Audio::Pcmu) => "-c:a pcm_mulaw -ar 8000 -ac 1 ",
+            Some(Audio::PcmuAt16kHz) => "-c:a pcm_mulaw -ar 16000 -ac 1 ",
             Some(Audio::Mp3) => "-c:a libmp3lame -b:a 64k -ac 2 ",
         };
         line += &format!("-t {}", self.seconds);

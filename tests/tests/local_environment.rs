@@ -2,13 +2,12 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use suite_tests::binaries::suite_binary;
+use suite_tests::binaries::{place_program, place_script, suite_binary};
 use suite_tests::clips::Clip;
 use suite_tests::environment::{Environment, SERVICES, text};
 use suite_tests::http;
@@ -259,11 +258,10 @@ fn hooks_and_workers_that_ignore_every_signal_do_not_survive_down() {
     for name in ["mtx-hook", "mtx-worker"] {
         let program = deaf.path().join(name);
         let script = "#!/bin/sh\ntrap '' INT TERM\nwhile :; do sleep 1; done\n";
-        fs::write(&program, script).unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        place_script(script, &program);
     }
     let orchestrator = deaf.path().join("mtx-orchestrator");
-    fs::copy(suite_binary("mtx-orchestrator"), orchestrator).unwrap();
+    place_program(&suite_binary("mtx-orchestrator"), &orchestrator);
     environment.set("MTX_BIN_DIR", &deaf.path().to_string_lossy());
     environment.make_well("dev");
     let _publisher = Clip::h264_aac().publish(&format!(

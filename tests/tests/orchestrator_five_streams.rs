@@ -1,13 +1,11 @@
 //! mtx-orchestrator with five real streams whose frames are counted: what happens to one is no other's trouble.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use suite_tests::binaries::suite_binary;
+use suite_tests::binaries::{place_script, suite_binary};
 use suite_tests::census::Census;
 use suite_tests::frames::Counter;
 use suite_tests::mediamtx::MediaMtx;
@@ -179,8 +177,7 @@ exec "$REAL_WORKER"
 fn workers_that_take_too_much_are_replaced_and_the_others_lose_no_frame() {
     let folder = tempfile::tempdir().expect("a temp folder");
     let worker = folder.path().join("mtx-worker");
-    fs::write(&worker, HOGS).expect("the temp folder is writable");
-    fs::set_permissions(&worker, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    place_script(HOGS, &worker);
     let mut five = Five::start_with(|command| {
         command.arg("--worker").arg(&worker);
         command.env("REAL_WORKER", suite_binary("mtx-worker"));

@@ -1,11 +1,9 @@
 //! Hooks of real streams that get lost, doubled, reordered, or find nobody: the right workers run all the same.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use suite_tests::binaries::suite_binary;
+use suite_tests::binaries::{place_script, suite_binary};
 use suite_tests::census::Census;
 use suite_tests::frames::Counter;
 use suite_tests::mediamtx::MediaMtx;
@@ -34,8 +32,7 @@ esac
 fn server_with_fate() -> (MediaMtx, u16, TempDir) {
     let folder = tempfile::tempdir().expect("a temp folder");
     let script = folder.path().join("fate");
-    fs::write(&script, FATE).expect("the temp folder is writable");
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    place_script(FATE, &script);
     let script = format!(
         "env HOOK={} {}",
         suite_binary("mtx-hook").display(),

@@ -1,10 +1,10 @@
 //! What mtx-orchestrator does to workers that take too much, and what it takes itself; what it tells nobody.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use suite_tests::binaries::place_script;
 use suite_tests::clips::Clip;
 use suite_tests::mediamtx::{Config, MediaMtx};
 use suite_tests::orchestrator::Orchestrator;
@@ -22,8 +22,7 @@ fn publish(server: &MediaMtx, stream: &str) -> Spawned {
 /// A worker that misbehaves in a way that the real one does not.
 fn wicked_worker(folder: &TempDir, script: &str) -> PathBuf {
     let file = folder.path().join("mtx-worker");
-    fs::write(&file, script).expect("the temp folder is writable");
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    place_script(script, &file);
     file
 }
 

@@ -1,11 +1,10 @@
 //! `scripts/mediamtx`: how a machine comes by the pinned server, and by others.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use suite_tests::binaries::repository;
+use suite_tests::binaries::{place_script, repository};
 use suite_tests::environment::text;
 use suite_tests::web::Web;
 use tempfile::TempDir;
@@ -30,9 +29,7 @@ impl Machine {
 
     fn program(&self, name: &str, script: &str) -> PathBuf {
         let path = self.path(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        place_script(&format!("#!/bin/sh\n{script}\n"), &path);
         path
     }
 

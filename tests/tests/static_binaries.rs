@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Command, Output};
 
 use nix::unistd::geteuid;
-use suite_tests::binaries::delivered_binary;
+use suite_tests::binaries::{delivered_binary, place_program};
 use suite_tests::environment::text;
 use suite_tests::web::Web;
 use tempfile::TempDir;
@@ -25,7 +25,7 @@ struct Root {
 impl Root {
     fn with(binary: &'static str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        fs::copy(delivered_binary(binary), folder.path().join(binary)).unwrap();
+        place_program(&delivered_binary(binary), &folder.path().join(binary));
         fs::create_dir(folder.path().join("etc")).unwrap();
         fs::write(folder.path().join("etc/hosts"), "127.0.0.1 localhost\n").unwrap();
         Self { folder, binary }

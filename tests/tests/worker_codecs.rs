@@ -36,33 +36,6 @@ fn passes(clip: Clip, tracks: &[&str]) {
     }
 }
 
-/// Streams a clip of which one track can't be passed on, or can: either way the other one has to flow, and what is
-/// missing has to be named.
-fn passes_or_names(clip: Clip, kept: &str, maybe: &str) {
-    let stack = Stack::start_with(Config::default(), clip);
-    let worker = Worker::start(&stack.input(), &stack.output());
-    worker.wait_state("streaming", SOON);
-    let tracks = stack.server.wait_ready(OUT, SOON).tracks();
-    assert!(tracks.iter().any(|track| track == kept), "{tracks:?}");
-    if !tracks.iter().any(|track| track == maybe) {
-        let warned = worker.events().into_iter().any(|event| {
-            event.text("level").to_lowercase().starts_with("war")
-                && event.json.to_string().contains(maybe)
-        });
-        assert!(
-            warned,
-            "no warning names {maybe}:\n{}",
-            worker.process().output()
-        );
-    }
-    let kind = if clip.video.is_some_and(|_| kept.starts_with('H')) {
-        Kind::Video
-    } else {
-        Kind::Audio
-    };
-    Reader::start(&stack.server.rtsp(OUT)).collect(kind, 25, SOON);
-}
-
 #[test]
 fn h265_with_aac() {
     passes(
@@ -92,23 +65,31 @@ fn audio_only() {
 }
 
 #[test]
-fn opus_beside_h264() {
-    passes_or_names(Clip::new(Video::H264, Audio::Opus), "H264", "Opus");
+fn h264_with_opus() {
+    passes(Clip::new(Video::H264, Audio::Opus), &["H264", "Opus"]);
 }
 
 #[test]
-fn mp3_beside_h264() {
-    passes_or_names(Clip::new(Video::H264, Audio::Mp3), "H264", "MPEG-1/2 Audio");
+fn opus_only() {
+    passes(Clip::new(None, Audio::Opus), &["Opus"]);
 }
 
 #[test]
-fn vp9_beside_aac() {
-    passes_or_names(Clip::new(Video::Vp9, Audio::Aac), "MPEG-4 Audio", "VP9");
+fn h264_with_mp3() {
+    passes(
+        Clip::new(Video::H264, Audio::Mp3),
+        &["H264", "MPEG-1/2 Audio"],
+    );
+}
+
+#[test]
+fn vp9_with_aac() {
+    passes(Clip::new(Video::Vp9, Audio::Aac), &["VP9", "MPEG-4 Audio"]);
 }
 
 /// No publisher here can send AV1, but MediaMTX itself plays a file with it.
 #[test]
-fn av1_beside_aac() {
+fn av1_with_aac() {
     let clip = Clip::new(Video::Av1, Audio::Aac);
     let settings = format!(
         "alwaysAvailable: yes\nalwaysAvailableFile: {}",
@@ -118,20 +99,23 @@ fn av1_beside_aac() {
     server.wait_ready(IN, SOON);
     let worker = Worker::start(&server.rtsp(IN), &server.rtmp(OUT));
     worker.wait_state("streaming", SOON);
-    let tracks = server.wait_ready(OUT, SOON).tracks();
-    assert!(
-        tracks.iter().any(|track| track == "MPEG-4 Audio"),
-        "{tracks:?}"
+    assert_eq!(
+        server.wait_ready(OUT, SOON).tracks(),
+        ["AV1", "MPEG-4 Audio"]
     );
-    if !tracks.iter().any(|track| track == "AV1") {
-        let warned = worker
-            .events()
-            .iter()
-            .any(|event| event.json.to_string().contains("AV1"));
-        assert!(
-            warned,
-            "no warning names AV1:\n{}",
-            worker.process().output()
-        );
-    }
+    // This reader does not put AV1 together again, so that its packets can't be compared.
+    Reader::start(&server.rtsp(OUT)).collect(Kind::Video, 75, SOON);
+}
+
+#[test]
+fn what_rtmp_can_t_carry_is_left_out_by_its_name_while_the_rest_flows() {
+    let stack = Stack::start_with(
+        Config::default(),
+        Clip::new(Video::H264, Audio::PcmuAt16kHz),
+    );
+    let worker = Worker::start(&stack.input(), &stack.output());
+    worker.wait_state("streaming", SOON);
+    assert_eq!(stack.server.wait_ready(OUT, SOON).tracks(), ["H264"]);
+    worker.process().wait_for_line("G711 at 16000 Hz", SOON);
+    Reader::start(&stack.server.rtsp(OUT)).collect(Kind::Video, 25, SOON);
 }

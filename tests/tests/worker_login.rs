@@ -1,5 +1,7 @@
 //! mtx-worker as a hook of servers that ask for a login, speak TLS, or listen elsewhere.
 
+use std::path::Path;
+
 use suite_tests::certificates::Certificate;
 use suite_tests::clips::Clip;
 use suite_tests::mediamtx::{Config, MediaMtx, Ports};
@@ -145,29 +147,51 @@ fn rtmp_that_is_off_is_named_with_its_settings() {
     );
 }
 
-#[test]
-fn rtsp_over_tls_only_is_named_with_its_setting() {
-    let certificate = Certificate::generate();
-    let folder = tempfile::tempdir().unwrap();
-    let (cert, key) = certificate.write(folder.path());
-    let ports = Ports::choose();
+/// A server that takes RTSP over TLS only; its hook is given.
+fn rtsps_only(certificate: &Certificate, folder: &Path, port: u16, hook: &str) -> MediaMtx {
+    let (cert, key) = certificate.write(folder);
     let tls = format!(
-        "rtspServerCert: {}\nrtspServerKey: {}\nrtspsAddress: 127.0.0.1:{}",
+        "rtspServerCert: {}\nrtspServerKey: {}\nrtspsAddress: 127.0.0.1:{port}\nrtspTransports: [tcp]",
         cert.display(),
         key.display(),
-        suite_tests::ports::tcp()
     );
-    let strict = config().global(&tls).env("MTX_RTSPENCRYPTION", "strict");
-    let server = MediaMtx::start_on(ports, strict);
+    let config = Config::default()
+        .worker_for_hooks()
+        .path(
+            "~^(.+)/in$",
+            &format!("runOnAvailable: {hook}\nrunOnAvailableRestart: yes"),
+        )
+        .global(&tls)
+        .env("MTX_RTSPENCRYPTION", "strict")
+        .env("MEDIAMTX_FINGERPRINT", certificate.fingerprint());
+    MediaMtx::start(config)
+}
+
+#[test]
+fn rtsp_over_tls_only_is_named_with_its_setting() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = suite_tests::ports::tcp();
+    let server = rtsps_only(&Certificate::generate(), folder.path(), port, "mtx-worker");
     let _publisher = Clip::h264_aac().publish(&server.rtmp(IN));
     let line = server
         .process()
         .wait_for_line("connection refused at port", 2 * SOON)
         .text;
     assert!(
-        line.contains("rtspEncryption") && line.contains("rtsps"),
+        line.contains("rtspEncryption") && line.contains("rtsps://"),
         "{line}"
     );
+}
+
+#[test]
+fn rtsp_over_tls_only_is_read_where_the_hook_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = suite_tests::ports::tcp();
+    let hook = format!("mtx-worker --input rtsps://localhost:{port}/$MTX_PATH");
+    let server = rtsps_only(&Certificate::generate(), folder.path(), port, &hook);
+    let _publisher = Clip::h264_aac().publish(&server.rtmp(IN));
+    server.wait_ready(OUT, 2 * SOON);
+    assert_eq!(server.connections("rtspsconns").len(), 1);
 }
 
 #[test]

@@ -106,8 +106,8 @@ fn worker_notices_a_frozen_output() {
     let before = readers(&stack);
     let mark = worker.process().mark();
     proxy.set(Mode::Freeze);
-    // The kernel's buffers swallow some seconds of so small a stream before anybody can notice.
-    worker.wait_event(mark, "retry", Duration::from_secs(60), |event| {
+    // The buffers of both systems would swallow a minute of so small a stream before anything is noticed at the socket.
+    worker.wait_event(mark, "retry", 2 * SOON, |event| {
         !event.text("attempt").is_empty()
     });
     proxy.set(Mode::Pass);

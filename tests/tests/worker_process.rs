@@ -1,12 +1,11 @@
 //! mtx-worker as a process: signals, exit codes, usage, statistics, secrets, an empty root.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use suite_tests::binaries::{delivered_binary, suite_binary};
+use suite_tests::binaries::{delivered_binary, place_program, suite_binary};
 use suite_tests::nginx::Nginx;
 use suite_tests::packets::{Kind, Reader};
 use suite_tests::processes::Spawned;
@@ -73,7 +72,7 @@ type Case = (
     &'static [(&'static str, &'static str)],
     &'static str,
 );
-const WRONG_USAGE: [Case; 8] = [
+const WRONG_USAGE: [Case; 7] = [
     (&[], &[], "MTX_PATH"),
     (
         &[],
@@ -89,16 +88,6 @@ const WRONG_USAGE: [Case; 8] = [
         &[],
         &[("MTX_PATH", "cam1")],
         "--output rtmp://localhost:1935/{path}/out",
-    ),
-    (
-        &[
-            "--input",
-            "rtsps://127.0.0.1/x",
-            "--output",
-            "rtmp://127.0.0.1/a/b",
-        ],
-        &[],
-        "rtspEncryption: optional",
     ),
     (
         &[
@@ -253,8 +242,7 @@ fn worker_streams_from_an_empty_root() {
     let stack = Stack::start();
     let root = tempfile::tempdir().expect("a temp folder");
     let binary = root.path().join("mtx-worker");
-    fs::copy(delivered_binary("mtx-worker"), &binary).expect("a copy");
-    fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).expect("an executable");
+    place_program(&delivered_binary("mtx-worker"), &binary);
     fs::create_dir(root.path().join("etc")).expect("a folder");
     fs::write(root.path().join("etc/hosts"), "127.0.0.1 mediamtx\n").expect("a file");
     let by_name = |url: &str| url.replace("127.0.0.1", "mediamtx");

@@ -3,7 +3,7 @@
 //! so often.
 
 use std::cell::Cell;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::Hash;
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,8 @@ use std::time::{Duration, SystemTime};
 use std::{env, fs};
 
 use nix::unistd::{Uid, geteuid};
+
+use crate::digest::digest;
 
 const PREFIX: &str = "mtx-worker-failures-";
 
@@ -46,9 +48,7 @@ impl Failures {
     }
 
     fn in_folders(folders: Vec<PathBuf>, parts: impl Hash) -> Self {
-        let mut hasher = DefaultHasher::new();
-        parts.hash(&mut hasher);
-        let name = format!("{PREFIX}{:016x}", hasher.finish());
+        let name = format!("{PREFIX}{}", digest(parts));
         let files: Vec<PathBuf> = folders.into_iter().map(|f| f.join(&name)).collect();
         let count = Cell::new(files.iter().find_map(|file| read(file)).unwrap_or(0));
         Self { files, count }

@@ -1,10 +1,10 @@
 //! One worker for one output on a host: a second one would throw out the first, and be thrown out by
 //! its retry.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::time::Duration;
 
+use crate::digest::digest;
 use crate::rtmp::url::RtmpUrl;
 
 /// How long to wait for a worker that is just ending: MediaMTX starts the hook of the next publisher
@@ -21,9 +21,7 @@ pub(crate) struct OutputLock {
 impl OutputLock {
     /// Takes the lock of `url`; `None` when another worker keeps it.
     pub(crate) async fn take(url: &RtmpUrl) -> io::Result<Option<Self>> {
-        let mut hasher = DefaultHasher::new();
-        url.place().hash(&mut hasher);
-        let name = format!("mtx-worker-{:016x}", hasher.finish());
+        let name = format!("mtx-worker-{}", digest(url.place()));
         let held = wait_for(async || platform::try_hold(&name).transpose());
         Ok(held.await.transpose()?.map(|held| Self { _held: held }))
     }

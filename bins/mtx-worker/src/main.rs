@@ -2,20 +2,26 @@
 
 mod check;
 mod cli;
+mod codec;
 mod config;
+mod digest;
+mod entry;
 mod failures;
-mod localhost;
 mod lock;
 mod media;
+mod net;
 mod output;
 mod picture;
 mod reconnect;
 mod rtmp;
+mod rtp;
+mod rtsp;
 mod sink;
 mod source;
 mod state;
 mod stats;
 mod time;
+mod tls;
 mod worker;
 
 use std::io;

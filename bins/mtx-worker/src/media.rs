@@ -7,17 +7,38 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-/// Video codecs that can be passed on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+use crate::codec::{av1, h264, h265, vp9};
+
+/// Video codecs that can be passed on, with what a decoder has to know beforehand.
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum VideoCodec {
-    H264,
-    H265,
+    H264(h264::ParameterSets),
+    H265(h265::ParameterSets),
+    Av1(av1::SequenceHeader),
+    Vp9(vp9::Format),
+}
+
+impl VideoCodec {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::H264(_) => "H.264",
+            Self::H265(_) => "H.265",
+            Self::Av1(_) => "AV1",
+            Self::Vp9(_) => "VP9",
+        }
+    }
 }
 
 /// Audio codecs that can be passed on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum AudioCodec {
-    Aac,
+    Aac {
+        /// AudioSpecificConfig (ISO/IEC 14496-3).
+        config: Bytes,
+    },
+    Opus,
+    /// MPEG-1 or MPEG-2 audio, layer 3.
+    Mp3,
     G711ALaw,
     G711MuLaw,
 }
@@ -26,8 +47,6 @@ pub(crate) enum AudioCodec {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct VideoTrack {
     pub(crate) codec: VideoCodec,
-    /// AVCDecoderConfigurationRecord or HEVCDecoderConfigurationRecord (ISO/IEC 14496-15).
-    pub(crate) config: Bytes,
     pub(crate) width: u32,
     pub(crate) height: u32,
     /// How many frames may be decoded before one that is shown earlier; `None` if the stream does
@@ -40,13 +59,11 @@ pub(crate) struct VideoTrack {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct AudioTrack {
     pub(crate) codec: AudioCodec,
-    /// AudioSpecificConfig (ISO/IEC 14496-3) for AAC, empty otherwise.
-    pub(crate) config: Bytes,
     pub(crate) sample_rate: u32,
     pub(crate) channels: u16,
 }
 
-/// What a source carries: RTMP has room for one video and one audio track.
+/// What a source carries.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Tracks {
     pub(crate) video: Option<VideoTrack>,
@@ -57,13 +74,18 @@ impl Tracks {
     /// Whether `other` can go on in the same RTMP stream: the same codecs, whatever their parameters.
     pub(crate) fn continues(&self, other: &Self) -> bool {
         let codecs = |tracks: &Self| {
-            (
-                tracks.video.as_ref().map(|v| v.codec),
-                tracks
-                    .audio
-                    .as_ref()
-                    .map(|a| (a.codec, a.sample_rate, a.channels)),
-            )
+            let video = tracks
+                .video
+                .as_ref()
+                .map(|video| std::mem::discriminant(&video.codec));
+            let audio = tracks.audio.as_ref().map(|audio| {
+                (
+                    std::mem::discriminant(&audio.codec),
+                    audio.sample_rate,
+                    audio.channels,
+                )
+            });
+            (video, audio)
         };
         codecs(self) == codecs(other)
     }
@@ -85,6 +107,26 @@ impl fmt::Display for Medium {
     }
 }
 
+/// What a decoder can do at an access unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EntryPoint {
+    /// Start: nothing behind it refers to what was before.
+    Closed,
+    /// Start, but leading pictures, which are shown earlier, refer to what was before.
+    Open,
+    /// Start, and show a whole picture after some frames.
+    Refresh,
+    /// Only go on.
+    None,
+}
+
+impl EntryPoint {
+    /// Whether it starts a group of pictures.
+    pub(crate) fn is_key(self) -> bool {
+        matches!(self, Self::Closed | Self::Open)
+    }
+}
+
 /// One coded picture or audio frame.
 #[derive(Clone, Debug)]
 pub(crate) struct AccessUnit {
@@ -94,9 +136,8 @@ pub(crate) struct AccessUnit {
     /// Decoding time, likewise, not after the presentation; between units of a track that reach a sink it rises by a
     /// millisecond at least.
     pub(crate) dts: i64,
-    /// Whether decoding can start here.
-    pub(crate) key: bool,
-    /// Length-prefixed NAL units, a raw AAC frame, or G.711 samples.
+    pub(crate) entry: EntryPoint,
+    /// Length-prefixed NAL units without parameter sets, OBUs with their sizes, or a frame as its codec has it.
     pub(crate) data: Bytes,
     /// When it arrived, on the same clock.
     pub(crate) arrival: i64,

@@ -107,6 +107,7 @@ impl Stats {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::EntryPoint;
 
     #[test]
     fn a_report_counts_all_and_rates_the_interval() {
@@ -116,7 +117,7 @@ mod tests {
             medium: Medium::Video,
             pts: 0,
             dts: 0,
-            key: true,
+            entry: EntryPoint::Closed,
             data: vec![0; 1000].into(),
             arrival: 0,
         };

@@ -16,7 +16,7 @@ use crate::output::{Output, told};
 use crate::reconnect::Reconnect;
 use crate::rtmp::url::RtmpUrl;
 use crate::sink::SinkError;
-use crate::source::{RtspSource, Session, SourceError, SourceItem};
+use crate::source::{Losses, RtspSource, Session, SourceError, SourceItem};
 use crate::state::{Link, Side, State, Status};
 use crate::stats::Report;
 use crate::time::Splice;
@@ -66,6 +66,8 @@ pub(crate) struct Worker {
     input_failures: Failures,
     /// Breaks in the source's time stamps.
     discontinuities: Cell<u64>,
+    /// What sessions that are over lost, and the one that is on.
+    losses: Cell<(Losses, Losses)>,
 }
 
 impl Worker {
@@ -79,11 +81,12 @@ impl Worker {
             Output::new(url, (number, of), published_at, failures, epoch)
         });
         Ok(Self {
-            source: RtspSource::new(config.input.clone(), config.transport, epoch),
+            source: RtspSource::new(&config, epoch)?,
             outputs: outputs.collect::<Result<_>>()?,
             status: Status::new(of),
             input_failures: config.input_failures("stream"),
             discontinuities: Cell::default(),
+            losses: Cell::default(),
             config,
         })
     }
@@ -195,6 +198,8 @@ impl Worker {
         let mut reconnect = Reconnect::new("input".to_owned(), self.config.retry.clone());
         loop {
             splice.start();
+            let (before, last) = self.losses.take();
+            self.losses.set((before.plus(last), Losses::default()));
             let error = match self.source.open().await {
                 Ok(session) => self.pump(session, &mut splice, &mut reconnect).await,
                 Err(error) => error,
@@ -217,7 +222,10 @@ impl Worker {
             log::warn!(codec = codec.as_str(); "track left out: {codec} can't be passed on, or is a second track of its kind");
         }
         loop {
-            let item = match session.next().await {
+            let next = session.next().await;
+            let (before, _) = self.losses.get();
+            self.losses.set((before, session.losses()));
+            let item = match next {
                 Ok(SourceItem::Tracks(tracks)) => Item::Tracks(tracks),
                 Ok(SourceItem::Unit(mut unit)) => {
                     (unit.pts, unit.dts) = splice.place(unit.medium, unit.pts, unit.dts);
@@ -278,10 +286,13 @@ impl Worker {
             .iter()
             .map(|output| output.queue.dropped())
             .sum();
+        let (before, now) = self.losses.get();
+        let lost = before.plus(now);
         log::info!(
             state:% = state, frames = report.frames, videoFrames = report.video_frames, bytes = report.bytes,
             bitrate = report.bitrate, dropped = dropped,
-            discontinuities = self.discontinuities.get(), reconnects = self.status.reconnects(),
+            discontinuities = self.discontinuities.get(), lost = lost.packets, damaged = lost.units,
+            reconnects = self.status.reconnects(),
             latencyMs = report.latency_ms, latencyMaxMs = report.latency_max_ms,
             outputs = self.outputs.len(), outputsUp = self.status.outputs_up();
             "stats"

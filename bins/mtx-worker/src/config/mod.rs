@@ -40,7 +40,7 @@ pub(crate) struct Config {
     /// The path whose hook the worker is: MediaMTX may start it again and again.
     pub(crate) hook_path: Option<PathName>,
     /// Whether the input is on the server that started the worker, or the worker was started by hand.
-    reads_server: bool,
+    pub(crate) reads_server: bool,
     /// What every line of the log says.
     pub(crate) context: Vec<(&'static str, String)>,
 }
@@ -72,7 +72,11 @@ impl Config {
             secret::register(password);
         }
         let reads_server = match (&hook_path, &cli.input) {
-            (Some(_), Some(_)) => is_loopback(input.host()) && input.port() == rtsp_port(hook)?,
+            (Some(path), Some(_)) => {
+                // The port of rtsps:// is not told to hooks.
+                let is_own_path = input.is_tls && input.path() == path.as_str();
+                is_loopback(input.host()) && (input.port() == rtsp_port(hook)? || is_own_path)
+            }
             _ => true,
         };
         let login = match &hook_path {

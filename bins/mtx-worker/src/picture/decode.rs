@@ -1,11 +1,11 @@
 //! H.264 to picture, by Cisco's OpenH264.
 
-use h264_reader::avcc::AvcDecoderConfigurationRecord;
 use openh264::decoder::{DecodedYUV, Decoder};
 use openh264::formats::YUVSource;
 use thiserror::Error;
 
-use crate::source::{is_h264_full_range, nal_units};
+use crate::codec::h264::ParameterSets;
+use crate::codec::nal::nal_units;
 
 /// What stands before each NAL unit in a byte stream (ITU-T H.264, annex B).
 const START_CODE: [u8; 4] = [0, 0, 0, 1];
@@ -13,8 +13,6 @@ const START_CODE: [u8; 4] = [0, 0, 0, 1];
 /// Why an access unit can't be decoded.
 #[derive(Debug, Error)]
 pub(crate) enum DecodeError {
-    #[error("the stream's parameter sets can't be read")]
-    ParameterSets,
     #[error("the key frame can't be decoded (damaged, interlaced, or more than 8 bit 4:2:0): {0}")]
     Decoder(#[from] openh264::Error),
     #[error("the key frame alone is not enough to decode a picture")]
@@ -38,20 +36,12 @@ pub(crate) struct Picture {
     pub(crate) full_range: bool,
 }
 
-/// Decodes one access unit of length-prefixed NAL units, whose track has the AVCDecoderConfigurationRecord
-/// `config`.
-pub(crate) fn decode(config: &[u8], access_unit: &[u8]) -> Result<Picture, DecodeError> {
-    let wrong = |_| DecodeError::ParameterSets;
-    let record = AvcDecoderConfigurationRecord::try_from(config).map_err(wrong)?;
-    let mut bytes = Vec::with_capacity(config.len() + access_unit.len() + 64);
-    let mut full_range = false;
-    for set in record.sequence_parameter_sets() {
-        let set = set.map_err(|_| DecodeError::ParameterSets)?;
-        full_range |= is_h264_full_range(set);
+/// Decodes one access unit of length-prefixed NAL units, whose track has these parameter sets.
+pub(crate) fn decode(sets: &ParameterSets, access_unit: &[u8]) -> Result<Picture, DecodeError> {
+    let full_range = sets.format().is_some_and(|format| format.is_full_range);
+    let mut bytes = Vec::with_capacity(access_unit.len() + 256);
+    for set in sets.sps.iter().chain(sets.pps.iter()) {
         append(&mut bytes, set);
-    }
-    for set in record.picture_parameter_sets() {
-        append(&mut bytes, set.map_err(|_| DecodeError::ParameterSets)?);
     }
     for nal in nal_units(access_unit) {
         append(&mut bytes, nal);
@@ -104,27 +94,27 @@ mod tests {
     const SPS: &[u8] = &[0x67, 0x42, 0xc0, 0x0a, 0xdb, 0x11, 0x1a, 0x01, 0x10];
     const PPS: &[u8] = &[0x68, 0xce, 0x3c, 0x80];
 
-    fn record() -> Vec<u8> {
-        let mut record = vec![1, 0x42, 0xc0, 0x0a, 0xff, 0xe1, 0, SPS.len() as u8];
-        record.extend_from_slice(SPS);
-        record.extend_from_slice(&[1, 0, PPS.len() as u8]);
-        record.extend_from_slice(PPS);
-        record
+    fn sets(nals: &[&[u8]]) -> ParameterSets {
+        let mut sets = ParameterSets::default();
+        for nal in nals {
+            sets.take(nal);
+        }
+        sets
     }
 
     #[test]
     fn without_parameter_sets_or_frame_there_is_no_picture() {
-        assert!(matches!(decode(&[], &[]), Err(DecodeError::ParameterSets)));
-        assert!(decode(&record(), &[]).is_err());
+        assert!(decode(&ParameterSets::default(), &[]).is_err());
+        assert!(decode(&sets(&[SPS, PPS]), &[]).is_err());
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn no_bytes_panic(config in any::<Vec<u8>>(), frame in any::<Vec<u8>>()) {
-            let _ = decode(&config, &frame);
+        fn no_bytes_panic(set in any::<Vec<u8>>(), frame in any::<Vec<u8>>()) {
+            let _ = decode(&sets(&[&[&[0x67], &set[..]].concat(), PPS]), &frame);
             let unit = [&(frame.len() as u32 + 1).to_be_bytes()[..], &[0x65], &frame].concat();
-            let _ = decode(&record(), &unit);
+            let _ = decode(&sets(&[SPS, PPS]), &unit);
         }
     }
 }

@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{fs, io, process};
 
+use bytes::Bytes;
 use thiserror::Error;
 use tokio::time::timeout;
 
+use crate::codec::h264::ParameterSets;
 use crate::config::Config;
-use crate::media::{Medium, VideoCodec, VideoTrack};
+use crate::media::{Medium, VideoCodec};
 use crate::source::{RtspSource, SourceError, SourceItem};
 use decode::DecodeError;
 use jpeg::JpegError;
@@ -24,10 +26,12 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub(crate) enum PictureError {
     #[error("no picture")]
     Source(#[from] SourceError),
+    #[error("{0:#}")]
+    Tls(anyhow::Error),
     #[error("no picture: the stream has no video")]
     NoVideo,
-    #[error("no picture: the video is H.265, and only H.264 can be decoded here")]
-    Codec,
+    #[error("no picture: the video is {0}, and only H.264 can be decoded here")]
+    Codec(&'static str),
     #[error(
         "no picture: no key frame came within {}",
         mediamtx::duration::format(PATIENCE)
@@ -44,40 +48,42 @@ pub(crate) enum PictureError {
 /// Waits for the stream's next key frame, and puts it into `file` as JPEG: whole, or not at all.
 pub(crate) async fn take(config: &Config, file: &Path) -> Result<(), PictureError> {
     let start = Instant::now();
-    let source = RtspSource::new(config.input.clone(), config.transport, start);
+    let source = RtspSource::new(config, start).map_err(PictureError::Tls)?;
     let found = timeout(PATIENCE, key_frame(&source)).await;
     source.close().await;
-    let (track, frame) = found.unwrap_or(Err(PictureError::NoKeyFrame))?;
-    let picture = jpeg::encode(&decode::decode(&track.config, &frame)?)?;
+    let (sets, frame) = found.unwrap_or(Err(PictureError::NoKeyFrame))?;
+    let picture = decode::decode(&sets, &frame)?;
+    let (width, height) = (picture.width, picture.height);
+    let picture = jpeg::encode(&picture)?;
     write(file, &picture).map_err(|error| PictureError::Write {
         file: file.to_owned(),
         error,
     })?;
     let milliseconds = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     log::info!(
-        file:% = file.display(), width = track.width, height = track.height, bytes = picture.len(),
+        file:% = file.display(), width = width, height = height, bytes = picture.len(),
         milliseconds = milliseconds;
         "picture taken"
     );
     Ok(())
 }
 
-/// The next key frame, and the track it belongs to.
-async fn key_frame(source: &RtspSource) -> Result<(VideoTrack, bytes::Bytes), PictureError> {
+/// The next key frame, and the parameter sets it needs.
+async fn key_frame(source: &RtspSource) -> Result<(ParameterSets, Bytes), PictureError> {
     let mut session = source.open().await?;
-    let mut track = None;
+    let mut sets = None;
     loop {
         match session.next().await? {
             SourceItem::Tracks(tracks) => {
-                let video = tracks.video.clone().ok_or(PictureError::NoVideo)?;
-                if video.codec != VideoCodec::H264 {
-                    return Err(PictureError::Codec);
+                let video = tracks.video.as_ref().ok_or(PictureError::NoVideo)?;
+                match &video.codec {
+                    VideoCodec::H264(known) => sets = Some(known.clone()),
+                    other => return Err(PictureError::Codec(other.name())),
                 }
-                track = Some(video);
             }
-            SourceItem::Unit(unit) if unit.medium == Medium::Video && unit.key => {
-                if let Some(track) = track {
-                    return Ok((track, unit.data));
+            SourceItem::Unit(unit) if unit.medium == Medium::Video && unit.entry.is_key() => {
+                if let Some(sets) = sets {
+                    return Ok((sets, unit.data));
                 }
             }
             SourceItem::Unit(_) | SourceItem::Discontinuity(_) => {}

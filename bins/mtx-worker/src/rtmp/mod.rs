@@ -1,5 +1,5 @@
 //! RTMP publishing without sockets: bytes in, bytes out (Adobe RTMP 1.0, and the enhanced RTMP
-//! specification for H.265).
+//! specification for other codecs).
 
 pub(crate) mod amf0;
 pub(crate) mod chunk;

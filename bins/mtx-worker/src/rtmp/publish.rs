@@ -5,6 +5,7 @@ use thiserror::Error;
 
 use super::amf0::{self, Amf0Error, Value};
 use super::chunk::{self, ChunkError, Header, Message, OUT_CHUNK_SIZE, kind};
+use super::flv;
 use super::url::RtmpUrl;
 
 const HANDSHAKE: usize = 1536;
@@ -15,6 +16,10 @@ const CONTROL: u8 = 2;
 const COMMAND: u8 = 3;
 const AUDIO: u8 = 4;
 const VIDEO: u8 = 6;
+
+/// After how many bytes the server is asked to say that it has them (section 5.4.4): every fraction of a second at usual
+/// bit rates.
+const ACKNOWLEDGED_EVERY: u32 = 16 * 1024;
 
 /// Transaction ids of our commands (section 7.1.1).
 const CONNECT: f64 = 1.0;
@@ -64,6 +69,10 @@ pub(crate) struct Publisher {
     received: u64,
     acknowledged: u64,
     window: u64,
+    sent: u64,
+    /// How many bytes the server said that it has, as it counts them, and how often it said so.
+    server_has: u32,
+    acknowledgements: u64,
 }
 
 impl Publisher {
@@ -84,6 +93,9 @@ impl Publisher {
             acknowledged: 0,
             // Common default of servers, until this one says its own.
             window: 2_500_000,
+            sent: 0,
+            server_has: 0,
+            acknowledgements: 0,
         }
     }
 
@@ -94,7 +106,22 @@ impl Publisher {
 
     /// Bytes for the server; the buffer is handed out and comes back by [`recycle`](Self::recycle).
     pub(crate) fn take_output(&mut self) -> Vec<u8> {
+        self.sent += self.out.len() as u64;
         std::mem::take(&mut self.out)
+    }
+
+    /// How often the server acknowledged what it got. Some never do.
+    pub(crate) fn acknowledgements(&self) -> u64 {
+        self.acknowledgements
+    }
+
+    /// Whether more has been sent since the last acknowledgement than a server that goes on would leave
+    /// unacknowledged.
+    pub(crate) fn is_owed_acknowledgement(&self) -> bool {
+        /// The first one shows that it does so at all, and on its way is as much again.
+        const FEWEST: u64 = 2;
+        let owed = (self.sent as u32).wrapping_sub(self.server_has);
+        self.acknowledgements >= FEWEST && owed > 2 * ACKNOWLEDGED_EVERY
     }
 
     /// Gives a sent buffer back, to be filled again.
@@ -195,8 +222,7 @@ impl Publisher {
 
     fn connect(&mut self) {
         let text = |name: &str, value: &str| (name.to_owned(), Value::string(value));
-        // Enhanced RTMP: the codecs we may send beyond H.264 and AAC.
-        let four_cc = ["hvc1", "avc1"].map(Value::string).to_vec();
+        let four_cc = flv::FOUR_CCS.map(Value::string).to_vec();
         let properties = vec![
             text("app", &self.url.app),
             text("type", "nonprivate"),
@@ -263,6 +289,13 @@ impl Publisher {
                 }
                 Ok(())
             }
+            kind::ACKNOWLEDGEMENT => {
+                if let Some(count) = message.payload.first_chunk() {
+                    self.server_has = u32::from_be_bytes(*count);
+                    self.acknowledgements += 1;
+                }
+                Ok(())
+            }
             kind::USER_CONTROL => {
                 self.user_control(&message.payload);
                 Ok(())
@@ -287,7 +320,10 @@ impl Publisher {
         let is = |id: f64| *transaction == Value::Number(id);
         let info = rest.last();
         match name.as_str() {
-            "_result" if is(CONNECT) && self.stage == Stage::Connect => self.create_stream(),
+            "_result" if is(CONNECT) && self.stage == Stage::Connect => {
+                self.control(kind::WINDOW_ACK_SIZE, &ACKNOWLEDGED_EVERY.to_be_bytes());
+                self.create_stream();
+            }
             "_result" if is(CREATE_STREAM) && self.stage == Stage::CreateStream => {
                 let id = match info {
                     Some(Value::Number(id)) => *id as u32,

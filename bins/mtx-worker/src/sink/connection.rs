@@ -1,37 +1,34 @@
 //! One RTMP connection to a server: the bytes of a [`Publisher`] over a socket.
 
-use std::io::ErrorKind::{AddrNotAvailable, ConnectionRefused, NetworkUnreachable};
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::io;
+use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::error::SinkError;
-use super::tls;
-use crate::localhost;
+use crate::net::{self, Socket};
 use crate::rtmp::publish::Publisher;
 use crate::rtmp::url::RtmpUrl;
+use crate::tls;
 
 /// From the name lookup to the accepted stream.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A server that takes nothing for this long is gone.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A server that takes nothing for this long, or acknowledges nothing, is gone. Detection within 5 s is promised.
+const STALL: Duration = Duration::from_secs(4);
 
 /// An orderly end must not hold up a worker that was told to go.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
-
-trait Socket: AsyncRead + AsyncWrite + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Unpin> Socket for T {}
 
 /// A connection whose server accepted the stream.
 pub(super) struct Connection {
     socket: Box<dyn Socket>,
     pub(super) publisher: Publisher,
     incoming: Vec<u8>,
+    /// When the server acknowledged what was sent, as far as it does that.
+    acknowledged: Instant,
     /// Whether a write was cut short, so that nothing more can be said on this connection.
     cut: bool,
 }
@@ -44,22 +41,11 @@ impl Connection {
     }
 
     async fn publish(url: &RtmpUrl, tls: Option<&TlsConnector>) -> Result<Self, SinkError> {
-        let connected = match localhost::addresses(&url.host) {
-            Some(hosts) => {
-                let addresses = hosts.map(|host| SocketAddr::new(host, url.port));
-                TcpStream::connect(&addresses[..]).await
-            }
-            None => TcpStream::connect((url.host.as_str(), url.port)).await,
-        };
-        let tcp = connected.map_err(|error| match error.kind() {
-            // The others say that there is no IPv6, which is tried last.
-            ConnectionRefused | AddrNotAvailable | NetworkUnreachable if url.on_server => {
-                SinkError::NobodyListens(url.port)
-            }
-            _ => SinkError::Connect(error),
+        let connected = net::connect(&url.host, url.port).await;
+        let tcp = connected.map_err(|error| match url.on_server && net::is_refused(&error) {
+            true => SinkError::NobodyListens(url.port),
+            false => SinkError::Connect(error),
         })?;
-        // Frames go out one by one; waiting to fill packets would add up to 40 ms.
-        tcp.set_nodelay(true).map_err(SinkError::Connect)?;
         let socket: Box<dyn Socket> = match tls {
             None => Box::new(tcp),
             Some(connector) => Box::new(
@@ -72,6 +58,7 @@ impl Connection {
             socket,
             publisher: Publisher::new(url.clone()),
             incoming: vec![0; 4096],
+            acknowledged: Instant::now(),
             cut: false,
         };
         while !connection.publisher.is_publishing() {
@@ -93,8 +80,35 @@ impl Connection {
             .map_err(SinkError::Broken)?
         {
             0 => Err(SinkError::Closed),
-            count => Ok(self.publisher.receive(&self.incoming[..count])?),
+            count => {
+                let before = self.publisher.acknowledgements();
+                self.publisher.receive(&self.incoming[..count])?;
+                if self.publisher.acknowledgements() > before {
+                    self.acknowledged = Instant::now();
+                }
+                Ok(())
+            }
         }
+    }
+
+    /// Fails if the server has not acknowledged anything for too long: buffers of the system on both sides take seconds
+    /// or minutes of a stream before nothing more can be sent.
+    pub(super) async fn check_acknowledged(&mut self) -> Result<(), SinkError> {
+        if !self.is_acknowledgement_overdue() {
+            return Ok(());
+        }
+        // It may have come while there was so much to send that nobody looked.
+        while let Ok(received) = timeout(Duration::ZERO, self.receive()).await {
+            received?;
+        }
+        match self.is_acknowledgement_overdue() {
+            true => Err(SinkError::Stalled(STALL)),
+            false => Ok(()),
+        }
+    }
+
+    fn is_acknowledgement_overdue(&self) -> bool {
+        self.publisher.is_owed_acknowledgement() && self.acknowledged.elapsed() >= STALL
     }
 
     /// Sends all that the publisher has to say.
@@ -104,14 +118,15 @@ impl Connection {
             return Ok(());
         }
         self.cut = true;
-        let write = async {
-            self.socket.write_all(&bytes).await?;
-            self.socket.flush().await
-        };
-        match timeout(WRITE_TIMEOUT, write).await {
-            Err(_) => return Err(SinkError::Stalled(WRITE_TIMEOUT)),
-            Ok(written) => written.map_err(SinkError::Broken)?,
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            let written = in_time(self.socket.write(rest)).await?;
+            if written == 0 {
+                return Err(SinkError::Closed);
+            }
+            rest = &rest[written..];
         }
+        in_time(self.socket.flush()).await?;
         self.cut = false;
         self.publisher.recycle(bytes);
         Ok(())
@@ -127,5 +142,13 @@ impl Connection {
             }
         };
         let _ = timeout(CLOSE_TIMEOUT, end).await;
+    }
+}
+
+/// A step of writing, however small, takes no longer than a server may stall.
+async fn in_time<T>(step: impl Future<Output = io::Result<T>>) -> Result<T, SinkError> {
+    match timeout(STALL, step).await {
+        Err(_) => Err(SinkError::Stalled(STALL)),
+        Ok(done) => done.map_err(SinkError::Broken),
     }
 }

@@ -40,7 +40,7 @@ pub(crate) enum SinkError {
     Closed,
     #[error("no answer within {}", mediamtx::duration::format(*.0))]
     Timeout(Duration),
-    #[error("the server took no data for {}", mediamtx::duration::format(*.0))]
+    #[error("the server took no data, or confirmed none, for {}", mediamtx::duration::format(*.0))]
     Stalled(Duration),
 }
 

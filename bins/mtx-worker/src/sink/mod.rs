@@ -5,7 +5,6 @@ mod error;
 mod queue;
 mod rtmp;
 mod timestamps;
-mod tls;
 
 pub(crate) use error::SinkError;
 pub(crate) use queue::Queue;

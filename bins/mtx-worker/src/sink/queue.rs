@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
+use crate::entry::Entry;
 use crate::media::{AccessUnit, Item, Medium, Tracks};
 
-/// Media held for a sink, in bytes and in time. Three seconds bridge a short stall; more would only
-/// be stale.
-const MAX_BYTES: usize = 4 * 1024 * 1024;
+/// Media held for a sink, in time and in bytes. Three seconds bridge a short stall; more would only
+/// be stale. They fit in at 85 Mbit/s.
+const MAX_BYTES: usize = 32 * 1024 * 1024;
 const MAX_SPAN: i64 = 3_000_000_000;
 
 #[derive(Default)]
@@ -21,8 +22,8 @@ struct Inner {
     items: VecDeque<Item>,
     bytes: usize,
     tracks: Option<Arc<Tracks>>,
-    /// Whether video is left out until it can be decoded again.
-    wants_key: bool,
+    /// How far a decoder behind the sink can follow the video.
+    entry: Entry,
 }
 
 /// A queue within one thread.
@@ -43,12 +44,10 @@ impl Queue {
                 if inner.is_full(unit) {
                     self.count(inner.forget_units());
                 }
-                if inner.wants_key && unit.medium == Medium::Video {
-                    if !unit.key {
-                        self.count(1);
-                        return;
-                    }
-                    inner.wants_key = false;
+                if unit.medium == Medium::Video && !inner.entry.admits(unit.entry, unit.pts, false)
+                {
+                    self.count(1);
+                    return;
                 }
                 inner.bytes += unit.data.len();
             }
@@ -135,7 +134,7 @@ impl Inner {
         let before = self.items.len();
         self.items.retain(|item| matches!(item, Item::Tracks(_)));
         self.bytes = 0;
-        self.wants_key = true;
+        self.entry = Entry::Waiting;
         (before - self.items.len()) as u64
     }
 }
@@ -143,6 +142,7 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::EntryPoint;
     use bytes::Bytes;
 
     fn unit(medium: Medium, second: i64, key: bool, size: usize) -> Item {
@@ -151,7 +151,11 @@ mod tests {
             medium,
             pts: time,
             dts: time,
-            key,
+            entry: if key {
+                EntryPoint::Closed
+            } else {
+                EntryPoint::None
+            },
             data: vec![0; size].into(),
             arrival: time,
         })
@@ -215,7 +219,7 @@ mod tests {
             medium: Medium::Audio,
             pts: 0,
             dts: 0,
-            key: true,
+            entry: EntryPoint::Closed,
             data: Bytes::new(),
             arrival: 0,
         };

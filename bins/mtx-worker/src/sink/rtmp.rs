@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use bytes::Bytes;
 use tokio_rustls::TlsConnector;
 
 use super::connection::Connection;
 use super::error::SinkError;
 use super::queue::Queue;
 use super::timestamps::{MEDIA_START, Timestamps};
-use super::tls;
 use crate::media::{AccessUnit, Item, Medium, Tracks, VideoCodec};
 use crate::rtmp::flv;
 use crate::rtmp::url::RtmpUrl;
+use crate::tls;
 
 /// While no media flows, for example between two tries to reach the source, a sign of life this often
 /// keeps the server from closing the connection (MediaMTX: `readTimeout`, 10 s).
@@ -22,8 +23,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(3);
 /// A server that closes this soon after it accepted the stream did not want it.
 const REJECTION: Duration = Duration::from_millis(500);
 
-/// G.711 has no sequence header: a server learns of the track by its first frame, and MediaMTX stops
-/// looking for tracks at the first message of media. So that frame goes first; this is how long, in
+/// A server learns of a track of G.711 or MP3, which have no sequence header, by its first frame, and MediaMTX of one of
+/// Opus, too. It stops looking for tracks at the first message of media. So that frame goes first; this is how long, in
 /// nanoseconds, video is held for it.
 const AUDIO_FIRST: i64 = 1_000_000_000;
 
@@ -41,12 +42,14 @@ pub(crate) struct Stream {
     tracks: Option<Arc<Tracks>>,
     /// Video that waits for the first audio, see [`AUDIO_FIRST`]; `None` once it need not.
     held: Option<Vec<AccessUnit>>,
+    /// Parameter sets of H.265 that changed, length-prefixed, for the next key frame.
+    changed_sets: Vec<u8>,
 }
 
 impl RtmpSink {
     /// An output at `url`; fails if its TLS can't be set up.
     pub(crate) fn new(url: RtmpUrl) -> Result<Self> {
-        let tls = url.tls.then(|| tls::connector(&url)).transpose()?;
+        let tls = url.tls.then(|| tls::connector(url.on_server)).transpose()?;
         Ok(Self { url, tls })
     }
 
@@ -58,6 +61,7 @@ impl RtmpSink {
             timestamps: Timestamps::default(),
             tracks: None,
             held: None,
+            changed_sets: Vec::new(),
         })
     }
 }
@@ -72,6 +76,7 @@ impl Stream {
         mut sent: impl FnMut(&AccessUnit),
     ) -> Result<Arc<Tracks>, SinkError> {
         loop {
+            self.connection.check_acknowledged().await?;
             tokio::select! {
                 biased;
                 item = queue.pop() => {
@@ -158,10 +163,20 @@ impl Stream {
         if let Some(header) = &audio {
             publisher.audio(now, &[header]);
         }
+        if !first
+            && let Some(VideoCodec::H265(sets)) = tracks.video.as_ref().map(|video| &video.codec)
+        {
+            // MediaMTX takes no second sequence header of H.265, but looks into key frames.
+            let prefixed = |nal: &Bytes| [&(nal.len() as u32).to_be_bytes()[..], nal].concat();
+            self.changed_sets = sets.iter().flat_map(prefixed).collect();
+        }
         if first {
-            let headerless = tracks.audio.is_some() && audio.is_none();
-            self.held = (headerless && video.is_some()).then(Vec::new);
-            if !headerless {
+            let is_late = tracks
+                .audio
+                .as_ref()
+                .is_some_and(flv::is_known_by_its_first_frame);
+            self.held = (is_late && video.is_some()).then(Vec::new);
+            if !is_late {
                 self.announce(&tracks, video, audio);
             }
         }
@@ -174,7 +189,7 @@ impl Stream {
         let is_h264 = tracks
             .video
             .as_ref()
-            .is_some_and(|video| video.codec == VideoCodec::H264);
+            .is_some_and(|video| matches!(video.codec, VideoCodec::H264(_)));
         match (video.filter(|_| is_h264), audio) {
             (Some(header), _) => self
                 .connection
@@ -215,8 +230,14 @@ impl Stream {
         let publisher = &mut self.connection.publisher;
         match (unit.medium, &tracks.video, &tracks.audio) {
             (Medium::Video, Some(video), _) => {
-                let header = flv::video_frame_header(video.codec, unit.key, composition_time);
-                publisher.video(timestamp, &[&header, &unit.data]);
+                let key = unit.entry.is_key();
+                let header = flv::video_frame_header(&video.codec, key, composition_time);
+                let changed = if key {
+                    std::mem::take(&mut self.changed_sets)
+                } else {
+                    Vec::new()
+                };
+                publisher.video(timestamp, &[&header, &changed, &unit.data]);
             }
             (Medium::Audio, _, Some(audio)) => {
                 publisher.audio(timestamp, &[&flv::audio_frame_header(audio), &unit.data]);

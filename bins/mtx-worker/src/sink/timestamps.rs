@@ -45,6 +45,7 @@ impl Timestamps {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::EntryPoint;
     use crate::media::Medium;
     use bytes::Bytes;
 
@@ -54,7 +55,7 @@ mod tests {
             medium: Medium::Video,
             pts,
             dts,
-            key: true,
+            entry: EntryPoint::Closed,
             data: Bytes::new(),
             arrival: 0,
         }

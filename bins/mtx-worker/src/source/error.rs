@@ -4,16 +4,23 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::rtsp::conversation::LoginError;
+use crate::rtsp::message::MessageError;
+
 /// Why a source could not be opened, or ended.
 #[derive(Clone, Debug, Error, PartialEq)]
 pub(crate) enum SourceError {
+    #[error("no connection to the server: {0}")]
+    Connect(String),
+    #[error("the TLS connection failed: {0}")]
+    Tls(String),
     #[error("authentication failed: {0}")]
     Unauthorized(&'static str),
     #[error("no such path on the server (RTSP status 404): is the stream published?")]
     NotFound,
     #[error(
-        "connection refused at port {0}: is RTSP on there (in mediamtx.yml rtsp: yes, and rtspEncryption: no or optional, \
-         since the worker does not speak rtsps)?"
+        "connection refused at port {0}: is RTSP on there (rtsp and rtspAddress in mediamtx.yml)? With rtspEncryption: \
+         strict it is at rtsps://, port 8322 by default"
     )]
     NobodyListens(u16),
     #[error("the server refused with RTSP status {0}")]
@@ -30,18 +37,22 @@ pub(crate) enum SourceError {
     Protocol(String),
 }
 
-impl SourceError {
-    /// What retina reports, without the addresses and byte counts behind its first line.
-    pub(super) fn of(error: &retina::Error) -> Self {
-        match error.status_code() {
-            Some(401 | 403) => Self::Unauthorized("check the user and the password of the input"),
-            Some(404) => Self::NotFound,
-            // A success whose content was wrong is told by its text.
-            Some(status) if !(200..300).contains(&status) => Self::Status(status),
-            _ => {
-                let text = error.to_string();
-                Self::Protocol(text.lines().next().unwrap_or_default().trim().to_owned())
+impl From<LoginError> for SourceError {
+    fn from(error: LoginError) -> Self {
+        match error {
+            LoginError::Missing => Self::Unauthorized(
+                "the input asks for a user and a password; set RTSP_USERNAME and RTSP_PASSWORD",
+            ),
+            LoginError::Refused => {
+                Self::Unauthorized("check the user and the password of the input")
             }
+            LoginError::Unknown(_) => Self::Protocol(error.to_string()),
         }
+    }
+}
+
+impl From<MessageError> for SourceError {
+    fn from(error: MessageError) -> Self {
+        Self::Protocol(error.to_string())
     }
 }

@@ -1,48 +1,67 @@
-//! Opening a stream over RTSP (RFC 2326), by retina.
+//! Opening a stream over RTSP (RFC 2326).
 
-use std::sync::Arc;
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use retina::client::{
-    Credentials, Described, InitialTimestampPolicy, PlayOptions, SessionGroup, SessionOptions,
-    SetupOptions, TcpTransportOptions, UdpTransportOptions, UnknownRtcpSsrcPolicy,
-};
-use retina::codec::FrameFormat;
-use tokio::net::TcpStream;
+use anyhow::Result;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
+use super::connection::Connection;
+use super::datagrams::Datagrams;
 use super::error::SourceError;
-use super::session::Session;
-use super::tracks::Chosen;
+use super::session::{Receiver, Session, TEARDOWN_TIMEOUT};
+use super::tracks::choose;
 use super::url::{RtspUrl, Transport};
-use crate::localhost;
+use crate::config::Config;
+use crate::digest::digest;
+use crate::rtsp::headers::{self, rtp_info};
+use crate::rtsp::message::Response;
+use crate::rtsp::sdp::{Description, control_url};
+use crate::tls;
 
 /// From the name lookup to the answer to PLAY.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Told to servers as `User-Agent`.
-const USER_AGENT: &str = concat!("mtx-worker/", env!("CARGO_PKG_VERSION"));
-
-/// What a TEARDOWN may take when the worker ends.
-const TEARDOWN_TIMEOUT: Duration = Duration::from_millis(300);
+/// With automatic transport, how long UDP may take to bring something.
+const UDP_TRIAL: Duration = Duration::from_secs(2);
 
 /// A stream on an RTSP server.
 pub(crate) struct RtspSource {
     url: RtspUrl,
     transport: Transport,
     epoch: Instant,
-    sessions: Arc<SessionGroup>,
+    tls: Option<TlsConnector>,
+    /// Sessions that are telling the server of their end.
+    closing: Rc<RefCell<JoinSet<()>>>,
+}
+
+/// What the server answered to DESCRIBE.
+struct Described {
+    connection: Connection,
+    description: Description,
+    /// The URL that those of tracks are relative to.
+    base: String,
 }
 
 impl RtspSource {
-    /// A source at `url`; times are counted from `epoch`.
-    pub(crate) fn new(url: RtspUrl, transport: Transport, epoch: Instant) -> Self {
-        Self {
+    /// The input of a worker; times are counted from `epoch`. Fails if its TLS can't be set up.
+    pub(crate) fn new(config: &Config, epoch: Instant) -> Result<Self> {
+        let url = config.input.clone();
+        let tls = url
+            .is_tls
+            .then(|| tls::connector(config.reads_server))
+            .transpose()?;
+        Ok(Self {
             url,
-            transport,
+            transport: config.transport,
             epoch,
-            sessions: Arc::default(),
-        }
+            tls,
+            closing: Rc::default(),
+        })
     }
 
     /// Starts playing.
@@ -52,7 +71,7 @@ impl RtspSource {
         }
         match self.open_over(Transport::Udp).await {
             Ok(mut session) => {
-                if session.brings_something().await {
+                if session.brings_packets(UDP_TRIAL).await {
                     return Ok(session);
                 }
             }
@@ -63,129 +82,182 @@ impl RtspSource {
         self.open_over(Transport::Tcp).await
     }
 
-    /// Whether somebody publishes to `url`, by a DESCRIBE.
+    /// Whether somebody publishes to `url`, by a DESCRIBE. Cameras describe themselves whatever the path, which tells
+    /// nothing.
     pub(crate) async fn is_published(&self, url: &RtspUrl) -> bool {
-        matches!(timeout(OPEN_TIMEOUT, self.describe(url)).await, Ok(Ok(_)))
+        let is_there = async |url: &RtspUrl| {
+            matches!(timeout(OPEN_TIMEOUT, self.describe(url)).await, Ok(Ok(_)))
+        };
+        if !is_there(url).await {
+            return false;
+        }
+        let nobodys = format!(
+            "{}-{}",
+            url.path(),
+            digest((url.path(), std::process::id()))
+        );
+        !is_there(&url.with_path(&nobodys)).await
     }
 
     /// Waits until the server heard of the end of dropped sessions, as far as it listens.
     pub(crate) async fn close(&self) {
-        // A server that does not answer sees the connection close.
-        let _ = timeout(TEARDOWN_TIMEOUT, self.sessions.await_teardown()).await;
+        let mut closing = std::mem::take(&mut *self.closing.borrow_mut());
+        while closing.join_next().await.is_some() {}
     }
 
     async fn open_over(&self, transport: Transport) -> Result<Session, SourceError> {
-        let open = async {
-            match self.play(transport, InitialTimestampPolicy::Require).await {
-                Err(SourceError::Protocol(text)) if text.contains("rtptime") => {
-                    self.play(transport, InitialTimestampPolicy::Ignore).await
-                }
-                other => other,
-            }
-        };
-        timeout(OPEN_TIMEOUT, open)
+        timeout(OPEN_TIMEOUT, self.play(transport))
             .await
             .unwrap_or(Err(SourceError::Timeout(OPEN_TIMEOUT)))
     }
 
-    /// Plays the stream. Servers may leave `rtptime`, which relates the tracks, out of `RTP-Info`;
-    /// MediaMTX does so for a track that has not sent anything yet. retina does not tell whether it was
-    /// there, so it is required first.
-    async fn play(
-        &self,
-        transport: Transport,
-        rtptime: InitialTimestampPolicy,
-    ) -> Result<Session, SourceError> {
-        let failed = |error| SourceError::of(&error);
-        let mut session = self.describe(&self.url).await?;
-        let (chosen, left_out) = Chosen::of(session.streams());
+    async fn play(&self, transport: Transport) -> Result<Session, SourceError> {
+        let Described {
+            mut connection,
+            description,
+            base,
+        } = self.describe(&self.url).await?;
+        let control = control_url(&base, description.control.as_deref());
+        let (chosen, left_out) = choose(description);
         if chosen.is_empty() {
             return Err(SourceError::Unsupported(left_out.join(", ")));
         }
-        for index in chosen.indices() {
-            let options = SetupOptions::default()
-                .frame_format(FrameFormat::MP4)
-                .transport(match transport {
-                    Transport::Udp => {
-                        retina::client::Transport::Udp(UdpTransportOptions::default())
-                    }
-                    Transport::Tcp | Transport::Auto => {
-                        retina::client::Transport::Tcp(TcpTransportOptions::default())
-                    }
-                });
-            session.setup(index, options).await.map_err(failed)?;
+        let mut datagrams = (transport == Transport::Udp).then(Datagrams::new);
+        let mut receivers = Vec::new();
+        for (number, chosen) in chosen.into_iter().enumerate() {
+            let channel = 2 * number as u8;
+            let url = control_url(&base, chosen.media.control.as_deref());
+            let channels = match &mut datagrams {
+                None => set_up_tcp(&mut connection, &url, channel).await?,
+                Some(datagrams) => set_up_udp(&mut connection, &url, channel, datagrams).await?,
+            };
+            receivers.push(Receiver::new(chosen, url, channels, datagrams.is_some()));
         }
-        // Sender reports may carry an SSRC that SETUP did not announce.
-        let options = PlayOptions::default()
-            .initial_timestamp(rtptime)
-            .unknown_rtcp_ssrc(UnknownRtcpSsrcPolicy::ProcessPackets);
-        let demuxed = session
-            .play(options)
+        let headers = vec![("Range", "npt=0.000-".to_owned())];
+        let answer = check(connection.call("PLAY", &control, headers).await?)?;
+        if let Some(info) = answer.headers.get("RTP-Info") {
+            relate(&mut receivers, info);
+        }
+        Ok(Session::new(
+            connection,
+            datagrams,
+            control,
+            receivers,
+            left_out,
+            self.epoch,
+            self.closing.clone(),
+        ))
+    }
+
+    async fn describe(&self, url: &RtspUrl) -> Result<Described, SourceError> {
+        let mut connection = Connection::open(url, self.tls.as_ref()).await?;
+        let text = url.to_request();
+        let headers = vec![("Accept", "application/sdp".to_owned())];
+        let answer = connection
+            .call("DESCRIBE", &text, headers)
             .await
-            .map_err(failed)?
-            .demuxed()
-            .map_err(failed)?;
-        let related = matches!(rtptime, InitialTimestampPolicy::Require);
-        Ok(Session::new(demuxed, chosen, left_out, self.epoch, related))
-    }
-
-    async fn describe(
-        &self,
-        url: &RtspUrl,
-    ) -> Result<retina::client::Session<Described>, SourceError> {
-        let hosts = match localhost::addresses(url.host()) {
-            Some(hosts) => hosts.map(|host| host.to_string()).to_vec(),
-            None => vec![url.host().to_owned()],
-        };
-        for host in hosts {
-            let described = self.describe_at(&url.with_host(&host)).await;
-            let is_protocol_error = matches!(described, Err(SourceError::Protocol(_)));
-            if !is_protocol_error || !is_refused(&host, url.port()).await {
-                return described;
-            }
-        }
-        Err(SourceError::NobodyListens(url.port()))
-    }
-
-    async fn describe_at(
-        &self,
-        url: &RtspUrl,
-    ) -> Result<retina::client::Session<Described>, SourceError> {
-        let credentials = url
-            .credentials
-            .clone()
-            .map(|(username, password)| Credentials { username, password });
-        let anonymous = credentials.is_none();
-        let has_colon = credentials
-            .as_ref()
-            .is_some_and(|it| it.password.contains(':'));
-        let options = SessionOptions::default()
-            .creds(credentials)
-            .session_group(self.sessions.clone())
-            .user_agent(USER_AGENT.to_owned());
-        let described = retina::client::Session::describe(url.url.clone(), options).await;
-        described.map_err(|error| match SourceError::of(&error) {
-            SourceError::Unauthorized(_) if anonymous => SourceError::Unauthorized(
-                "the input asks for a user and a password; set RTSP_USERNAME and RTSP_PASSWORD",
-            ),
+            .and_then(check);
+        let has_colon = url
+            .credentials()
+            .is_some_and(|(_, password)| password.contains(':'));
+        let answer = answer.map_err(|error| match error {
             // It splits what Basic sends at each of them (gortsplib's `pkg/headers/authorization.go`).
             SourceError::Unauthorized(_) if has_colon => SourceError::Unauthorized(
                 "check the user and the password of the input; with rtspAuthMethods: [basic], which is the default, \
                  MediaMTX takes no password with a colon",
             ),
             error => error,
+        })?;
+        let base = answer.headers.get("Content-Base");
+        let base = base.or_else(|| answer.headers.get("Content-Location"));
+        // Some cameras give a path alone.
+        let base = base.filter(|base| base.contains("://")).unwrap_or(&text);
+        Ok(Described {
+            connection,
+            description: Description::parse(&answer.body),
+            base: base.to_owned(),
         })
     }
 }
 
-/// Whether nobody listens there, which retina tells in words only; or there is no IPv6.
-async fn is_refused(host: &str, port: u16) -> bool {
-    use std::io::ErrorKind::{AddrNotAvailable, ConnectionRefused, NetworkUnreachable};
-    let connected = TcpStream::connect((host, port)).await;
-    connected.is_err_and(|error| {
-        matches!(
-            error.kind(),
-            ConnectionRefused | AddrNotAvailable | NetworkUnreachable
-        )
-    })
+async fn set_up_tcp(
+    connection: &mut Connection,
+    url: &str,
+    channel: u8,
+) -> Result<(u8, u8), SourceError> {
+    let transport = format!("RTP/AVP/TCP;unicast;interleaved={channel}-{}", channel + 1);
+    let answer = set_up(connection, url, transport).await?;
+    // A server may number them in its own way.
+    Ok(answer.interleaved.unwrap_or((channel, channel + 1)))
+}
+
+async fn set_up_udp(
+    connection: &mut Connection,
+    url: &str,
+    channel: u8,
+    datagrams: &mut Datagrams,
+) -> Result<(u8, u8), SourceError> {
+    let failed = |error: std::io::Error| SourceError::Connect(error.to_string());
+    let server = connection.server;
+    let port = datagrams.open(server.is_ipv6()).await.map_err(failed)?;
+    let transport = format!("RTP/AVP;unicast;client_port={port}-{}", port + 1);
+    let answer = set_up(connection, url, transport).await?;
+    if answer.is_tcp {
+        return Err(SourceError::Status(UNSUPPORTED_TRANSPORT));
+    }
+    let source = answer
+        .source
+        .and_then(|source| source.parse::<IpAddr>().ok());
+    let ports = answer.server_port;
+    datagrams
+        .listen(channel, source.unwrap_or(server), ports)
+        .await;
+    Ok((channel, channel + 1))
+}
+
+const UNSUPPORTED_TRANSPORT: u16 = 461;
+
+async fn set_up(
+    connection: &mut Connection,
+    url: &str,
+    transport: String,
+) -> Result<headers::Transport, SourceError> {
+    let answer = connection
+        .call("SETUP", url, vec![("Transport", transport)])
+        .await?;
+    let answer = check(answer)?;
+    let transport = answer.headers.get("Transport").unwrap_or_default();
+    Ok(headers::Transport::parse(transport))
+}
+
+/// Takes over at which RTP times tracks start, if the server tells it of all: only then it relates them. MediaMTX leaves
+/// out a track that has not sent anything yet.
+fn relate(receivers: &mut [Receiver], info: &str) {
+    let entries = rtp_info(info);
+    let time = |receiver: &Receiver| {
+        let found = entries.iter().find(|(url, _)| receiver.has_url(url));
+        found.map(|(_, time)| *time)
+    };
+    let times: Option<Vec<_>> = receivers.iter().map(time).collect();
+    for (receiver, time) in receivers.iter_mut().zip(times.into_iter().flatten()) {
+        receiver.starts_at = Some(time);
+    }
+}
+
+fn check(response: Response) -> Result<Response, SourceError> {
+    match response.status {
+        200..300 => Ok(response),
+        401 | 403 => Err(SourceError::Unauthorized(
+            "check the user and the password of the input",
+        )),
+        404 => Err(SourceError::NotFound),
+        status => Err(SourceError::Status(status)),
+    }
+}
+
+/// Tells the server of the end of a session.
+pub(super) async fn tear_down(mut connection: Connection, url: String) {
+    let request = connection.call("TEARDOWN", &url, Vec::new());
+    // A server that does not answer sees the connection close.
+    let _ = timeout(TEARDOWN_TIMEOUT, request).await;
 }

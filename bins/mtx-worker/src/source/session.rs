@@ -1,83 +1,135 @@
-//! What a playing RTSP session yields: retina's frames, as access units in worker time.
+//! What a playing RTSP session yields: access units in worker time.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::StreamExt;
-use retina::PacketContext;
-use retina::client::Demuxed;
-use retina::codec::{AudioFrame, CodecItem, VideoFrame};
-use retina::rtcp::ReceivedCompoundPacket;
-use tokio::time::{timeout, timeout_at};
+use tokio::task::JoinSet;
+use tokio::time::{sleep_until, timeout, timeout_at};
 
-use super::entry::Entry;
+use super::connection::{Arrived, Connection};
+use super::datagrams::Datagrams;
 use super::error::SourceError;
-use super::nal;
+use super::losses::{Losses, Report};
+use super::rtsp::tear_down;
 use super::tracks::Chosen;
-use crate::media::{AccessUnit, Medium, Tracks};
-use crate::time::{Arrival, Discontinuity, Placed, Reference, RtpTimeline, Timed};
+use crate::entry::Entry;
+use crate::media::{AccessUnit, EntryPoint, Medium, Tracks};
+use crate::rtp::packet::Packet;
+use crate::rtp::payload::{Depacketizer, Description, Frame, Output};
+use crate::rtp::reception::Reception;
+use crate::rtp::rtcp;
+use crate::time::{Arrival, Discontinuity, Reference, RtpTimeline, Timed};
 
 /// A source that is silent for this long is as gone as one that closed its socket. Detection within
 /// 5 s is promised.
 const SILENCE: Duration = Duration::from_secs(4);
 
-/// With automatic transport, how long UDP may take to bring something.
-const UDP_TRIAL: Duration = Duration::from_secs(2);
-
-/// How long parameter sets may stay away while video comes.
+/// How long parameter sets, or the key frame that holds them, may stay away while media comes.
 const DESCRIPTION: Duration = Duration::from_secs(10);
 
-/// Packets in a row that can't be depacketized before the session is given up.
+/// Packets in a row that are no RTP before the session is given up.
 const MAX_BAD_PACKETS: u32 = 100;
 
-const NANOSECONDS: i128 = 1_000_000_000;
+/// How often the server gets a receiver report (RFC 3550, section 6.2).
+const REPORTS: Duration = Duration::from_secs(5);
+
+/// What a TEARDOWN may take when the worker ends.
+pub(super) const TEARDOWN_TIMEOUT: Duration = Duration::from_millis(300);
+
+const NANOSECONDS: u64 = 1_000_000_000;
+
+/// One track's way from packets to frames.
+pub(super) struct Receiver {
+    medium: Medium,
+    payload_type: u8,
+    clock_rate: u32,
+    url: String,
+    /// Of RTP and RTCP.
+    channels: (u8, u8),
+    reception: Reception,
+    depacketizer: Box<dyn Depacketizer>,
+    output: Output,
+    /// The RTP time at which playing started, if `RTP-Info` told it.
+    pub(super) starts_at: Option<u32>,
+    has_started: bool,
+}
+
+impl Receiver {
+    pub(super) fn new(chosen: Chosen, url: String, channels: (u8, u8), reorders: bool) -> Self {
+        Self {
+            medium: chosen.medium,
+            payload_type: chosen.media.payload_type,
+            clock_rate: chosen.media.clock_rate,
+            url,
+            channels,
+            reception: Reception::new(chosen.media.clock_rate, reorders),
+            depacketizer: chosen.depacketizer,
+            output: Output::default(),
+            starts_at: None,
+            has_started: false,
+        }
+    }
+
+    /// Whether the server names this track so; some leave out all but the last segment.
+    pub(super) fn has_url(&self, url: &str) -> bool {
+        self.url == url || self.url.rsplit('/').next() == Some(url.trim_start_matches('/'))
+    }
+
+    /// Moves packets that are in order on to the depacketizer.
+    fn depacketize(&mut self) {
+        while let Some(received) = self.reception.pop() {
+            self.depacketizer.push(received, &mut self.output);
+        }
+    }
+}
 
 /// A running RTSP session. Dropping it sends a TEARDOWN in the background.
 pub(crate) struct Session {
-    demuxed: Demuxed,
-    chosen: Chosen,
+    /// It is there until the session is dropped.
+    connection: Option<Connection>,
+    datagrams: Option<Datagrams>,
+    /// What PLAY named.
+    control: String,
+    receivers: Vec<Receiver>,
     tracks: Option<Arc<Tracks>>,
     timeline: RtpTimeline<Payload>,
     entry: Entry,
-    /// Tracks whose first unit has come.
-    started: [bool; 2],
-    /// The latest packet of audio.
-    audio_packet: Option<PacketContext>,
     epoch: Instant,
     opened: Instant,
     last_media: Instant,
+    next_report: Instant,
+    next_sign_of_life: Instant,
+    bad_packets: u32,
+    /// Packets that came while it was found out whether any do.
+    early: VecDeque<Arrived>,
     waiting: VecDeque<SourceItem>,
     left_out: Vec<String>,
-    /// Whether `RTP-Info` tells how the tracks stand to each other.
-    related: bool,
+    report: Report,
+    closing: Rc<RefCell<JoinSet<()>>>,
 }
 
 /// A unit without its times.
 #[derive(Debug)]
 struct Payload {
     medium: Medium,
-    key: bool,
+    entry: EntryPoint,
     data: Bytes,
     arrival: i64,
 }
 
 impl Payload {
     fn timed(self, pts: i64, dts: i64) -> AccessUnit {
-        let Self {
-            medium,
-            key,
-            data,
-            arrival,
-        } = self;
         AccessUnit {
-            medium,
+            medium: self.medium,
             pts,
             dts,
-            key,
-            data,
-            arrival,
+            entry: self.entry,
+            data: self.data,
+            arrival: self.arrival,
         }
     }
 }
@@ -96,27 +148,38 @@ pub(crate) enum SourceItem {
 
 impl Session {
     pub(super) fn new(
-        demuxed: Demuxed,
-        chosen: Chosen,
+        connection: Connection,
+        datagrams: Option<Datagrams>,
+        control: String,
+        receivers: Vec<Receiver>,
         left_out: Vec<String>,
         epoch: Instant,
-        related: bool,
+        closing: Rc<RefCell<JoinSet<()>>>,
     ) -> Self {
-        let clock = |stream: Option<usize>| Some(demuxed.streams().get(stream?)?.clock_rate_hz());
+        let clock = |medium| {
+            let receiver = receivers.iter().find(|receiver| receiver.medium == medium);
+            receiver.map(|receiver| receiver.clock_rate)
+        };
+        let now = Instant::now();
         let mut session = Self {
-            timeline: RtpTimeline::new(clock(chosen.video), clock(chosen.audio)),
-            demuxed,
-            chosen,
+            timeline: RtpTimeline::new(clock(Medium::Video), clock(Medium::Audio)),
+            next_sign_of_life: now + connection.conversation.keep_alive(),
+            connection: Some(connection),
+            datagrams,
+            control,
+            receivers,
             tracks: None,
             entry: Entry::default(),
-            started: [false; 2],
-            audio_packet: None,
             epoch,
-            opened: Instant::now(),
-            last_media: Instant::now(),
+            opened: now,
+            last_media: now,
+            next_report: now + REPORTS,
+            bad_packets: 0,
+            early: VecDeque::new(),
             waiting: VecDeque::new(),
             left_out,
-            related,
+            report: Report::default(),
+            closing,
         };
         session.describe_tracks();
         session
@@ -127,82 +190,168 @@ impl Session {
         &self.left_out
     }
 
-    /// The next item; fails when the source closes, breaks or falls silent.
+    /// What got lost so far.
+    pub(crate) fn losses(&self) -> Losses {
+        let each = self.receivers.iter().map(|receiver| Losses {
+            packets: receiver.reception.lost(),
+            units: receiver.output.count_damaged(),
+        });
+        each.fold(Losses::default(), Losses::plus)
+    }
+
+    /// The next item; fails when the source closes, breaks or falls silent. Safe to cancel.
     pub(crate) async fn next(&mut self) -> Result<SourceItem, SourceError> {
-        match self.waiting.pop_front() {
-            Some(item) => Ok(item),
-            None => self.next_media().await,
-        }
-    }
-
-    /// Whether anything arrives over UDP; what does is kept.
-    pub(super) async fn brings_something(&mut self) -> bool {
-        let announced = std::mem::take(&mut self.waiting);
-        let Ok(Ok(item)) = timeout(UDP_TRIAL, self.next_media()).await else {
-            return false;
-        };
-        let later = std::mem::replace(&mut self.waiting, announced);
-        self.waiting.push_back(item);
-        self.waiting.extend(later);
-        true
-    }
-
-    async fn next_media(&mut self) -> Result<SourceItem, SourceError> {
-        let mut bad = 0;
         loop {
-            match self.receive().await? {
-                Err(error) if bad >= MAX_BAD_PACKETS || error.status_code().is_some() => {
-                    return Err(SourceError::of(&error));
-                }
-                Err(error) => {
-                    bad += 1;
-                    if bad == 1 {
-                        log::warn!(reason:% = SourceError::of(&error); "damaged packet left out");
-                    }
-                    continue;
-                }
-                Ok(CodecItem::VideoFrame(frame)) => self.video(frame),
-                Ok(CodecItem::AudioFrame(frame)) => self.audio(&frame),
-                Ok(CodecItem::Rtcp(packet)) => self.sender_report(&packet),
-                Ok(_) => {}
-            }
-            bad = 0;
             if let Some(item) = self.waiting.pop_front() {
                 return Ok(item);
             }
+            let arrived = self.arrived().await?;
+            self.take(arrived)?;
+            self.report.update(self.last_media, self.losses());
         }
     }
 
-    /// What retina yields next, as long as the source is not silent. Reports alone are silence.
-    async fn receive(&mut self) -> Result<Result<CodecItem, retina::Error>, SourceError> {
-        let deadline = (self.last_media + SILENCE).into();
-        let Ok(received) = timeout_at(deadline, self.demuxed.next()).await else {
-            return Err(SourceError::Silent(SILENCE));
+    /// Whether any packet comes within a time; it is kept.
+    pub(super) async fn brings_packets(&mut self, within: Duration) -> bool {
+        match timeout(within, self.arrived()).await {
+            Ok(Ok(arrived)) => {
+                self.early.push_back(arrived);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The next packet. Meanwhile the server hears of the client.
+    async fn arrived(&mut self) -> Result<Arrived, SourceError> {
+        if let Some(early) = self.early.pop_front() {
+            return Ok(early);
+        }
+        loop {
+            let silence = (self.last_media + SILENCE).into();
+            let duty = self.next_report.min(self.next_sign_of_life);
+            let Some(connection) = &mut self.connection else {
+                return Err(SourceError::Closed);
+            };
+            let datagram = async {
+                match &mut self.datagrams {
+                    Some(datagrams) => datagrams.next().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let next = async {
+                tokio::select! {
+                    packet = connection.packet() => packet.map(Some),
+                    datagram = datagram => datagram.map(Some).ok_or(SourceError::Closed),
+                    () = sleep_until(duty.into()) => Ok(None),
+                }
+            };
+            match timeout_at(silence, next).await {
+                Err(_) => return Err(SourceError::Silent(SILENCE)),
+                Ok(Ok(Some(arrived))) => return Ok(arrived),
+                Ok(Ok(None)) => self.do_duty().await?,
+                Ok(Err(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// Sends receiver reports and signs of life when their time has come.
+    async fn do_duty(&mut self) -> Result<(), SourceError> {
+        let now = Instant::now();
+        let Some(connection) = &mut self.connection else {
+            return Ok(());
         };
-        let received = received.ok_or(SourceError::Closed)?;
-        if let Ok(CodecItem::VideoFrame(_) | CodecItem::AudioFrame(_)) = received {
-            self.last_media = Instant::now();
-            if self.tracks.is_none() && self.opened.elapsed() > DESCRIPTION {
-                let what = "video without parameter sets (SPS, PPS)";
+        if now >= self.next_report {
+            self.next_report = now + REPORTS;
+            for receiver in &mut self.receivers {
+                let Some(statistics) = receiver.reception.statistics() else {
+                    continue;
+                };
+                let report = rtcp::receiver_report(&statistics);
+                let channel = receiver.channels.1;
+                match &self.datagrams {
+                    Some(datagrams) => datagrams.send(channel, &report).await,
+                    None => connection.send_packet(channel, &report).await?,
+                }
+            }
+        }
+        if now >= self.next_sign_of_life {
+            self.next_sign_of_life = now + connection.conversation.keep_alive();
+            let request = connection.conversation.notify("OPTIONS", &self.control);
+            connection.send(&request).await?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, arrived: Arrived) -> Result<(), SourceError> {
+        let at = self.since_epoch(arrived.at);
+        let of_channel = |receiver: &Receiver| {
+            [receiver.channels.0, receiver.channels.1].contains(&arrived.channel)
+        };
+        let Some(index) = self.receivers.iter().position(of_channel) else {
+            return Ok(());
+        };
+        let receiver = &mut self.receivers[index];
+        if arrived.channel == receiver.channels.1 {
+            self.take_reports(index, &arrived.data);
+            return Ok(());
+        }
+        let Some(packet) = Packet::parse(arrived.data) else {
+            self.bad_packets += 1;
+            if self.bad_packets > MAX_BAD_PACKETS {
+                let what = "what the server sends is no RTP, or is damaged on the way";
+                return Err(SourceError::Protocol(what.to_owned()));
+            }
+            return Ok(());
+        };
+        self.bad_packets = 0;
+        // Others are repairs, comfort noise, or dialled digits.
+        if packet.payload_type == receiver.payload_type {
+            receiver.reception.push(packet, at);
+        }
+        for receiver in &mut self.receivers {
+            receiver.reception.expire(at);
+            receiver.depacketize();
+        }
+        for index in 0..self.receivers.len() {
+            self.take_frames(index, arrived.at)?;
+        }
+        Ok(())
+    }
+
+    fn take_frames(&mut self, index: usize, now: Instant) -> Result<(), SourceError> {
+        while let Some(frame) = self.receivers[index].output.pop() {
+            self.last_media = now;
+            if self.receivers[index].depacketizer.take_change() || self.tracks.is_none() {
+                self.describe_tracks();
+            }
+            if self.tracks.is_some() {
+                self.place(index, frame);
+            } else if self.opened.elapsed() > DESCRIPTION {
+                let what =
+                    "video without parameter sets, or without the key frame that brings them";
                 return Err(SourceError::Unsupported(what.to_owned()));
             }
         }
-        Ok(received)
+        Ok(())
     }
 
     /// Announces the tracks when they are known first, or changed.
     fn describe_tracks(&mut self) {
-        let Some(tracks) = self.chosen.describe(self.demuxed.streams()) else {
-            return;
-        };
+        let mut tracks = Tracks::default();
+        for receiver in &self.receivers {
+            match receiver.depacketizer.describe() {
+                Some(Description::Video(video)) => tracks.video = Some(video),
+                Some(Description::Audio(audio)) => tracks.audio = Some(audio),
+                None => return,
+            }
+        }
         if self.tracks.as_deref() == Some(&tracks) {
             return;
         }
         let times = |tracks: &Tracks| {
-            tracks
-                .video
-                .as_ref()
-                .map(|video| (video.reorder, video.frame_duration))
+            let video = tracks.video.as_ref();
+            video.map(|video| (video.reorder, video.frame_duration))
         };
         if self.tracks.as_deref().map(times) != Some(times(&tracks))
             && let Some((reorder, frame)) = times(&tracks)
@@ -214,93 +363,36 @@ impl Session {
         self.waiting.push_back(SourceItem::Tracks(tracks));
     }
 
-    fn video(&mut self, frame: VideoFrame) {
-        if frame.has_new_parameters() || self.tracks.is_none() {
-            self.describe_tracks();
-        }
-        let tracks = self.tracks.as_ref();
-        let Some(codec) = tracks.and_then(|tracks| Some(tracks.video.as_ref()?.codec)) else {
-            return;
-        };
-        let timestamp = frame.timestamp();
-        let began = self.since_epoch(frame.start_ctx().received());
-        let arrival = self.since_epoch(frame.end_ctx().received());
-        let data = Bytes::from(frame.into_data());
-        let key = nal::is_key(codec, &data);
-        let placed = self.place(
-            timestamp,
-            Arrival {
-                medium: Medium::Video,
-                rtp: wrapped(timestamp),
-                at: began,
-                key,
-                behind_another: None,
-            },
-        );
-        let Some(placed) = placed else { return };
-        if self.entry.admits(key, placed.pts, placed.broke) {
-            let medium = Medium::Video;
-            self.timeline.push(
-                placed,
-                Payload {
-                    medium,
-                    key,
-                    data,
-                    arrival,
-                },
-            );
-        }
-        self.collect();
-    }
-
-    fn audio(&mut self, frame: &AudioFrame) {
-        if self.tracks.is_none() {
-            return;
-        }
-        let timestamp = frame.timestamp();
-        let arrival = self.since_epoch(frame.ctx().received());
-        let is_behind = self.audio_packet.replace(*frame.ctx()) == Some(*frame.ctx());
-        let duration = i128::from(frame.frame_length().get()) * NANOSECONDS
-            / i128::from(timestamp.clock_rate().get());
-        let placed = self.place(
-            timestamp,
-            Arrival {
-                medium: Medium::Audio,
-                rtp: wrapped(timestamp),
-                at: arrival,
-                key: true,
-                behind_another: is_behind.then_some(duration as i64),
-            },
-        );
-        let Some(placed) = placed else { return };
-        let data = Bytes::copy_from_slice(frame.data());
-        let (medium, key) = (Medium::Audio, true);
-        self.timeline.push(
-            placed,
-            Payload {
-                medium,
-                key,
-                data,
-                arrival,
-            },
-        );
-        self.collect();
-    }
-
     /// Places a unit on the timeline; the first of its track with what `RTP-Info` told of it.
-    fn place(&mut self, timestamp: retina::Timestamp, arrival: Arrival) -> Option<Placed> {
-        let placed = self.timeline.place(arrival);
-        let started = std::mem::replace(&mut self.started[arrival.medium as usize], true);
-        if !started && self.related {
-            let start = timestamp.start();
-            self.timeline
-                .refer(arrival.medium, Reference::Play, start, 0);
+    fn place(&mut self, index: usize, frame: Frame) {
+        let receiver = &mut self.receivers[index];
+        let medium = receiver.medium;
+        let nanoseconds =
+            |ticks: u32| (u64::from(ticks) * NANOSECONDS / u64::from(receiver.clock_rate)) as i64;
+        let placed = self.timeline.place(Arrival {
+            medium,
+            rtp: frame.timestamp,
+            at: frame.began,
+            key: frame.entry.is_key(),
+            behind_another: frame.behind_another.map(nanoseconds),
+        });
+        if !std::mem::replace(&mut receiver.has_started, true)
+            && let Some(start) = receiver.starts_at
+        {
+            self.timeline.refer(medium, Reference::Play, start, 0);
         }
-        placed
-    }
-
-    /// Takes over what the timeline has ready.
-    fn collect(&mut self) {
+        let Some(placed) = placed else { return };
+        let goes_on =
+            medium == Medium::Audio || self.entry.admits(frame.entry, placed.pts, placed.broke);
+        if goes_on {
+            let payload = Payload {
+                medium,
+                entry: frame.entry,
+                data: frame.data,
+                arrival: frame.arrived,
+            };
+            self.timeline.push(placed, payload);
+        }
         while let Some(timed) = self.timeline.pop() {
             self.waiting.push_back(match timed {
                 Timed::Discontinuity(discontinuity) => SourceItem::Discontinuity(discontinuity),
@@ -309,20 +401,11 @@ impl Session {
         }
     }
 
-    fn sender_report(&mut self, packet: &ReceivedCompoundPacket) {
-        let medium = if self.chosen.video == Some(packet.stream_id()) {
-            Medium::Video
-        } else {
-            Medium::Audio
-        };
-        let report = packet
-            .pkts()
-            .find_map(|packet| packet.as_sender_report().ok().flatten());
-        if let Some(report) = report {
-            // 32.32 fixed-point seconds (RFC 3550, section 4).
-            let wall = (i128::from(report.ntp_timestamp().0) * NANOSECONDS) >> 32;
+    fn take_reports(&mut self, index: usize, bytes: &[u8]) {
+        let medium = self.receivers[index].medium;
+        if let Some(report) = rtcp::parse(bytes).sender {
             self.timeline
-                .refer(medium, Reference::Wall, report.rtp_timestamp(), wall as i64);
+                .refer(medium, Reference::Wall, report.rtp, report.wall());
         }
     }
 
@@ -331,7 +414,15 @@ impl Session {
     }
 }
 
-/// The time stamp as it stood in the packet; what retina makes of its wraps takes jumps for some.
-fn wrapped(timestamp: retina::Timestamp) -> u32 {
-    timestamp.timestamp() as u32
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take()
+            && connection.conversation.has_session()
+        {
+            let control = std::mem::take(&mut self.control);
+            self.closing
+                .borrow_mut()
+                .spawn(tear_down(connection, control));
+        }
+    }
 }

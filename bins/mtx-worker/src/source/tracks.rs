@@ -1,144 +1,129 @@
-//! Which of a source's streams go on, and how they are described.
+//! Which of a server's streams go on.
 
-use bytes::Bytes;
-use retina::client::Stream;
-use retina::codec::{AudioParameters, ParametersRef, VideoParameters, VideoParametersCodec};
-use std::time::Duration;
-
-use super::sps;
-use crate::media::{AudioCodec, AudioTrack, Medium, Tracks, VideoCodec, VideoTrack};
+use crate::codec::{h264, h265};
+use crate::media::Medium;
+use crate::rtp::payload::{Aac, Av1, Depacketizer, G711, H264, H265, MpegAudio, Opus, Vp9};
+use crate::rtsp::sdp::{Description, Media};
 
 /// FLV knows G.711 at this rate only (Adobe FLV 10.1, annex E.4.2.1).
 const G711_RATE: u32 = 8_000;
 
-/// The streams of a presentation that were chosen, by index.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+/// Clock of all video (RFC 3551, section 4.3), for descriptions that do not tell it.
+const VIDEO_RATE: u32 = 90_000;
+
+/// A stream that goes on.
 pub(super) struct Chosen {
-    pub(super) video: Option<usize>,
-    pub(super) audio: Option<usize>,
+    pub(super) medium: Medium,
+    pub(super) media: Media,
+    pub(super) depacketizer: Box<dyn Depacketizer>,
 }
 
-impl Chosen {
-    /// Takes the first video and the first audio stream that RTMP can carry; names the others.
-    pub(super) fn of(streams: &[Stream]) -> (Self, Vec<String>) {
-        let mut chosen = Self::default();
-        let mut left_out = Vec::new();
-        for (index, stream) in streams.iter().enumerate() {
-            let place = match medium(stream) {
-                Some(Medium::Video) if chosen.video.is_none() => &mut chosen.video,
-                Some(Medium::Audio) if chosen.audio.is_none() => &mut chosen.audio,
-                _ => {
-                    left_out.push(name(stream));
-                    continue;
-                }
-            };
-            *place = Some(index);
+/// Takes the first video and the first audio stream that RTMP can carry; names the others.
+pub(super) fn choose(description: Description) -> (Vec<Chosen>, Vec<String>) {
+    let mut chosen: Vec<Chosen> = Vec::new();
+    let mut left_out = Vec::new();
+    for mut media in description.media {
+        if media.is_back_channel {
+            continue;
         }
-        (chosen, left_out)
-    }
-
-    pub(super) fn is_empty(self) -> bool {
-        self == Self::default()
-    }
-
-    pub(super) fn indices(self) -> impl Iterator<Item = usize> {
-        self.video.into_iter().chain(self.audio)
-    }
-
-    /// Describes the chosen streams, once all their parameters are known.
-    pub(super) fn describe(self, streams: &[Stream]) -> Option<Tracks> {
-        let stream = |index: Option<usize>| index.and_then(|index| streams.get(index));
-        let mut tracks = Tracks::default();
-        if let Some(stream) = stream(self.video) {
-            tracks.video = Some(video(stream)?);
+        let medium = match media.kind.as_str() {
+            "video" => Medium::Video,
+            _ => Medium::Audio,
+        };
+        if media.clock_rate == 0 && medium == Medium::Video {
+            media.clock_rate = VIDEO_RATE;
         }
-        if let Some(stream) = stream(self.audio) {
-            tracks.audio = Some(audio(stream)?);
+        let is_second = chosen.iter().any(|other| other.medium == medium);
+        match depacketizer(&media) {
+            Some(depacketizer) if !is_second => chosen.push(Chosen {
+                medium,
+                media,
+                depacketizer,
+            }),
+            _ => left_out.push(name(&media)),
         }
-        Some(tracks)
     }
+    (chosen, left_out)
+}
+
+fn depacketizer(media: &Media) -> Option<Box<dyn Depacketizer>> {
+    if media.clock_rate == 0 {
+        return None;
+    }
+    Some(match (media.kind.as_str(), media.encoding.as_str()) {
+        ("video", "h264") => {
+            let sets = media.parameter("sprop-parameter-sets").unwrap_or_default();
+            Box::new(H264::new(h264::ParameterSets::from_description(sets)))
+        }
+        ("video", "h265") => {
+            let sets = ["sprop-vps", "sprop-sps", "sprop-pps"];
+            let sets = sets.iter().filter_map(|name| media.parameter(name));
+            Box::new(H265::new(h265::ParameterSets::from_description(sets)))
+        }
+        ("video", "av1") => Box::new(Av1::default()),
+        ("video", "vp9") => Box::new(Vp9::default()),
+        ("audio", "mpeg4-generic") => Box::new(Aac::new(media)?),
+        ("audio", "opus") => Box::new(Opus {
+            // What the map says is 2 always (RFC 7587, section 7).
+            channels: match media.parameter("sprop-stereo") {
+                Some("1") => 2,
+                _ => 1,
+            },
+        }),
+        ("audio", "mpa") => Box::new(MpegAudio::default()),
+        ("audio", "pcma" | "pcmu") if media.clock_rate == G711_RATE => Box::new(G711 {
+            is_a_law: media.encoding == "pcma",
+            clock_rate: media.clock_rate,
+            channels: media.channels,
+        }),
+        _ => return None,
+    })
 }
 
 /// The codec of a stream, as MediaMTX names it.
-fn name(stream: &Stream) -> String {
-    let name = match stream.encoding_name() {
+fn name(media: &Media) -> String {
+    let name = match media.encoding.as_str() {
         "h264" => "H264",
         "h265" => "H265",
         "av1" => "AV1",
         "vp8" => "VP8",
         "vp9" => "VP9",
         "jpeg" => "M-JPEG",
-        "mpeg4-generic" => "MPEG-4 Audio",
+        "mpeg4-generic" | "mp4a-latm" => "MPEG-4 Audio",
         "opus" => "Opus",
         "mpa" => "MPEG-1/2 Audio",
         "ac3" => "AC-3",
         "l16" => "LPCM",
-        "pcma" | "pcmu" => return format!("G711 at {} Hz", stream.clock_rate_hz()),
-        other => return format!("{}/{other}", stream.media()),
+        "pcma" | "pcmu" => return format!("G711 at {} Hz", media.clock_rate),
+        other => return format!("{}/{other}", media.kind),
     };
     name.to_owned()
 }
 
-fn medium(stream: &Stream) -> Option<Medium> {
-    match (stream.media(), stream.encoding_name()) {
-        ("video", "h264" | "h265") => Some(Medium::Video),
-        ("audio", "pcma" | "pcmu") => {
-            (stream.clock_rate_hz() == G711_RATE).then_some(Medium::Audio)
-        }
-        // Without its configuration an AAC stream can't be described, and RTP never brings it later.
-        ("audio", "mpeg4-generic") => stream.parameters().map(|_| Medium::Audio),
-        _ => None,
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn video(stream: &Stream) -> Option<VideoTrack> {
-    let Some(ParametersRef::Video(parameters)) = stream.parameters() else {
-        return None;
-    };
-    let (codec, reorder) = match parameters.codec_params() {
-        VideoParametersCodec::H264 { sps, .. } => (VideoCodec::H264, sps::h264_reorder(sps)),
-        VideoParametersCodec::H265 { sps, .. } => (VideoCodec::H265, sps::h265_reorder(sps)),
-        _ => return None,
-    };
-    let (width, height) = parameters.pixel_dimensions();
-    Some(VideoTrack {
-        codec,
-        config: Bytes::copy_from_slice(parameters.extra_data()),
-        width,
-        height,
-        reorder,
-        frame_duration: frame_duration(parameters),
-    })
-}
-
-/// retina gives the duration of a frame in seconds, as a fraction.
-fn frame_duration(parameters: &VideoParameters) -> Option<Duration> {
-    const LONGEST: f64 = 1.0;
-    let (numerator, denominator) = parameters.frame_rate()?;
-    let seconds = f64::from(numerator) / f64::from(denominator);
-    (seconds > 0.0 && seconds <= LONGEST).then(|| Duration::from_secs_f64(seconds))
-}
-
-fn audio(stream: &Stream) -> Option<AudioTrack> {
-    let Some(ParametersRef::Audio(parameters)) = stream.parameters() else {
-        return None;
-    };
-    let codec = match stream.encoding_name() {
-        "pcma" => AudioCodec::G711ALaw,
-        "pcmu" => AudioCodec::G711MuLaw,
-        _ => AudioCodec::Aac,
-    };
-    Some(AudioTrack {
-        codec,
-        config: config(codec, parameters),
-        sample_rate: parameters.clock_rate(),
-        channels: parameters.channels().get(),
-    })
-}
-
-fn config(codec: AudioCodec, parameters: &AudioParameters) -> Bytes {
-    match codec {
-        AudioCodec::Aac => Bytes::copy_from_slice(parameters.extra_data()),
-        AudioCodec::G711ALaw | AudioCodec::G711MuLaw => Bytes::new(),
+    #[test]
+    fn the_first_of_each_kind_goes_on_and_the_others_are_named() {
+        let text = b"m=application 0 RTP/AVP 107\r\na=rtpmap:107 vnd.onvif.metadata/90000\r\n\
+            m=video 0 RTP/AVP 96\r\na=rtpmap:96 VP8/90000\r\nm=video 0 RTP/AVP 97\r\na=rtpmap:97 H265/90000\r\n\
+            m=video 0 RTP/AVP 98\r\na=rtpmap:98 H264/90000\r\nm=audio 0 RTP/AVP 8\r\na=sendonly\r\n\
+            m=audio 0 RTP/AVP 99\r\na=rtpmap:99 PCMU/16000\r\nm=audio 0 RTP/AVP 0\r\n";
+        let (chosen, left_out) = choose(Description::parse(text));
+        let encodings: Vec<_> = chosen
+            .iter()
+            .map(|chosen| chosen.media.encoding.as_str())
+            .collect();
+        assert_eq!(encodings, ["h265", "pcmu"]);
+        assert_eq!(
+            left_out,
+            [
+                "application/vnd.onvif.metadata",
+                "VP8",
+                "H264",
+                "G711 at 16000 Hz"
+            ]
+        );
     }
 }

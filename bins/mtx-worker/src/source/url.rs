@@ -1,4 +1,4 @@
-//! Where to read from: `rtsp://[user[:password]@]host[:port]/path`.
+//! Where to read from: `rtsp[s]://[user[:password]@]host[:port]/path`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,8 +20,10 @@ pub(crate) enum Transport {
 /// A parsed RTSP URL; the credentials are kept out of its text.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct RtspUrl {
-    pub(super) url: Url,
-    pub(super) credentials: Option<(String, String)>,
+    url: Url,
+    /// Whether it is `rtsps://`.
+    pub(crate) is_tls: bool,
+    credentials: Option<(String, String)>,
 }
 
 impl RtspUrl {
@@ -45,15 +47,9 @@ impl RtspUrl {
         other
     }
 
-    /// The same at another of the host's addresses.
-    pub(super) fn with_host(&self, host: &str) -> Self {
-        let mut other = self.clone();
-        match host.parse() {
-            // Fails for a URL without a host only.
-            Ok(address) => drop(other.url.set_ip_host(address)),
-            Err(_) => drop(other.url.set_host(Some(host))),
-        }
-        other
+    /// As requests name it, without the login.
+    pub(super) fn to_request(&self) -> String {
+        self.url.to_string()
     }
 
     /// The path as MediaMTX names it, without the leading slash.
@@ -69,9 +65,11 @@ impl RtspUrl {
             .trim_matches(['[', ']'])
     }
 
-    /// The port, 554 if the URL has none.
+    /// The port, 554 if the URL has none, or 322 with TLS.
     pub(crate) fn port(&self) -> u16 {
-        self.url.port().unwrap_or(554)
+        self.url
+            .port()
+            .unwrap_or(if self.is_tls { 322 } else { 554 })
     }
 
     /// User and password, if there are any.
@@ -90,12 +88,8 @@ impl FromStr for RtspUrl {
             format!("input {shown:?} is not a URL; write rtsp://host[:port]/path")
         })?;
         match url.scheme() {
-            "rtsp" => {}
-            "rtsps" => bail!(
-                "input {shown:?}: the worker does not speak RTSP over TLS; write rtsp:// (MediaMTX takes both \
-                 with rtspEncryption: optional, not with strict)"
-            ),
-            other => bail!("input {shown:?} has the scheme {other}; write rtsp://"),
+            "rtsp" | "rtsps" => {}
+            other => bail!("input {shown:?} has the scheme {other}; write rtsp:// or rtsps://"),
         }
         if url.host_str().is_none_or(str::is_empty) {
             bail!("input {shown:?} names no host; write rtsp://host[:port]/path");
@@ -108,7 +102,11 @@ impl FromStr for RtspUrl {
         });
         // Both can only fail for a URL without a host.
         let _ = (url.set_username(""), url.set_password(None));
-        Ok(Self { url, credentials })
+        Ok(Self {
+            is_tls: url.scheme() == "rtsps",
+            url,
+            credentials,
+        })
     }
 }
 
@@ -154,6 +152,14 @@ mod tests {
     }
 
     #[test]
+    fn the_port_goes_with_the_scheme() {
+        let port = |text: &str| text.parse::<RtspUrl>().unwrap().port();
+        assert_eq!(port("rtsp://cam/1"), 554);
+        assert_eq!(port("rtsps://cam/1"), 322);
+        assert_eq!(port("rtsps://cam:8322/1"), 8322);
+    }
+
+    #[test]
     fn credentials_are_taken_out_of_the_url_and_decoded() {
         let url: RtspUrl = "rtsp://us%40r:p%3As@cam/1?x=1".parse().unwrap();
         assert_eq!(url.credentials, Some(("us@r".to_owned(), "p:s".to_owned())));
@@ -180,12 +186,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said_without_the_password() {
-        for text in [
-            "rtsps://u:s3cret@cam/1",
-            "http://u:s3cret@cam/1",
-            "rtsp://u:s3cret@/1",
-            "nonsense",
-        ] {
+        for text in ["http://u:s3cret@cam/1", "rtsps://u:s3cret@/1", "nonsense"] {
             let message = format!("{:#}", text.parse::<RtspUrl>().unwrap_err());
             assert!(
                 message.contains("rtsp://") && !message.contains("s3cret"),

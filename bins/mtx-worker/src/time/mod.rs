@@ -26,7 +26,7 @@ mod track_sync;
 mod unwrap;
 
 pub(crate) use splice::Splice;
-pub(crate) use timeline::{Arrival, Placed, RtpTimeline, Timed};
+pub(crate) use timeline::{Arrival, RtpTimeline, Timed};
 pub(crate) use track_sync::Reference;
 
 use std::fmt;

@@ -1,4 +1,4 @@
-//! TLS for `rtmps://`, with certificate checks.
+//! TLS for `rtmps://` and `rtsps://`, with certificate checks.
 
 use std::io;
 
@@ -9,11 +9,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::rtmp::url::RtmpUrl;
-
-/// The fingerprint is that of the server that is read from; a platform's certificate has an issuer.
-pub(super) fn connector(url: &RtmpUrl) -> Result<TlsConnector> {
-    let trust = if url.on_server {
+/// The fingerprint is that of the MediaMTX server the worker belongs to; a platform's certificate has an issuer.
+pub(crate) fn connector(is_mediamtx: bool) -> Result<TlsConnector> {
+    let trust = if is_mediamtx {
         Trust::from_environment_for(MEDIAMTX_FINGERPRINT)?
     } else {
         Trust::from_environment()?
@@ -22,7 +20,7 @@ pub(super) fn connector(url: &RtmpUrl) -> Result<TlsConnector> {
 }
 
 /// Wraps a connection to `host`.
-pub(super) async fn wrap(
+pub(crate) async fn wrap(
     connector: &TlsConnector,
     host: &str,
     socket: TcpStream,

@@ -1,0 +1,197 @@
+//! Access units of NAL units as they grow, for H.264 and H.265.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::{Frame, MAX_UNIT, Output};
+use crate::codec::nal::split_byte_stream;
+use crate::media::EntryPoint;
+
+/// What the codecs tell of NAL units.
+pub(super) struct Grammar {
+    pub(super) is_slice: fn(&[u8]) -> bool,
+    pub(super) is_first_slice: fn(&[u8]) -> bool,
+    pub(super) is_parameter_set: fn(&[u8]) -> bool,
+    pub(super) is_padding: fn(&[u8]) -> bool,
+    pub(super) entry_point: fn(&[u8]) -> EntryPoint,
+}
+
+const LENGTH: usize = 4;
+
+/// One access unit. Parameter sets are kept apart; what decoders do not need is left out.
+pub(super) struct Assembly {
+    grammar: Grammar,
+    data: BytesMut,
+    /// Where the length of a NAL unit stands that is not complete.
+    fragment: Option<usize>,
+    timestamp: Option<u32>,
+    began: i64,
+    arrived: i64,
+    has_slice: bool,
+    is_damaged: bool,
+    /// Whether packets are missing before the next slice, so that its access unit may have lost its beginning.
+    behind_gap: bool,
+    /// Whether that is so since the stream was joined here, which is no damage.
+    is_joining: bool,
+    parameter_sets: Vec<Vec<u8>>,
+}
+
+impl Assembly {
+    pub(super) fn new(grammar: Grammar) -> Self {
+        Self {
+            grammar,
+            data: BytesMut::new(),
+            fragment: None,
+            timestamp: None,
+            began: 0,
+            arrived: 0,
+            has_slice: false,
+            is_damaged: false,
+            behind_gap: true,
+            is_joining: true,
+            parameter_sets: Vec::new(),
+        }
+    }
+
+    /// Begins with a packet; an access unit with another time stamp ends before it.
+    ///
+    /// Most senders mark the last packet of an access unit. Some never do, so another time stamp ends it as well; some
+    /// mark each packet of parameter sets, so a mark counts only behind a slice.
+    pub(super) fn begin_packet(
+        &mut self,
+        timestamp: u32,
+        at: i64,
+        behind_gap: bool,
+        output: &mut Output,
+    ) -> Vec<Vec<u8>> {
+        if behind_gap {
+            // It may have lost its end, and what follows its beginning.
+            self.is_damaged |= self.timestamp.is_some();
+            self.behind_gap = true;
+        }
+        let mut sets = Vec::new();
+        if self.timestamp.is_some_and(|before| before != timestamp) {
+            sets = self.end(output);
+        }
+        if self.timestamp.is_none() {
+            self.timestamp = Some(timestamp);
+            self.began = at;
+        }
+        self.arrived = at;
+        sets
+    }
+
+    /// Ends the access unit if a packet with the marker bit does; returns its parameter sets.
+    pub(super) fn end_packet(&mut self, marker: bool, output: &mut Output) -> Vec<Vec<u8>> {
+        if marker && self.has_slice {
+            self.end(output)
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Adds a whole NAL unit.
+    pub(super) fn nal(&mut self, nal: &[u8]) {
+        self.start_fragment(&[]);
+        self.fragment(nal);
+        self.end_fragment();
+    }
+
+    /// Starts a NAL unit that comes in pieces.
+    pub(super) fn start_fragment(&mut self, header: &[u8]) {
+        // The one before it has lost its end.
+        self.drop_fragment();
+        self.fragment = Some(self.data.len());
+        self.data.put_slice(&[0; LENGTH]);
+        self.data.put_slice(header);
+    }
+
+    /// Adds a piece.
+    pub(super) fn fragment(&mut self, piece: &[u8]) {
+        if self.fragment.is_none() {
+            self.is_damaged = true;
+        } else if self.data.len() + piece.len() > MAX_UNIT {
+            self.drop_fragment();
+        } else {
+            self.data.put_slice(piece);
+        }
+    }
+
+    /// Ends it.
+    pub(super) fn end_fragment(&mut self) {
+        let Some(start) = self.fragment.take() else {
+            return;
+        };
+        let nal = &self.data[start + LENGTH..];
+        let grammar = &self.grammar;
+        if (grammar.is_slice)(nal) {
+            let is_whole = self.has_slice || !self.behind_gap || (grammar.is_first_slice)(nal);
+            self.is_damaged |= !is_whole;
+            self.has_slice = true;
+            self.behind_gap = false;
+            let length = (nal.len() as u32).to_be_bytes();
+            self.data[start..start + LENGTH].copy_from_slice(&length);
+            return;
+        }
+        let nal = nal.to_vec();
+        self.data.truncate(start);
+        // Within a NAL unit there is no start code, but some cameras pack a byte stream.
+        match &split_byte_stream(&nal)[..] {
+            [] => {}
+            [_] => self.add_other(&nal),
+            several => {
+                for nal in several {
+                    if (self.grammar.is_slice)(nal) {
+                        self.nal(nal);
+                    } else {
+                        self.add_other(nal);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A packet that can't be read.
+    pub(super) fn damage(&mut self) {
+        self.is_damaged = true;
+    }
+
+    fn add_other(&mut self, nal: &[u8]) {
+        if (self.grammar.is_parameter_set)(nal) {
+            self.parameter_sets.push(nal.to_vec());
+        } else if !(self.grammar.is_padding)(nal) {
+            self.data.put_u32(nal.len() as u32);
+            self.data.put_slice(nal);
+        }
+    }
+
+    fn drop_fragment(&mut self) {
+        if let Some(start) = self.fragment.take() {
+            self.data.truncate(start);
+            self.is_damaged = true;
+        }
+    }
+
+    fn end(&mut self, output: &mut Output) -> Vec<Vec<u8>> {
+        self.drop_fragment();
+        let timestamp = self.timestamp.take();
+        let data: Bytes = self.data.split().freeze();
+        let is_damaged = std::mem::take(&mut self.is_damaged);
+        let is_joining = std::mem::take(&mut self.is_joining);
+        let has_slice = std::mem::take(&mut self.has_slice);
+        match timestamp {
+            Some(_) if is_damaged && is_joining => {}
+            Some(_) if is_damaged => output.damaged(),
+            Some(timestamp) if has_slice => output.push(Frame {
+                timestamp,
+                began: self.began,
+                arrived: self.arrived,
+                entry: (self.grammar.entry_point)(&data),
+                data,
+                behind_another: None,
+            }),
+            // Parameter sets and messages alone, which belong to the picture behind them.
+            _ => {}
+        }
+        std::mem::take(&mut self.parameter_sets)
+    }
+}

@@ -1,0 +1,154 @@
+//! One RTSP connection: the bytes of a [`Conversation`] over a socket.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::TlsConnector;
+
+use super::error::SourceError;
+use super::url::RtspUrl;
+use crate::net::{self, Socket};
+use crate::rtsp::conversation::{Answer, Conversation};
+use crate::rtsp::message::{Incoming, Reader, Response};
+use crate::tls;
+
+/// Room for so much is made before each read.
+const READ: usize = 64 * 1024;
+
+/// A packet in the connection, or a datagram beside it.
+#[derive(Debug)]
+pub(super) struct Arrived {
+    pub(super) channel: u8,
+    pub(super) data: Bytes,
+    pub(super) at: Instant,
+}
+
+/// A connection to a server.
+pub(super) struct Connection {
+    socket: Box<dyn Socket>,
+    pub(super) server: IpAddr,
+    reader: Reader,
+    pub(super) conversation: Conversation,
+    /// Packets that came while an answer was waited for.
+    early: VecDeque<Arrived>,
+    /// When the latest bytes came.
+    latest: Instant,
+}
+
+impl Connection {
+    /// Connects; `tls` is for URLs that want it.
+    pub(super) async fn open(
+        url: &RtspUrl,
+        tls: Option<&TlsConnector>,
+    ) -> Result<Self, SourceError> {
+        let connected = net::connect(url.host(), url.port()).await;
+        let tcp = connected.map_err(|error| match net::is_refused(&error) {
+            true => SourceError::NobodyListens(url.port()),
+            false => SourceError::Connect(error.to_string()),
+        })?;
+        let server = tcp
+            .peer_addr()
+            .map_err(|error| SourceError::Connect(error.to_string()))?;
+        let socket: Box<dyn Socket> = match tls {
+            Some(connector) => {
+                let wrapped = tls::wrap(connector, url.host(), tcp).await;
+                Box::new(wrapped.map_err(|error| SourceError::Tls(error.to_string()))?)
+            }
+            None => Box::new(tcp),
+        };
+        let owned = |(user, password): (&str, &str)| (user.to_owned(), password.to_owned());
+        Ok(Self {
+            socket,
+            server: server.ip().to_canonical(),
+            reader: Reader::default(),
+            conversation: Conversation::new(url.credentials().map(owned)),
+            early: VecDeque::new(),
+            latest: Instant::now(),
+        })
+    }
+
+    /// Sends a request and waits for its answer, of whatever status.
+    pub(super) async fn call(
+        &mut self,
+        method: &'static str,
+        url: &str,
+        headers: Vec<(&'static str, String)>,
+    ) -> Result<Response, SourceError> {
+        let request = self.conversation.request(method, url, headers);
+        self.send(&request).await?;
+        loop {
+            match self.incoming().await? {
+                Incoming::Packet { channel, data } => self.early.push_back(Arrived {
+                    channel,
+                    data,
+                    at: self.latest,
+                }),
+                Incoming::Request(headers) => {
+                    self.send(&Conversation::decline(headers.get("CSeq")))
+                        .await?;
+                }
+                Incoming::Response(response) => match self.conversation.answer(response)? {
+                    Answer::Final(response) => return Ok(response),
+                    Answer::Again(request) => self.send(&request).await?,
+                    Answer::Stray => {}
+                },
+            }
+        }
+    }
+
+    /// The next packet. Safe to cancel.
+    pub(super) async fn packet(&mut self) -> Result<Arrived, SourceError> {
+        if let Some(early) = self.early.pop_front() {
+            return Ok(early);
+        }
+        loop {
+            match self.incoming().await? {
+                Incoming::Packet { channel, data } => {
+                    return Ok(Arrived {
+                        channel,
+                        data,
+                        at: self.latest,
+                    });
+                }
+                // Answers to signs of life, and what servers ask of players: announcements of the end, mostly.
+                Incoming::Response(_) | Incoming::Request(_) => {}
+            }
+        }
+    }
+
+    pub(super) async fn send(&mut self, bytes: &[u8]) -> Result<(), SourceError> {
+        let write = async {
+            self.socket.write_all(bytes).await?;
+            self.socket.flush().await
+        };
+        write.await.map_err(|_| SourceError::Closed)
+    }
+
+    /// Sends a packet in the connection (section 10.12).
+    pub(super) async fn send_packet(
+        &mut self,
+        channel: u8,
+        packet: &[u8],
+    ) -> Result<(), SourceError> {
+        let [high, low] = (packet.len() as u16).to_be_bytes();
+        self.send(&[&[b'$', channel, high, low], packet].concat())
+            .await
+    }
+
+    async fn incoming(&mut self) -> Result<Incoming, SourceError> {
+        loop {
+            if let Some(incoming) = self.reader.next()? {
+                return Ok(incoming);
+            }
+            let buffer = self.reader.buffer();
+            buffer.reserve(READ);
+            match self.socket.read_buf(buffer).await {
+                Ok(0) | Err(_) => return Err(SourceError::Closed),
+                Ok(_) => self.latest = Instant::now(),
+            }
+        }
+    }
+}
