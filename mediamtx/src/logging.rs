@@ -380,8 +380,8 @@ mod tests {
             ("mtx_worker::rtsp", Level::Info, true),
             ("mediamtx::path", Level::Info, true),
             ("mtx_worker", Level::Debug, false),
-            ("retina::client", Level::Info, false),
-            ("retina::client", Level::Warn, true),
+            ("tokio_rustls::client", Level::Info, false),
+            ("tokio_rustls::client", Level::Warn, true),
         ] {
             let metadata = Metadata::builder().target(target).level(level).build();
             assert_eq!(logger.enabled(&metadata), heard, "{target} {level}");

@@ -19,8 +19,8 @@ const LONGEST: usize = 512;
 #[serde(try_from = "String", into = "String")]
 pub struct Pattern {
     text: String,
-    /// Its wildcards are the groups.
-    expression: Regex,
+    /// Its wildcards are the groups; `None` if it is the name of one path.
+    expression: Option<Regex>,
 }
 
 /// A text that is no pattern for a path.
@@ -43,13 +43,19 @@ impl Pattern {
     /// Whether a path is meant.
     #[must_use]
     pub fn matches(&self, path: &str) -> bool {
-        self.expression.is_match(path)
+        match &self.expression {
+            Some(expression) => expression.is_match(path),
+            None => self.text == path,
+        }
     }
 
     /// What each `*` and `**` stands for in a path, from the left; `None` for a path that is not meant.
     #[must_use]
     pub fn groups(&self, path: &str) -> Option<Vec<String>> {
-        let captures = self.expression.captures(path)?;
+        let Some(expression) = &self.expression else {
+            return self.matches(path).then(Vec::new);
+        };
+        let captures = expression.captures(path)?;
         let groups = captures.iter().skip(1);
         let text = |group: Option<regex_lite::Match<'_>>| {
             group.map_or_else(String::new, |group| group.as_str().to_owned())
@@ -60,13 +66,15 @@ impl Pattern {
     /// How many `*` and `**` there are.
     #[must_use]
     pub fn group_count(&self) -> usize {
-        self.expression.captures_len() - 1
+        self.expression
+            .as_ref()
+            .map_or(0, |expression| expression.captures_len() - 1)
     }
 
     /// The one path that is meant, if it is one.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
-        (!self.text.contains(['*', '?', '['])).then_some(&self.text)
+        self.expression.is_none().then_some(&self.text)
     }
 
     /// As it was written.
@@ -87,16 +95,17 @@ impl FromStr for Pattern {
         if text.len() > LONGEST {
             return Err(syntax("it is too long"));
         }
-        let expression = expression(text).map_err(syntax)?;
-        let expression = Regex::new(&expression).map_err(|_| syntax("it is too long"))?;
-        let pattern = Self {
+        let expression = if text.contains(['*', '?', '[']) {
+            let expression = expression(text).map_err(syntax)?;
+            Some(Regex::new(&expression).map_err(|_| syntax("it is too long"))?)
+        } else {
+            text.parse::<PathName>()?;
+            None
+        };
+        Ok(Self {
             text: text.to_owned(),
             expression,
-        };
-        if let Some(name) = pattern.name() {
-            name.parse::<PathName>()?;
-        }
-        Ok(pattern)
+        })
     }
 }
 

@@ -134,7 +134,7 @@ fn what_is_off_or_shut_is_said() {
     );
     let visit = doctor(Some(file(&strict).path()), &[]);
     visit.says("error: rtmpEncryption:", "--output rtmps://localhost:");
-    visit.says("error: rtspEncryption:", "write optional");
+    visit.says("error: rtspEncryption:", "--input rtsps://localhost:");
 }
 
 /// The file of a server that is gone.

@@ -48,7 +48,7 @@ pub(crate) struct Cli {
     #[arg(default_value = "http://127.0.0.1:9997")]
     pub(crate) mediamtx_api: String,
 
-    /// Where workers read: rtsp://[user:password@]host[:port]
+    /// Where workers read: rtsp(s)://[user:password@]host[:port]
     #[arg(
         long,
         env = "MEDIAMTX_RTSP_URL",

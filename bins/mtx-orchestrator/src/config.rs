@@ -42,7 +42,7 @@ impl Config {
             Some(_) => SocketAddr::from(([0, 0, 0, 0], 8080)),
             None => SocketAddr::from(([127, 0, 0, 1], 8080)),
         });
-        let rtsp = server(&cli.mediamtx_rtsp, &["rtsp"]).context("--mediamtx-rtsp")?;
+        let rtsp = server(&cli.mediamtx_rtsp, &["rtsp", "rtsps"]).context("--mediamtx-rtsp")?;
         let folder = cli.lifecycle_state.as_ref();
         let lifecycle = folder.map(|folder| lifecycle(&cli, folder, &rtsp));
         let lifecycle = lifecycle.transpose()?;

@@ -26,9 +26,9 @@ Environment, besides what the options name:
                        of an input elsewhere. A JWT is the password
   RTMP_STREAM_KEY      put behind the path of --output; keeps it out of process lists
   MEDIAMTX_FINGERPRINT SHA-256 of the certificate of the server that is read from, to
-                       trust for rtmps:// outputs on it
-  SSL_CERT_FILE        certificates (PEM) to trust for rtmps:// instead of the built-in
-                       ones
+                       trust for rtsps:// and for rtmps:// outputs on it
+  SSL_CERT_FILE        certificates (PEM) to trust for rtsps:// and rtmps:// instead of
+                       the built-in ones
 
 Exit codes:
   0  the source ended, or the worker was told to end (SIGINT, SIGTERM)
@@ -44,7 +44,7 @@ With --check:
 #[derive(Debug, Parser)]
 #[command(version, after_help = AFTER_HELP)]
 pub(crate) struct Cli {
-    /// Where to read: rtsp://[user:password@]host[:port]/path
+    /// Where to read: rtsp(s)://[user:password@]host[:port]/path
     #[arg(long, env = "MTX_WORKER_INPUT", hide_env_values = true)]
     pub(crate) input: Option<String>,
 

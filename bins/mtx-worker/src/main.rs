@@ -125,13 +125,11 @@ fn refuse(reason: &str, hook: &HookEnvironment) -> ExitCode {
         Ok(path) => Failures::remembered((path.as_str(), reason)),
         Err(_) => Failures::forgotten(),
     };
-    let ended = runtime().and_then(|runtime| {
-        runtime.block_on(async {
-            let mut stop = stop_signal()?;
-            Ok(match held_back(&failures, &mut stop).await {
-                true => ExitCode::from(WRONG_USAGE),
-                false => ExitCode::SUCCESS,
-            })
+    let ended = block_on(async {
+        let mut stop = stop_signal()?;
+        Ok(match held_back(&failures, &mut stop).await {
+            true => ExitCode::from(WRONG_USAGE),
+            false => ExitCode::SUCCESS,
         })
     });
     ended.unwrap_or_else(|error| {
@@ -149,22 +147,24 @@ async fn held_back(failures: &Failures, stop: &mut watch::Receiver<bool>) -> boo
     }
 }
 
-/// One thread is enough for one stream, and keeps it small.
-fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
+/// One thread is enough for one stream, and keeps it small. A name lookup, which has another one, may hang: nobody waits
+/// for its end.
+fn block_on<T>(task: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .context("can't start the runtime")
+        .context("can't start the runtime")?;
+    let ended = runtime.block_on(task);
+    runtime.shutdown_background();
+    ended
 }
 
 fn run(task: Task) -> ExitCode {
-    let ended = runtime().and_then(|runtime| {
-        runtime.block_on(async {
-            let stop = stop_signal()?;
-            Ok(match task {
-                Task::Stream(worker) => worker.run(stop).await,
-                Task::Picture(config, file) => take_picture(&config, &file, stop).await,
-            })
+    let ended = block_on(async {
+        let stop = stop_signal()?;
+        Ok(match task {
+            Task::Stream(worker) => worker.run(stop).await,
+            Task::Picture(config, file) => take_picture(&config, &file, stop).await,
         })
     });
     match ended {

@@ -13,43 +13,53 @@ struct Protocol {
     setting: &'static str,
     encryption: &'static str,
     address: &'static str,
-    /// If workers speak it.
-    secure: Option<Secure>,
+    /// The same over TLS.
+    secure: Secure,
     /// Tells the orchestrator where the server is.
     variable: &'static str,
     scheme: &'static str,
     default_port: u16,
     task: &'static str,
+    /// By which a worker is told where.
+    option: &'static str,
 }
 
 struct Secure {
     scheme: &'static str,
     address: &'static str,
+    path: &'static str,
 }
 
 const RTSP: Protocol = Protocol {
     setting: "rtsp",
     encryption: "rtspEncryption",
     address: "rtspAddress",
-    secure: None,
+    secure: Secure {
+        scheme: "rtsps",
+        address: "rtspsAddress",
+        path: "$MTX_PATH",
+    },
     variable: "MEDIAMTX_RTSP_URL",
     scheme: "rtsp",
     default_port: 8554,
     task: "read",
+    option: "--input",
 };
 
 const RTMP: Protocol = Protocol {
     setting: "rtmp",
     encryption: "rtmpEncryption",
     address: "rtmpAddress",
-    secure: Some(Secure {
+    secure: Secure {
         scheme: "rtmps",
         address: "rtmpsAddress",
-    }),
+        path: "…",
+    },
     variable: "MEDIAMTX_RTMP_URL",
     scheme: "rtmp",
     default_port: 1935,
     task: "publish",
+    option: "--output",
 };
 
 /// What uses the server: a protocol that nobody needs may be off.
@@ -160,12 +170,7 @@ fn check_strict(
     url: Option<&str>,
     findings: &mut Findings,
 ) {
-    let Some(secure) = &protocol.secure else {
-        return findings.error(
-            protocol.encryption,
-            "strict shuts out workers, which do not speak rtsps: write optional, which leaves rtsp open, too",
-        );
-    };
+    let secure = &protocol.secure;
     let is_matched = url.is_some_and(|url| url.starts_with(secure.scheme));
     if !worker && is_matched {
         return;
@@ -173,14 +178,17 @@ fn check_strict(
     let port = configuration.port(secure.address).unwrap_or_default();
     let url = format!("{}://localhost:{port}", secure.scheme);
     let instead = if worker {
-        format!("give the mtx-worker hook --output {url}/…")
+        format!(
+            "give the mtx-worker hook {} {url}/{}",
+            protocol.option, secure.path
+        )
     } else {
         format!("give mtx-orchestrator {}={url}", protocol.variable)
     };
     findings.add(
         if worker { Severity::Error } else { Severity::Warning },
         protocol.encryption.to_owned(),
-        format!("strict shuts out who publishes to {0}://: write optional, or {instead}, and MEDIAMTX_FINGERPRINT if the certificate is self-signed", protocol.scheme),
+        format!("strict shuts out who uses {}://: write optional, or {instead}, and MEDIAMTX_FINGERPRINT if the certificate is self-signed", protocol.scheme),
     );
 }
 

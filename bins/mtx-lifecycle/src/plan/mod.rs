@@ -99,7 +99,7 @@ impl<'a> Planner<'a> {
         let owned = self.ledger.entries().filter(|it| !is_reserved(it));
         let keepers = self.own_keepers().into_iter().map(|(_, path)| path);
         let ruled = self.view.paths();
-        let ruled = ruled.filter(|path| self.current.policy().rule(path).is_some());
+        let ruled = ruled.filter(|path| self.current.rule(path).is_some());
         let mut all: BTreeSet<String> = self
             .current
             .named()

@@ -4,6 +4,7 @@
 mod examples;
 pub mod migrate;
 mod parse;
+mod rules;
 mod schedule;
 mod settings;
 mod source;
@@ -63,21 +64,11 @@ pub struct Rule {
     pub overrides: Settings,
 }
 
-impl Rule {
-    /// Most rules are for one path; comparing its name is much cheaper than matching a pattern.
-    fn is_for(&self, path: &str) -> bool {
-        match self.path.name() {
-            Some(name) => name == path,
-            None => self.path.matches(path),
-        }
-    }
-}
-
 impl Policy {
     /// The rule for a path.
     #[must_use]
     pub fn rule(&self, path: &str) -> Option<&Rule> {
-        self.paths.iter().find(|rule| rule.is_for(path))
+        self.paths.iter().find(|rule| rule.path.matches(path))
     }
 
     /// What a use case means, or `None` if there is none of that name.

@@ -8,6 +8,7 @@ use mediamtx::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::rules::RulesByName;
 use super::{CloseAfter, Policy, Rule, Settings, UseCaseName};
 use crate::server::{Demand, is_reserved};
 use crate::span::Span;
@@ -60,6 +61,7 @@ pub struct Target {
 #[derive(Debug, Clone)]
 pub struct Current {
     wanted: Wanted,
+    rules: RulesByName,
     holds: Vec<Hold>,
     now: Timestamp,
 }
@@ -70,7 +72,12 @@ impl Wanted {
     pub fn at(&self, now: Timestamp, holds: Vec<Hold>) -> Current {
         let mut wanted = self.clone();
         wanted.end_what_is_over(now);
-        Current { wanted, holds, now }
+        Current {
+            rules: RulesByName::of(&wanted.policy),
+            wanted,
+            holds,
+            now,
+        }
     }
 
     /// Ends the use cases whose time is over, and says which on which paths.
@@ -126,8 +133,10 @@ impl Current {
         self.holds.iter().any(|hold| hold.path == path)
     }
 
-    fn rule(&self, path: &str) -> Option<&Rule> {
-        self.wanted.policy.rule(path)
+    /// The policy's rule for a path.
+    #[must_use]
+    pub fn rule(&self, path: &str) -> Option<&Rule> {
+        self.rules.rule(&self.wanted.policy, path)
     }
 
     /// Whether all that is wanted of a path comes from a rule for many paths.

@@ -13,7 +13,7 @@ const LONGEST: usize = 2048;
 /// Each one is a connection and an upload of its own.
 pub(crate) const MOST_OUTPUTS: usize = 8;
 
-/// Where a stream is read: `rtsp://[user:password@]host[:port]/path`.
+/// Where a stream is read: `rtsp[s]://[user:password@]host[:port]/path`.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Source(Url);
 
@@ -21,7 +21,7 @@ impl Source {
     pub(crate) fn parse(text: &str) -> Result<Self, Invalid> {
         let invalid = |why| Invalid::new("source", why);
         let form = "write rtsp://[user:password@]host[:port]/path";
-        let url = parse(text, &["rtsp"], form).map_err(invalid)?;
+        let url = parse(text, &["rtsp", "rtsps"], form).map_err(invalid)?;
         Ok(Self(url))
     }
 
@@ -228,6 +228,7 @@ impl Endpoint {
     pub(super) fn of_url(url: &Url) -> Self {
         let port = url.port().unwrap_or(match url.scheme() {
             "rtsp" => 554,
+            "rtsps" => 322,
             "rtmps" => 443,
             _ => 1935,
         });
@@ -335,7 +336,7 @@ mod tests {
         for (text, why) in [
             ("", "not a URL"),
             ("s3cret", "not a URL"),
-            ("rtsps://u:s3cret@h/", "scheme"),
+            ("https://u:s3cret@h/", "scheme"),
             ("file:///s3cret", "scheme"),
             ("rtsp:///s3cret", "no host"),
             ("rtsp://u:***@h/", "***"),
