@@ -33,6 +33,8 @@ pub(crate) enum SourceError {
     Silent(Duration),
     #[error("the source ended the session")]
     Closed,
+    #[error("the connection to the source broke: {0}")]
+    Broken(String),
     #[error("{0}")]
     Protocol(String),
 }

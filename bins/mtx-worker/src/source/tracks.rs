@@ -22,8 +22,10 @@ pub(super) struct Chosen {
 pub(super) fn choose(description: Description) -> (Vec<Chosen>, Vec<String>) {
     let mut chosen: Vec<Chosen> = Vec::new();
     let mut left_out = Vec::new();
+    // A server that marks all its streams so means something else by it.
+    let has_others = description.media.iter().any(|media| !media.is_back_channel);
     for mut media in description.media {
-        if media.is_back_channel {
+        if media.is_back_channel && has_others {
             continue;
         }
         let medium = match media.kind.as_str() {
