@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::error::SourceError;
@@ -15,6 +16,9 @@ use crate::rtsp::conversation::{Answer, Conversation};
 use crate::rtsp::headers::Headers;
 use crate::rtsp::message::{Incoming, Reader, Response};
 use crate::tls;
+
+/// What the start of TLS may take.
+const HANDSHAKE: Duration = Duration::from_secs(2);
 
 /// Room for so much is made before each read.
 const READ: usize = 64 * 1024;
@@ -70,7 +74,9 @@ impl Connection {
             .map_err(|error| SourceError::Connect(error.to_string()))?;
         let socket: Box<dyn Socket> = match tls {
             Some(connector) => {
-                let wrapped = tls::wrap(connector, url.host(), tcp).await;
+                let wrapped = timeout(HANDSHAKE, tls::wrap(connector, url.host(), tcp)).await;
+                let no_answer = "no answer to the handshake: is it rtsp:// there?";
+                let wrapped = wrapped.map_err(|_| SourceError::Tls(no_answer.to_owned()))?;
                 Box::new(wrapped.map_err(|error| SourceError::Tls(error.to_string()))?)
             }
             None => Box::new(tcp),

@@ -168,6 +168,13 @@ impl RtspSource {
         let text = url.to_request();
         let headers = vec![("Accept", "application/sdp".to_owned())];
         let answer = connection.call("DESCRIBE", &text, headers).await;
+        let answer = answer.map_err(|error| match error {
+            SourceError::Closed | SourceError::Broken(_) if !url.is_tls => SourceError::Protocol(
+                "the server closed the connection instead of answering: is it rtsps:// there?"
+                    .to_owned(),
+            ),
+            error => error,
+        });
         if let Ok(answer) = &answer
             && (300..400).contains(&answer.status)
             && let Some(elsewhere) = answer.headers.get("Location")
@@ -227,7 +234,7 @@ async fn set_up_udp(
     let transport = format!("RTP/AVP;unicast;client_port={port}-{}", port + 1);
     let answer = set_up(connection, url, transport).await?;
     if answer.is_tcp {
-        return Err(SourceError::Status(UNSUPPORTED_TRANSPORT));
+        return Err(SourceError::Transport("UDP", "tcp"));
     }
     let source = answer
         .source
@@ -246,10 +253,17 @@ async fn set_up(
     url: &str,
     transport: String,
 ) -> Result<headers::Transport, SourceError> {
+    let is_tcp = transport.contains("/TCP");
     let answer = connection
         .call("SETUP", url, vec![("Transport", transport)])
         .await?;
-    let answer = check(answer)?;
+    let answer = check(answer).map_err(|error| match error {
+        SourceError::Status(UNSUPPORTED_TRANSPORT) if is_tcp => {
+            SourceError::Transport("TCP", "udp")
+        }
+        SourceError::Status(UNSUPPORTED_TRANSPORT) => SourceError::Transport("UDP", "tcp"),
+        error => error,
+    })?;
     let transport = answer.headers.get("Transport").unwrap_or_default();
     Ok(headers::Transport::parse(transport))
 }

@@ -386,7 +386,7 @@ impl Session {
 
     /// Goes on without a track.
     fn leave_out(&mut self, index: usize, what: &str) -> Result<(), SourceError> {
-        log::warn!(codec = what; "track left out: {what} can't be passed on");
+        log::warn!(codec = what; "track left out: {what} (RTMP does not carry it)");
         self.receivers.remove(index);
         if self.receivers.is_empty() {
             return Err(SourceError::Unsupported(what.to_owned()));
