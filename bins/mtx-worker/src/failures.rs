@@ -3,7 +3,6 @@
 //! so often.
 
 use std::cell::Cell;
-use std::hash::Hash;
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -35,7 +34,7 @@ pub(crate) struct Failures {
 
 impl Failures {
     /// The failures of whatever these parts name.
-    pub(crate) fn remembered(parts: impl Hash) -> Self {
+    pub(crate) fn remembered(parts: &[&str]) -> Self {
         Self::in_folders(folders(), parts)
     }
 
@@ -47,7 +46,7 @@ impl Failures {
         }
     }
 
-    fn in_folders(folders: Vec<PathBuf>, parts: impl Hash) -> Self {
+    fn in_folders(folders: Vec<PathBuf>, parts: &[&str]) -> Self {
         let name = format!("{PREFIX}{}", digest(parts));
         let files: Vec<PathBuf> = folders.into_iter().map(|f| f.join(&name)).collect();
         let count = Cell::new(files.iter().find_map(|file| read(file)).unwrap_or(0));
@@ -192,7 +191,7 @@ mod tests {
         let folder = folder("memory");
         let open = |what: &str| {
             let unwritable = PathBuf::from("/proc");
-            Failures::in_folders(vec![unwritable, folder.clone()], what)
+            Failures::in_folders(vec![unwritable, folder.clone()], &[what])
         };
         assert_eq!(open("a").remaining(), Duration::ZERO);
         assert_eq!(open("a").add(), Duration::ZERO);
@@ -211,7 +210,7 @@ mod tests {
     #[test]
     fn what_is_long_ago_is_forgotten_and_removed() {
         let folder = folder("forgetting");
-        let open = |what: &str| Failures::in_folders(vec![folder.clone()], what);
+        let open = |what: &str| Failures::in_folders(vec![folder.clone()], &[what]);
         open("old").add();
         let file = fs::read_dir(&folder).unwrap().next().unwrap().unwrap();
         let old = SystemTime::now() - FORGOTTEN;
@@ -242,7 +241,7 @@ mod tests {
         let folder = folder("holding");
         let start = tokio::time::Instant::now();
         let fail = async || {
-            Failures::in_folders(vec![folder.clone()], "x")
+            Failures::in_folders(vec![folder.clone()], &["x"])
                 .hold_back()
                 .await
         };
@@ -255,7 +254,7 @@ mod tests {
 
     #[test]
     fn without_a_place_to_remember_the_process_waits_itself() {
-        let nowhere = Failures::in_folders(vec!["/proc".into()], "a");
+        let nowhere = Failures::in_folders(vec!["/proc".into()], &["a"]);
         assert_eq!(nowhere.add(), WITHOUT_MEMORY);
         let forgotten = Failures::forgotten();
         assert_eq!(

@@ -21,7 +21,7 @@ pub(crate) struct OutputLock {
 impl OutputLock {
     /// Takes the lock of `url`; `None` when another worker keeps it.
     pub(crate) async fn take(url: &RtmpUrl) -> io::Result<Option<Self>> {
-        let name = format!("mtx-worker-{}", digest(url.place()));
+        let name = format!("mtx-worker-{}", digest(&[&url.place()]));
         let held = wait_for(async || platform::try_hold(&name).transpose());
         Ok(held.await.transpose()?.map(|held| Self { _held: held }))
     }

@@ -122,7 +122,7 @@ fn usage(error: &clap::Error, hook: &HookEnvironment) -> ExitCode {
 /// What was wrong has been said. A hook that MediaMTX starts again and again says it more and more seldom.
 fn refuse(reason: &str, hook: &HookEnvironment) -> ExitCode {
     let failures = match hook.path() {
-        Ok(path) => Failures::remembered((path.as_str(), reason)),
+        Ok(path) => Failures::remembered(&[path.as_str(), reason]),
         Err(_) => Failures::forgotten(),
     };
     let ended = block_on(async {

@@ -219,7 +219,7 @@ impl Worker {
         reconnect: &mut Reconnect,
     ) -> SourceError {
         for codec in session.left_out() {
-            log::warn!(codec = codec.as_str(); "track left out: {codec} can't be passed on, or is a second track of its kind");
+            log::warn!(codec = codec.as_str(); "track left out: {codec}");
         }
         loop {
             let next = session.next().await;

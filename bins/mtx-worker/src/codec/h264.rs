@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use h264_reader::bitstream_io::{Numeric, Primitive};
 use h264_reader::nal::sps::{PicOrderCntType, SeqParameterSet};
-use h264_reader::rbsp::{BitRead, BitReader};
+use h264_reader::rbsp::{BitRead, BitReader, BitReaderError};
 
 use super::nal::{SetsById, from_base64, nal_units, rbsp, split_byte_stream};
 use crate::media::EntryPoint;
@@ -124,23 +125,22 @@ impl ParameterSets {
     pub(crate) fn take(&mut self, nal: &[u8]) -> bool {
         match kind(nal) {
             // Behind the header, the profile, its constraints and the level.
-            Some(SPS) => self.sps.take(number(nal, 4), nal),
-            Some(PPS) => self.pps.take(number(nal, 1), nal),
+            Some(SPS) => self.sps.take(number(nal, 4), 31, nal),
+            Some(PPS) => self.pps.take(number(nal, 1), 255, nal),
             _ => false,
         }
     }
 
-    /// Takes over what came with one access unit; whether it says something new. If there is all that a decoder
-    /// needs, earlier sets are out of use.
+    /// Takes over what came with one access unit; whether it says something new. A set is in use until another one has
+    /// its id (section 7.4.1.2.1); with another SPS, though, those before it are out of use.
     pub(crate) fn take_all(&mut self, nals: &[Vec<u8>]) -> bool {
         let mut fresh = Self::default();
         for nal in nals {
             fresh.take(nal);
         }
-        if fresh.is_complete() {
-            let changed = *self != fresh;
+        if fresh.is_complete() && !self.sps.has_all_of(&fresh.sps) {
             *self = fresh;
-            return changed;
+            return true;
         }
         nals.iter()
             .fold(false, |changed, nal| self.take(nal) | changed)
@@ -167,7 +167,7 @@ impl ParameterSets {
 
     fn sps(&self) -> Option<SeqParameterSet> {
         let rbsp = rbsp(self.sps.first()?, 1)?;
-        SeqParameterSet::from_bits(BitReader::new(&rbsp[..])).ok()
+        SeqParameterSet::from_bits(Lenient(BitReader::new(&rbsp[..]))).ok()
     }
 
     /// The AVCDecoderConfigurationRecord (ISO/IEC 14496-15, section 5.3.3.1).
@@ -197,6 +197,47 @@ impl ParameterSets {
             record.push(0);
         }
         record
+    }
+}
+
+/// Some cameras leave garbage behind the end of an SPS, which is of no use to anybody.
+struct Lenient<'a>(BitReader<&'a [u8]>);
+
+impl BitRead for Lenient<'_> {
+    fn read_ue(&mut self, name: &'static str) -> Result<u32, BitReaderError> {
+        self.0.read_ue(name)
+    }
+
+    fn read_se(&mut self, name: &'static str) -> Result<i32, BitReaderError> {
+        self.0.read_se(name)
+    }
+
+    fn read_bool(&mut self, name: &'static str) -> Result<bool, BitReaderError> {
+        self.0.read_bool(name)
+    }
+
+    fn read<U: Numeric>(&mut self, bits: u32, name: &'static str) -> Result<U, BitReaderError> {
+        self.0.read(bits, name)
+    }
+
+    fn read_to<V: Primitive>(&mut self, name: &'static str) -> Result<V, BitReaderError> {
+        self.0.read_to(name)
+    }
+
+    fn skip(&mut self, bits: u32, name: &'static str) -> Result<(), BitReaderError> {
+        self.0.skip(bits, name)
+    }
+
+    fn has_more_rbsp_data(&mut self, name: &'static str) -> Result<bool, BitReaderError> {
+        self.0.has_more_rbsp_data(name)
+    }
+
+    fn finish_rbsp(self) -> Result<(), BitReaderError> {
+        Ok(())
+    }
+
+    fn finish_sei_payload(self) -> Result<(), BitReaderError> {
+        Ok(())
     }
 }
 
@@ -308,8 +349,19 @@ pub(crate) mod tests {
         assert!(!known.take_all(&[A_PPS.to_vec()]));
         assert!(known.take_all(&[vec![0x68, 0x4b]]));
         assert_eq!(known.pps.len(), 2);
+        assert!(!known.take_all(&[X264_B_FRAMES.to_vec(), A_PPS.to_vec()]));
+        assert_eq!(known.pps.len(), 2, "the other one stays in use");
         assert!(known.take_all(&[X264_BASELINE.to_vec(), A_PPS.to_vec()]));
         assert_eq!(known, sets(&[X264_BASELINE, A_PPS]));
+    }
+
+    /// Of a Reolink camera.
+    #[test]
+    fn garbage_behind_an_sps_does_no_harm() {
+        let sps =
+            b"\x67\x64\x00\x33\xac\x15\x14\xa0\xa0\x3d\xa1\x00\x00\x04\xf6\x00\x00\x63\x38\x04\x04";
+        let format = sets(&[sps]).format().unwrap();
+        assert_eq!((format.width, format.height), (640, 480));
     }
 
     #[test]

@@ -96,29 +96,29 @@ impl ParameterSets {
     /// Takes a parameter set over; whether it says something new.
     pub(crate) fn take(&mut self, nal: &[u8]) -> bool {
         match kind(nal) {
-            Some(VPS) => self
-                .vps
-                .take(nal.get(HEADER).map_or(0, |byte| u32::from(byte >> 4)), nal),
-            Some(SPS) => self.sps.take(sps_id(nal).unwrap_or(0), nal),
+            Some(VPS) => {
+                let id = nal.get(HEADER).map_or(0, |byte| u32::from(byte >> 4));
+                self.vps.take(id, 15, nal)
+            }
+            Some(SPS) => self.sps.take(sps_id(nal).unwrap_or(0), 15, nal),
             Some(PPS) => {
                 let id = BitReader::new(&nal[HEADER..]).read_ue("pps_pic_parameter_set_id");
-                self.pps.take(id.unwrap_or(0), nal)
+                self.pps.take(id.unwrap_or(0), 63, nal)
             }
             _ => false,
         }
     }
 
-    /// Takes over what came with one access unit; whether it says something new. If there is all that a decoder
-    /// needs, earlier sets are out of use.
+    /// Takes over what came with one access unit; whether it says something new. A set is in use until another one has
+    /// its id; with another SPS, though, those before it are out of use.
     pub(crate) fn take_all(&mut self, nals: &[Vec<u8>]) -> bool {
         let mut fresh = Self::default();
         for nal in nals {
             fresh.take(nal);
         }
-        if fresh.is_complete() {
-            let changed = *self != fresh;
+        if fresh.is_complete() && !self.sps.has_all_of(&fresh.sps) {
             *self = fresh;
-            return changed;
+            return true;
         }
         nals.iter()
             .fold(false, |changed, nal| self.take(nal) | changed)

@@ -59,8 +59,11 @@ pub(crate) fn rbsp(nal: &[u8], header: usize) -> Option<Cow<'_, [u8]>> {
 pub(crate) struct SetsById(Vec<(u32, Bytes)>);
 
 impl SetsById {
-    /// Takes a set over, in place of the one with its id; whether that changed anything.
-    pub(super) fn take(&mut self, id: u32, nal: &[u8]) -> bool {
+    /// Takes a set over, in place of the one with its id, which is at most `largest`; whether that changed anything.
+    pub(super) fn take(&mut self, id: u32, largest: u32, nal: &[u8]) -> bool {
+        if id > largest {
+            return false;
+        }
         match self.0.iter_mut().find(|(other, _)| *other == id) {
             Some((_, known)) if known == nal => false,
             Some((_, known)) => {
@@ -72,6 +75,11 @@ impl SetsById {
                 true
             }
         }
+    }
+
+    /// Whether it has all of `other`'s, as they are there.
+    pub(super) fn has_all_of(&self, other: &Self) -> bool {
+        other.0.iter().all(|set| self.0.contains(set))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -117,8 +125,8 @@ mod tests {
     #[test]
     fn a_set_replaces_the_one_with_its_id() {
         let mut sets = SetsById::default();
-        assert!(sets.take(0, b"a") && sets.take(1, b"b") && !sets.take(0, b"a"));
-        assert!(sets.take(0, b"c"));
+        assert!(sets.take(0, 1, b"a") && sets.take(1, 1, b"b") && !sets.take(0, 1, b"a"));
+        assert!(sets.take(0, 1, b"c") && !sets.take(2, 1, b"d"));
         assert_eq!(sets.iter().collect::<Vec<_>>(), ["c", "b"]);
     }
 

@@ -65,6 +65,11 @@ impl Config {
                 "nothing to read: give --input, or run as a hook of MediaMTX, which sets MTX_PATH"
             ),
         };
+        if input.is_tls && cli.transport == Transport::Udp {
+            bail!(
+                "--transport udp does not go with {input}: datagrams would not be encrypted; leave it out"
+            );
+        }
         let of_environment = (env("RTSP_USERNAME"), env("RTSP_PASSWORD"));
         let has_login = input.credentials().is_some();
         let input = input.or_credentials(of_environment.0.clone(), of_environment.1.clone());
@@ -121,7 +126,7 @@ impl Config {
     /// What is remembered of an output for the next start by MediaMTX. Others who start workers know when to.
     pub(crate) fn failures(&self, output: &RtmpUrl) -> Failures {
         match &self.hook_path {
-            Some(path) => Failures::remembered((path.as_str(), output.place())),
+            Some(path) => Failures::remembered(&[path.as_str(), &output.place()]),
             None => Failures::forgotten(),
         }
     }
@@ -130,7 +135,7 @@ impl Config {
     pub(crate) fn input_failures(&self, purpose: &str) -> Failures {
         match &self.hook_path {
             Some(path) => {
-                Failures::remembered((path.as_str(), "input", self.input.to_string(), purpose))
+                Failures::remembered(&[path.as_str(), "input", &self.input.to_string(), purpose])
             }
             None => Failures::forgotten(),
         }

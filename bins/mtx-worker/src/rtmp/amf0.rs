@@ -81,11 +81,17 @@ pub(crate) fn encode(values: &[Value]) -> Vec<u8> {
     out
 }
 
-/// Decodes all values of a command message.
+/// Decodes the values of a command message. Behind its name and its transaction nothing that can't be read makes it a
+/// wrong one: some servers add what only they know.
 pub(crate) fn decode(mut bytes: &[u8]) -> Result<Vec<Value>, Amf0Error> {
+    const NAME_AND_TRANSACTION: usize = 2;
     let mut values = Vec::new();
     while !bytes.is_empty() {
-        values.push(decode_value(&mut bytes, 0)?);
+        match decode_value(&mut bytes, 0) {
+            Ok(value) => values.push(value),
+            Err(Amf0Error::UnknownMarker(_)) if values.len() >= NAME_AND_TRANSACTION => break,
+            Err(error) => return Err(error),
+        }
     }
     Ok(values)
 }
@@ -97,11 +103,15 @@ mod marker {
     pub(super) const OBJECT: u8 = 0x03;
     pub(super) const NULL: u8 = 0x05;
     pub(super) const UNDEFINED: u8 = 0x06;
+    pub(super) const REFERENCE: u8 = 0x07;
     pub(super) const ECMA_ARRAY: u8 = 0x08;
     pub(super) const OBJECT_END: u8 = 0x09;
     pub(super) const STRICT_ARRAY: u8 = 0x0a;
     pub(super) const DATE: u8 = 0x0b;
     pub(super) const LONG_STRING: u8 = 0x0c;
+    pub(super) const UNSUPPORTED: u8 = 0x0d;
+    pub(super) const XML_DOCUMENT: u8 = 0x0f;
+    pub(super) const TYPED_OBJECT: u8 = 0x10;
 }
 
 fn encode_string(text: &str, out: &mut Vec<u8>) {
@@ -154,11 +164,19 @@ fn decode_value(bytes: &mut &[u8], depth: usize) -> Result<Value, Amf0Error> {
         marker::NUMBER => Value::Number(f64::from_be_bytes(take_array(bytes)?)),
         marker::BOOLEAN => Value::Boolean(take_array::<1>(bytes)? != [0]),
         marker::STRING => Value::String(take_name(bytes)?),
-        marker::LONG_STRING => {
+        marker::LONG_STRING | marker::XML_DOCUMENT => {
             let length = u32::from_be_bytes(take_array(bytes)?);
             Value::String(take_text(bytes, length as usize)?)
         }
-        marker::NULL | marker::UNDEFINED => Value::Null,
+        marker::NULL | marker::UNDEFINED | marker::UNSUPPORTED => Value::Null,
+        marker::REFERENCE => {
+            take(bytes, 2)?;
+            Value::Null
+        }
+        marker::TYPED_OBJECT => {
+            take_name(bytes)?;
+            Value::Object(decode_properties(bytes, depth)?)
+        }
         marker::OBJECT => Value::Object(decode_properties(bytes, depth)?),
         marker::ECMA_ARRAY => {
             take(bytes, 4)?;

@@ -134,8 +134,10 @@ pub(crate) fn metadata(tracks: &Tracks) -> Vec<(String, Value)> {
     let mut number =
         |name: &str, value: f64| properties.push((name.to_owned(), Value::Number(value)));
     if let Some(video) = &tracks.video {
-        number("width", video.width.into());
-        number("height", video.height.into());
+        if video.width > 0 {
+            number("width", video.width.into());
+            number("height", video.height.into());
+        }
         number(
             "videocodecid",
             match video_four_cc(&video.codec) {

@@ -70,9 +70,11 @@ pub(crate) struct Publisher {
     acknowledged: u64,
     window: u64,
     sent: u64,
-    /// How many bytes the server said that it has, as it counts them, and how often it said so.
-    server_has: u32,
+    /// How often the server said that it has what was sent, how much had been sent when it last did, and how much it
+    /// lets pass in between: what it counts, and whether it heeds our wish, differs.
     acknowledgements: u64,
+    sent_before: u64,
+    usual_gap: u64,
 }
 
 impl Publisher {
@@ -94,8 +96,9 @@ impl Publisher {
             // Common default of servers, until this one says its own.
             window: 2_500_000,
             sent: 0,
-            server_has: 0,
             acknowledgements: 0,
+            sent_before: 0,
+            usual_gap: 0,
         }
     }
 
@@ -115,13 +118,24 @@ impl Publisher {
         self.acknowledgements
     }
 
-    /// Whether more has been sent since the last acknowledgement than a server that goes on would leave
-    /// unacknowledged.
+    /// Whether much more has been sent since the last acknowledgement than this server usually lets pass.
     pub(crate) fn is_owed_acknowledgement(&self) -> bool {
-        /// The first one shows that it does so at all, and on its way is as much again.
-        const FEWEST: u64 = 2;
-        let owed = (self.sent as u32).wrapping_sub(self.server_has);
-        self.acknowledgements >= FEWEST && owed > 2 * ACKNOWLEDGED_EVERY
+        /// The first ones show that it does so at all, and how often.
+        const FEWEST: u64 = 3;
+        let owed = self.sent - self.sent_before;
+        self.acknowledgements >= FEWEST
+            && owed > 2 * self.usual_gap + 2 * u64::from(ACKNOWLEDGED_EVERY)
+    }
+
+    fn take_acknowledgement(&mut self) {
+        let gap = self.sent - self.sent_before;
+        // A running average: a key frame makes a single gap large.
+        self.usual_gap = match self.acknowledgements {
+            0 => gap,
+            _ => (3 * self.usual_gap + gap) / 4,
+        };
+        self.sent_before = self.sent;
+        self.acknowledgements += 1;
     }
 
     /// Gives a sent buffer back, to be filled again.
@@ -290,10 +304,7 @@ impl Publisher {
                 Ok(())
             }
             kind::ACKNOWLEDGEMENT => {
-                if let Some(count) = message.payload.first_chunk() {
-                    self.server_has = u32::from_be_bytes(*count);
-                    self.acknowledgements += 1;
-                }
+                self.take_acknowledgement();
                 Ok(())
             }
             kind::USER_CONTROL => {

@@ -15,6 +15,9 @@ const MOST_HELD: usize = 512;
 const LARGEST_GAP: u16 = 3_000;
 const LARGEST_DELAY: u16 = 1_000;
 
+/// More packets in a row do not come late: a sender that starts anew may begin a little behind where it was.
+const MOST_LATE: u32 = 100;
+
 /// A packet in its place.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Received {
@@ -46,6 +49,12 @@ pub(crate) struct Reception {
     /// Whether packets can overtake each other.
     reorders: bool,
     ssrc: Option<u32>,
+    /// Another sender, one of whose packets came: it counts when a second one comes.
+    other: Option<u32>,
+    /// What would follow a packet that was out of any order: if it comes, the sender started anew (RFC 3550, A.1).
+    restart: Option<u16>,
+    /// Packets in a row that came too late.
+    late: u32,
     /// The sequence number that comes next, and how often it wrapped.
     next: Option<u16>,
     wraps: u16,
@@ -68,6 +77,9 @@ impl Reception {
             clock_rate,
             reorders,
             ssrc: None,
+            other: None,
+            restart: None,
+            late: 0,
             next: None,
             wraps: 0,
             held: VecDeque::new(),
@@ -85,13 +97,13 @@ impl Reception {
     /// Takes a packet that arrived `at` a worker time.
     pub(crate) fn push(&mut self, packet: Packet, at: i64) {
         if self.ssrc != Some(packet.ssrc) {
-            // Another sender has another count.
-            self.release_all();
-            self.behind_gap = self.ssrc.is_some();
-            self.ssrc = Some(packet.ssrc);
-            self.next = None;
-            self.transit = None;
+            let is_first = self.ssrc.is_none() || !self.reorders;
+            if !is_first && self.other.replace(packet.ssrc) != Some(packet.ssrc) {
+                return;
+            }
+            self.begin(packet.ssrc);
         }
+        self.other = None;
         self.received += 1;
         self.observe_jitter(&packet, at);
         let next = *self.next.get_or_insert(packet.sequence);
@@ -100,32 +112,55 @@ impl Reception {
         if ahead == 0 {
             self.deliver(packet, at);
             self.release_followers();
+        } else if ahead <= LARGEST_GAP && self.reorders {
+            self.hold(packet, at);
         } else if ahead <= LARGEST_GAP {
-            if self.reorders {
-                self.hold(packet, at);
-            } else {
-                self.skip_to(packet.sequence);
-                self.deliver(packet, at);
-            }
-        } else if behind > LARGEST_DELAY {
+            self.skip_to(packet.sequence);
+            self.deliver(packet, at);
+        } else if self.is_restart(&packet, behind) {
             self.release_all();
             self.behind_gap = true;
             self.next = Some(packet.sequence);
             self.deliver(packet, at);
         }
-        // Others are doubled, or so late that nobody waited.
         self.expire(at);
+    }
+
+    /// Another sender has another count.
+    fn begin(&mut self, ssrc: u32) {
+        self.release_all();
+        self.behind_gap = self.ssrc.is_some();
+        self.ssrc = Some(ssrc);
+        self.next = None;
+        self.transit = None;
+    }
+
+    /// Whether the sender started anew with a packet that is behind the expected one. A datagram may be late, or come
+    /// twice; in a connection only a repeat makes no new start.
+    fn is_restart(&mut self, packet: &Packet, behind: u16) -> bool {
+        if !self.reorders {
+            return behind > 1;
+        }
+        let is_next =
+            self.restart.replace(packet.sequence.wrapping_add(1)) == Some(packet.sequence);
+        self.late += 1;
+        is_next && (behind > LARGEST_DELAY || self.late > MOST_LATE)
     }
 
     /// Stops to wait for what is missing for too long at a worker time.
     pub(crate) fn expire(&mut self, now: i64) {
-        while let Some((packet, at)) = self.held.front() {
-            if now - at < PATIENCE && self.held.len() <= MOST_HELD {
-                return;
-            }
+        while let Some((packet, _)) = self.held.front()
+            && (self.held.len() > MOST_HELD || self.expires_at().is_some_and(|at| at <= now))
+        {
             self.skip_to(packet.sequence);
             self.release_followers();
         }
+    }
+
+    /// When to call [`expire`](Self::expire), if no packet comes before.
+    pub(crate) fn expires_at(&self) -> Option<i64> {
+        let oldest = self.held.iter().map(|(_, at)| *at).min()?;
+        Some(oldest.saturating_add(PATIENCE))
     }
 
     /// The next packet in order.
@@ -201,6 +236,8 @@ impl Reception {
         let next = packet.sequence.wrapping_add(1);
         self.wraps = self.wraps.wrapping_add(u16::from(next == 0));
         self.next = Some(next);
+        self.restart = None;
+        self.late = 0;
         self.latest = self.latest.max(at);
         self.ready.push_back(Received {
             packet,
@@ -279,15 +316,19 @@ mod tests {
     }
 
     #[test]
-    fn in_a_connection_a_gap_is_a_gap() {
+    fn in_a_connection_a_gap_is_a_gap_and_a_step_back_a_new_start() {
         let mut tcp = Reception::new(90_000, false);
-        for sequence in [1, 3, 60_000, 60_001] {
+        for sequence in [1, 3, 3, 60_000, 60_001, 59_500] {
             tcp.push(packet(sequence), 0);
         }
-        assert_eq!(
-            sequences(&mut tcp),
-            [(1, false), (3, true), (60_000, true), (60_001, false)]
-        );
+        let expected = [
+            (1, false),
+            (3, true),
+            (60_000, true),
+            (60_001, false),
+            (59_500, true),
+        ];
+        assert_eq!(sequences(&mut tcp), expected);
     }
 
     #[test]
@@ -301,8 +342,40 @@ mod tests {
             },
             0,
         );
-        assert_eq!(sequences(&mut udp), [(7, false), (3, true)]);
+        udp.push(packet(8), 0);
+        assert_eq!(sequences(&mut udp), [(7, false), (8, false)], "a stray one");
+        for sequence in [3, 4] {
+            udp.push(
+                Packet {
+                    ssrc: 2,
+                    ..packet(sequence)
+                },
+                0,
+            );
+        }
+        assert_eq!(sequences(&mut udp), [(4, true)]);
         assert_eq!(udp.lost(), 0);
+    }
+
+    #[test]
+    fn a_sender_that_starts_anew_is_followed() {
+        let mut udp = Reception::new(90_000, true);
+        for sequence in [7, 40_000, 8, 40_001, 40_002, 40_003] {
+            udp.push(packet(sequence), 0);
+        }
+        assert_eq!(
+            sequences(&mut udp),
+            [(7, false), (8, false), (40_002, true), (40_003, false)]
+        );
+        for sequence in 39_800..40_100 {
+            udp.push(packet(sequence), 0);
+        }
+        let last = sequences(&mut udp).last().copied();
+        assert_eq!(
+            last,
+            Some((40_099, false)),
+            "also a little behind where it was"
+        );
     }
 
     proptest! {

@@ -5,7 +5,6 @@ use super::reception::Statistics;
 const SENDER_REPORT: u8 = 200;
 const RECEIVER_REPORT: u8 = 201;
 const DESCRIPTION: u8 = 202;
-const GOODBYE: u8 = 203;
 
 /// The item of a source description that names whom a source belongs to (section 6.5.1).
 const CNAME: u8 = 1;
@@ -30,34 +29,24 @@ impl SenderReport {
     }
 }
 
-/// What a compound packet tells.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Reports {
-    pub(crate) sender: Option<SenderReport>,
-    /// Whether a source says that it ends.
-    pub(crate) goodbye: bool,
-}
-
-/// Reads a compound packet, up to where it is damaged.
-pub(crate) fn parse(mut bytes: &[u8]) -> Reports {
-    let mut reports = Reports::default();
+/// The last sender report in a compound packet, up to where it is damaged.
+pub(crate) fn sender_report(mut bytes: &[u8]) -> Option<SenderReport> {
+    let mut report = None;
     while let Some(&[first, kind, high, low]) = bytes.first_chunk() {
         let length = 4 + usize::from(u16::from_be_bytes([high, low])) * 4;
         if first >> 6 != 2 || length > bytes.len() {
             break;
         }
         let (packet, rest) = bytes.split_at(length);
-        match kind {
-            SENDER_REPORT => reports.sender = sender_report(&packet[4..]).or(reports.sender),
-            GOODBYE => reports.goodbye = true,
-            _ => {}
+        if kind == SENDER_REPORT {
+            report = read(&packet[4..]).or(report);
         }
         bytes = rest;
     }
-    reports
+    report
 }
 
-fn sender_report(body: &[u8]) -> Option<SenderReport> {
+fn read(body: &[u8]) -> Option<SenderReport> {
     let (ssrc, rest) = body.split_first_chunk()?;
     let (ntp, rest) = rest.split_first_chunk()?;
     Some(SenderReport {
@@ -103,14 +92,11 @@ mod tests {
         bytes.extend([
             0, 0, 0, 2, 0x80, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 2,
         ]);
-        bytes.extend([0x81, GOODBYE, 0, 1, 0, 0, 0, 5]);
-        let reports = parse(&bytes);
-        let sender = reports.sender.unwrap();
+        let sender = sender_report(&bytes).unwrap();
         assert_eq!(
             (sender.ssrc, sender.rtp, sender.wall()),
             (5, 256, 2_500_000_000)
         );
-        assert!(reports.goodbye);
     }
 
     #[test]
@@ -124,7 +110,7 @@ mod tests {
         });
         assert_eq!(report.len() % 4, 0);
         assert_eq!(report[8..16], [0, 0, 0, 5, 7, 0, 0, 3]);
-        assert_eq!(parse(&report), Reports::default());
+        assert_eq!(sender_report(&report), None);
         let description = 4 * (1 + usize::from(report[3]));
         let length = 4 * (1 + usize::from(report[description + 3]));
         assert_eq!(report.len(), description + length);
@@ -133,7 +119,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_taken(kind in 199u8..205, length in 0u8..9, bytes in prop::collection::vec(any::<u8>(), 0..60)) {
-            parse(&[&[0x80, kind, 0, length], &bytes[..]].concat());
+            sender_report(&[&[0x80, kind, 0, length], &bytes[..]].concat());
         }
     }
 }

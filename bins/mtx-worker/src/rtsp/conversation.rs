@@ -5,7 +5,7 @@ use std::time::Duration;
 use http_auth::{PasswordClient, PasswordParams};
 use thiserror::Error;
 
-use super::headers;
+use super::headers::{self, Headers};
 use super::message::Response;
 
 /// Told to servers as `User-Agent`.
@@ -41,14 +41,14 @@ struct Request {
     method: &'static str,
     url: String,
     headers: Vec<(&'static str, String)>,
-    /// Whether it carried the login.
-    logged_in: bool,
+    /// How often it carried a login.
+    logins: u32,
 }
 
 /// One connection's requests. There is one at a time that waits for its answer.
 ///
 /// Servers differ in how they number sessions: RFC 2326 has one id for all tracks, go2rtc gives each SETUP a new one
-/// and looks at none. The first one counts here, as with most players.
+/// and looks at none. The first one counts here, as with most players, and the shortest time-out.
 pub(crate) struct Conversation {
     credentials: Option<(String, String)>,
     login: Option<PasswordClient>,
@@ -56,6 +56,7 @@ pub(crate) struct Conversation {
     timeout: Duration,
     sequence: u32,
     waiting: Option<Request>,
+    takes_get_parameter: bool,
 }
 
 impl Conversation {
@@ -67,6 +68,7 @@ impl Conversation {
             timeout: SESSION_TIMEOUT,
             sequence: 0,
             waiting: None,
+            takes_get_parameter: false,
         }
     }
 
@@ -81,42 +83,53 @@ impl Conversation {
             method,
             url: url.to_owned(),
             headers,
-            logged_in: false,
+            logins: 0,
         };
         self.send(request)
     }
 
-    /// The bytes of a request whose answer does not matter.
-    pub(crate) fn notify(&mut self, method: &'static str, url: &str) -> Vec<u8> {
-        let bytes = self.request(method, url, Vec::new());
-        self.waiting = None;
-        bytes
+    /// The bytes of a sign of life, as the server wants it.
+    pub(crate) fn sign_of_life(&mut self, url: &str) -> Vec<u8> {
+        let method = if self.takes_get_parameter {
+            "GET_PARAMETER"
+        } else {
+            "OPTIONS"
+        };
+        self.request(method, url, Vec::new())
     }
 
-    /// The bytes that decline a request of the server's (section 11.3.11), told apart by its `CSeq`.
-    pub(crate) fn decline(sequence: Option<&str>) -> Vec<u8> {
-        let sequence = sequence.unwrap_or_default();
-        format!("RTSP/1.0 501 Not Implemented\r\nCSeq: {sequence}\r\n\r\n").into_bytes()
+    /// The bytes that answer a request of the server's. Servers ask whether players are there; there is nothing else that
+    /// they could want.
+    pub(crate) fn reply(method: &str, headers: &Headers) -> Vec<u8> {
+        let status = match method {
+            "OPTIONS" | "GET_PARAMETER" | "SET_PARAMETER" => "200 OK",
+            _ => "501 Not Implemented",
+        };
+        let sequence = headers.get("CSeq").unwrap_or_default();
+        format!("RTSP/1.0 {status}\r\nCSeq: {sequence}\r\n\r\n").into_bytes()
     }
 
     /// Takes an answer of the server.
     pub(crate) fn answer(&mut self, response: Response) -> Result<Answer, LoginError> {
-        // A server that leaves CSeq out answers what was asked last.
-        let sequence = response.headers.number("CSeq").unwrap_or(self.sequence);
-        let is_waited_for = |_: &mut Request| sequence == self.sequence;
-        let Some(request) = self.waiting.take_if(is_waited_for) else {
+        // A server that leaves CSeq out, or gets it wrong, answers what was asked last.
+        let is_earlier = response
+            .headers
+            .number("CSeq")
+            .is_some_and(|number: u32| number < self.sequence);
+        let Some(request) = self.waiting.take_if(|_| !is_earlier) else {
             return Ok(Answer::Stray);
         };
-        if self.session.is_none()
-            && let Some(value) = response.headers.get("Session")
-        {
+        if let Some(value) = response.headers.get("Session") {
             let (id, timeout) = headers::session(value);
-            self.session = Some(id.to_owned());
+            self.session.get_or_insert_with(|| id.to_owned());
             // A server that says 0 means that it never ends.
             let timeout = timeout
                 .filter(|&seconds| seconds > 0)
                 .map(Duration::from_secs);
-            self.timeout = timeout.unwrap_or(SESSION_TIMEOUT);
+            self.timeout = self.timeout.min(timeout.unwrap_or(SESSION_TIMEOUT));
+        }
+        if let Some(methods) = response.headers.get("Public") {
+            self.takes_get_parameter = methods.contains("GET_PARAMETER");
         }
         if response.status != 401 {
             return Ok(Answer::Final(response));
@@ -141,8 +154,9 @@ impl Conversation {
         }
         let challenges: Vec<_> = response.headers.all("WWW-Authenticate").collect();
         let shown = || challenges.join(", ");
-        // A second refusal of the same login is meant; a challenge that says "stale" is not one (RFC 2617, 3.2.1).
-        if request.logged_in && !shown().to_ascii_lowercase().contains("stale=true") {
+        // A second refusal is meant, unless it says that only its nonce is out of date (RFC 2617, section 3.2.1).
+        let is_stale = shown().to_ascii_lowercase().contains("stale=true");
+        if request.logins > u32::from(is_stale) {
             return Err(LoginError::Refused);
         }
         let builder = PasswordClient::builder();
@@ -173,7 +187,6 @@ impl Conversation {
         for (name, value) in &request.headers {
             header(name, value);
         }
-        let mut logged_in = false;
         if let (Some(login), Some((username, password))) = (&mut self.login, &self.credentials) {
             let response = login.respond(&PasswordParams {
                 username,
@@ -182,14 +195,13 @@ impl Conversation {
                 method,
                 body: Some(&[]),
             });
-            // It fails for a user with a colon under Basic, whom the server then refuses.
+            // It fails for texts that a digest can't hold; without a login the server refuses.
             if let Ok(value) = response {
                 header("Authorization", &value);
-                logged_in = true;
             }
+            request.logins += 1;
         }
         text.push_str("\r\n");
-        request.logged_in = logged_in;
         self.waiting = Some(request);
         text.into_bytes()
     }
@@ -280,13 +292,41 @@ mod tests {
     }
 
     #[test]
+    fn a_nonce_that_is_out_of_date_is_replaced_once() {
+        let mut talk = conversation();
+        talk.request("DESCRIBE", "rtsp://h/a", vec![]);
+        let challenge = |sequence: u32, stale: &str| {
+            response(&format!(
+                "RTSP/1.0 401 U\nCSeq: {sequence}\nWWW-Authenticate: Digest realm=\"r\", nonce=\"n{sequence}\"{stale}\n\n"
+            ))
+        };
+        assert!(matches!(
+            talk.answer(challenge(1, "")),
+            Ok(Answer::Again(_))
+        ));
+        assert!(matches!(
+            talk.answer(challenge(2, ", stale=true")),
+            Ok(Answer::Again(_))
+        ));
+        assert_eq!(
+            talk.answer(challenge(3, ", stale=true")),
+            Err(LoginError::Refused)
+        );
+    }
+
+    #[test]
+    fn a_server_that_wants_it_gets_get_parameter() {
+        let mut talk = conversation();
+        assert!(text(talk.sign_of_life("rtsp://h/a")).starts_with("OPTIONS "));
+        let answer = response("RTSP/1.0 200 OK\nCSeq: 1\nPublic: OPTIONS, GET_PARAMETER, PLAY\n\n");
+        assert!(matches!(talk.answer(answer), Ok(Answer::Final(_))));
+        assert!(text(talk.sign_of_life("rtsp://h/a")).starts_with("GET_PARAMETER "));
+    }
+
+    #[test]
     fn an_answer_that_nobody_waits_for_is_left_aside() {
         let mut talk = conversation();
-        talk.notify("OPTIONS", "rtsp://h/a");
-        assert_eq!(
-            talk.answer(response("RTSP/1.0 200 OK\nCSeq: 1\n\n")),
-            Ok(Answer::Stray)
-        );
+        talk.request("OPTIONS", "rtsp://h/a", vec![]);
         talk.request("PLAY", "rtsp://h/a", vec![]);
         assert_eq!(
             talk.answer(response("RTSP/1.0 200 OK\nCSeq: 1\n\n")),

@@ -35,7 +35,10 @@ pub(crate) struct Response {
 pub(crate) enum Incoming {
     Response(Response),
     /// A request of the server's own.
-    Request(Headers),
+    Request {
+        method: String,
+        headers: Headers,
+    },
     /// An RTP or RTCP packet.
     Packet {
         channel: u8,
@@ -95,7 +98,7 @@ impl Reader {
                 headers,
                 body,
             }),
-            Head::Request(headers) => Incoming::Request(headers),
+            Head::Request(method, headers) => Incoming::Request { method, headers },
         }))
     }
 
@@ -110,46 +113,47 @@ impl Reader {
         Some(Incoming::Packet { channel, data })
     }
 
-    /// The head up to the empty line, which is taken off with it.
+    /// The head up to the empty line, which is taken off with it. Lines may end without a carriage return (section 4).
     fn take_head(&mut self) -> Result<Option<BytesMut>, MessageError> {
-        const END: &[u8] = b"\r\n\r\n";
-        let from = self.searched.saturating_sub(END.len());
-        let found = self.buffer[from..]
-            .windows(END.len())
-            .position(|window| window == END);
-        let Some(found) = found else {
-            self.searched = self.buffer.len();
-            return if self.searched > MAX_HEAD {
-                Err(MessageError::TooLong)
-            } else {
+        let from = self.searched.saturating_sub(2);
+        let line_ends = |at: &usize| self.buffer[*at] == b'\n';
+        let end = (from..self.buffer.len()).filter(line_ends).find_map(|at| {
+            match self.buffer.get(at + 1..) {
+                Some([b'\n', ..]) => Some(at + 2),
+                Some([b'\r', b'\n', ..]) => Some(at + 3),
+                _ => None,
+            }
+        });
+        match end {
+            Some(end) if end <= MAX_HEAD => {
+                self.searched = 0;
+                Ok(Some(self.buffer.split_to(end)))
+            }
+            None if self.buffer.len() <= MAX_HEAD => {
+                self.searched = self.buffer.len();
                 Ok(None)
-            };
-        };
-        self.searched = 0;
-        let text = self.buffer.split_to(from + found + END.len());
-        if text.len() > MAX_HEAD {
-            return Err(MessageError::TooLong);
+            }
+            _ => Err(MessageError::TooLong),
         }
-        Ok(Some(text))
     }
 }
 
 #[derive(Debug)]
 enum Head {
     Response(u16, Headers),
-    Request(Headers),
+    Request(String, Headers),
 }
 
 impl Head {
     fn headers(&self) -> &Headers {
         match self {
-            Self::Response(_, headers) | Self::Request(headers) => headers,
+            Self::Response(_, headers) | Self::Request(_, headers) => headers,
         }
     }
 
     fn parse(text: &[u8]) -> Result<Self, MessageError> {
         let text = String::from_utf8_lossy(text);
-        let mut lines = text.split("\r\n");
+        let mut lines = text.lines();
         let first = lines.next().unwrap_or_default();
         let mut headers = Headers::default();
         for line in lines {
@@ -165,7 +169,7 @@ impl Head {
             let status = second.parse().map_err(|_| MessageError::NotRtsp)?;
             Ok(Self::Response(status, headers))
         } else if words.next().is_some_and(|word| word.starts_with("RTSP/")) {
-            Ok(Self::Request(headers))
+            Ok(Self::Request(word.to_owned(), headers))
         } else {
             Err(MessageError::NotRtsp)
         }
@@ -196,10 +200,11 @@ mod tests {
         #[test]
         fn messages_and_packets_come_out_however_they_are_cut(cut in 1usize..90) {
             let found = read(CONVERSATION, cut).unwrap();
-            let [Incoming::Response(first), Incoming::Packet { channel: 1, data }, Incoming::Request(request), Incoming::Packet { .. }, Incoming::Response(last)] = &found[..] else {
+            let [Incoming::Response(first), Incoming::Packet { channel: 1, data }, Incoming::Request { method, headers: request }, Incoming::Packet { .. }, Incoming::Response(last)] = &found[..] else {
                 panic!("{found:?}");
             };
             prop_assert_eq!((first.status, &first.body[..], &data[..]), (200, &b"abc"[..], &b"xy"[..]));
+            prop_assert_eq!(method, "OPTIONS");
             prop_assert_eq!((request.get("cseq"), last.status, last.headers.get("CSEQ")), (Some("7"), 401, Some("2")));
         }
 

@@ -111,7 +111,7 @@ fn attribute(media: &mut Media, value: &str) {
                 let (name, value) = pair.trim().split_once('=')?;
                 Some((name.trim().to_ascii_lowercase(), value.trim().to_owned()))
             });
-            media.parameters = pairs.collect();
+            media.parameters.extend(pairs);
         }
         "control" => media.control = Some(value.trim().to_owned()),
         "sendonly" => media.is_back_channel = true,

@@ -131,11 +131,21 @@ impl Inner {
     }
 
     fn forget_units(&mut self) -> u64 {
-        let before = self.items.len();
-        self.items.retain(|item| matches!(item, Item::Tracks(_)));
+        let units = self
+            .items
+            .iter()
+            .filter(|item| matches!(item, Item::Unit(_)));
+        let lost = units.count();
+        // Of the tracks, only the last matter to what comes next.
+        let tracks = self
+            .items
+            .iter()
+            .rev()
+            .find(|item| matches!(item, Item::Tracks(_)));
+        self.items = tracks.cloned().into_iter().collect();
         self.bytes = 0;
         self.entry = Entry::Waiting;
-        (before - self.items.len()) as u64
+        lost as u64
     }
 }
 

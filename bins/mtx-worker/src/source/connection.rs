@@ -2,18 +2,23 @@
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::error::SourceError;
 use super::url::RtspUrl;
 use crate::net::{self, Socket};
 use crate::rtsp::conversation::{Answer, Conversation};
+use crate::rtsp::headers::Headers;
 use crate::rtsp::message::{Incoming, Reader, Response};
 use crate::tls;
+
+/// What the start of TLS may take.
+const HANDSHAKE: Duration = Duration::from_secs(2);
 
 /// Room for so much is made before each read.
 const READ: usize = 64 * 1024;
@@ -25,6 +30,21 @@ pub(super) struct Arrived {
     pub(super) data: Bytes,
     pub(super) at: Instant,
 }
+
+/// What happens in a connection while a stream plays.
+#[derive(Debug)]
+pub(super) enum Event {
+    Packet(Arrived),
+    Response(Response),
+    /// A request of the server's.
+    Request {
+        method: String,
+        headers: Headers,
+    },
+}
+
+/// Packets before the answer to PLAY are kept up to so many bytes.
+const MAX_EARLY: usize = 8 * 1024 * 1024;
 
 /// A connection to a server.
 pub(super) struct Connection {
@@ -54,7 +74,9 @@ impl Connection {
             .map_err(|error| SourceError::Connect(error.to_string()))?;
         let socket: Box<dyn Socket> = match tls {
             Some(connector) => {
-                let wrapped = tls::wrap(connector, url.host(), tcp).await;
+                let wrapped = timeout(HANDSHAKE, tls::wrap(connector, url.host(), tcp)).await;
+                let no_answer = "no answer to the handshake: is it rtsp:// there?";
+                let wrapped = wrapped.map_err(|_| SourceError::Tls(no_answer.to_owned()))?;
                 Box::new(wrapped.map_err(|error| SourceError::Tls(error.to_string()))?)
             }
             None => Box::new(tcp),
@@ -80,17 +102,12 @@ impl Connection {
         let request = self.conversation.request(method, url, headers);
         self.send(&request).await?;
         loop {
-            match self.incoming().await? {
-                Incoming::Packet { channel, data } => self.early.push_back(Arrived {
-                    channel,
-                    data,
-                    at: self.latest,
-                }),
-                Incoming::Request(headers) => {
-                    self.send(&Conversation::decline(headers.get("CSeq")))
-                        .await?;
+            match self.event().await? {
+                Event::Packet(packet) => self.keep(packet)?,
+                Event::Request { method, headers } => {
+                    self.send(&Conversation::reply(&method, &headers)).await?;
                 }
-                Incoming::Response(response) => match self.conversation.answer(response)? {
+                Event::Response(response) => match self.conversation.answer(response)? {
                     Answer::Final(response) => return Ok(response),
                     Answer::Again(request) => self.send(&request).await?,
                     Answer::Stray => {}
@@ -99,22 +116,41 @@ impl Connection {
         }
     }
 
-    /// The next packet. Safe to cancel.
-    pub(super) async fn packet(&mut self) -> Result<Arrived, SourceError> {
-        if let Some(early) = self.early.pop_front() {
-            return Ok(early);
+    /// The next packet that came while an answer was waited for.
+    pub(super) fn early(&mut self) -> Option<Arrived> {
+        self.early.pop_front()
+    }
+
+    fn keep(&mut self, packet: Arrived) -> Result<(), SourceError> {
+        let kept: usize = self.early.iter().map(|packet| packet.data.len()).sum();
+        if kept > MAX_EARLY {
+            let what = "the server sends media, but does not answer";
+            return Err(SourceError::Protocol(what.to_owned()));
         }
+        self.early.push_back(packet);
+        Ok(())
+    }
+
+    /// What comes next. Safe to cancel.
+    pub(super) async fn event(&mut self) -> Result<Event, SourceError> {
         loop {
-            match self.incoming().await? {
-                Incoming::Packet { channel, data } => {
-                    return Ok(Arrived {
+            if let Some(incoming) = self.reader.next()? {
+                return Ok(match incoming {
+                    Incoming::Packet { channel, data } => Event::Packet(Arrived {
                         channel,
                         data,
                         at: self.latest,
-                    });
-                }
-                // Answers to signs of life, and what servers ask of players: announcements of the end, mostly.
-                Incoming::Response(_) | Incoming::Request(_) => {}
+                    }),
+                    Incoming::Request { method, headers } => Event::Request { method, headers },
+                    Incoming::Response(response) => Event::Response(response),
+                });
+            }
+            let buffer = self.reader.buffer();
+            buffer.reserve(READ);
+            match self.socket.read_buf(buffer).await {
+                Ok(0) => return Err(SourceError::Closed),
+                Ok(_) => self.latest = Instant::now(),
+                Err(error) => return Err(SourceError::Broken(error.to_string())),
             }
         }
     }
@@ -124,7 +160,9 @@ impl Connection {
             self.socket.write_all(bytes).await?;
             self.socket.flush().await
         };
-        write.await.map_err(|_| SourceError::Closed)
+        write
+            .await
+            .map_err(|error| SourceError::Broken(error.to_string()))
     }
 
     /// Sends a packet in the connection (section 10.12).
@@ -136,19 +174,5 @@ impl Connection {
         let [high, low] = (packet.len() as u16).to_be_bytes();
         self.send(&[&[b'$', channel, high, low], packet].concat())
             .await
-    }
-
-    async fn incoming(&mut self) -> Result<Incoming, SourceError> {
-        loop {
-            if let Some(incoming) = self.reader.next()? {
-                return Ok(incoming);
-            }
-            let buffer = self.reader.buffer();
-            buffer.reserve(READ);
-            match self.socket.read_buf(buffer).await {
-                Ok(0) | Err(_) => return Err(SourceError::Closed),
-                Ok(_) => self.latest = Instant::now(),
-            }
-        }
     }
 }

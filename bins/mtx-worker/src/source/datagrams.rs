@@ -3,9 +3,10 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::Bytes;
+use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -20,6 +21,9 @@ const WAITING: usize = 1_024;
 
 /// A pair of ports is tried for so often: the even one may be free, and the one behind it not.
 const TRIES: usize = 50;
+
+/// Before a socket that failed is read again.
+const AFTER_ERROR: Duration = Duration::from_millis(10);
 
 /// So much the system is asked to keep, which a key frame of a large picture needs at once.
 const RECEIVE_BUFFER: usize = 1024 * 1024;
@@ -86,8 +90,9 @@ impl Datagrams {
                 };
                 let _ = socket.send_to(hello, *remote).await;
             }
-            let (socket, sender) = (socket.clone(), self.sender.clone());
-            self.tasks.spawn(read(socket, channel, server, sender));
+            let port = remote.map(|remote| remote.port());
+            let reading = read(socket.clone(), channel, server, port, self.sender.clone());
+            self.tasks.spawn(reading);
         }
     }
 
@@ -104,30 +109,36 @@ impl Datagrams {
     }
 }
 
-async fn read(socket: Arc<UdpSocket>, channel: u8, server: IpAddr, sender: mpsc::Sender<Arrived>) {
-    let size =
-        nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::RcvBuf, &RECEIVE_BUFFER);
-    if let Err(error) = size {
+/// Reads one port for the rest of the session. Only the server's datagrams count; the first one shows its port if the
+/// server did not tell it.
+async fn read(
+    socket: Arc<UdpSocket>,
+    channel: u8,
+    server: IpAddr,
+    mut port: Option<u16>,
+    sender: mpsc::Sender<Arrived>,
+) {
+    if let Err(error) = setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER) {
         log::debug!(reason:% = error; "the receive buffer keeps its size");
     }
-    let mut buffer = BytesMut::new();
+    let mut buffer = vec![0; DATAGRAM];
     loop {
-        buffer.reserve(DATAGRAM);
-        match socket.recv_buf_from(&mut buffer).await {
-            Ok((_, from)) if from.ip().to_canonical() == server.to_canonical() => {
-                let arrived = Arrived {
-                    channel,
-                    data: buffer.split().freeze(),
-                    at: Instant::now(),
-                };
-                if sender.send(arrived).await.is_err() {
-                    return;
-                }
-            }
-            // Somebody else's.
-            Ok(_) => buffer.clear(),
-            // The server's port is closed for now, as a message of an earlier datagram says.
-            Err(_) => tokio::task::yield_now().await,
+        let Ok((length, from)) = socket.recv_from(&mut buffer).await else {
+            tokio::time::sleep(AFTER_ERROR).await;
+            continue;
+        };
+        let is_server = from.ip().to_canonical() == server.to_canonical();
+        if !is_server || *port.get_or_insert(from.port()) != from.port() {
+            continue;
+        }
+        let arrived = Arrived {
+            channel,
+            // Many are small, and some wait for long: none keeps a whole buffer.
+            data: Bytes::copy_from_slice(&buffer[..length]),
+            at: Instant::now(),
+        };
+        if sender.send(arrived).await.is_err() {
+            return;
         }
     }
 }

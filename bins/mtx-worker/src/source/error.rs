@@ -25,7 +25,9 @@ pub(crate) enum SourceError {
     NobodyListens(u16),
     #[error("the server refused with RTSP status {0}")]
     Status(u16),
-    #[error("nothing in this stream can be passed on over RTMP: it has {0}")]
+    #[error("the server does not send over {0} (RTSP status 461): try --transport {1}")]
+    Transport(&'static str, &'static str),
+    #[error("nothing in this stream can be passed on: {0}")]
     Unsupported(String),
     #[error("no answer within {}", mediamtx::duration::format(*.0))]
     Timeout(Duration),
@@ -33,6 +35,8 @@ pub(crate) enum SourceError {
     Silent(Duration),
     #[error("the source ended the session")]
     Closed,
+    #[error("the connection to the source broke: {0}")]
+    Broken(String),
     #[error("{0}")]
     Protocol(String),
 }

@@ -4,6 +4,7 @@ mod connection;
 mod datagrams;
 mod error;
 mod losses;
+mod played;
 mod rtsp;
 mod session;
 mod tracks;

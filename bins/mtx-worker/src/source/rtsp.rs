@@ -13,7 +13,8 @@ use tokio_rustls::TlsConnector;
 use super::connection::Connection;
 use super::datagrams::Datagrams;
 use super::error::SourceError;
-use super::session::{Receiver, Session, TEARDOWN_TIMEOUT};
+use super::played::Played;
+use super::session::{Receiver, Session};
 use super::tracks::choose;
 use super::url::{RtspUrl, Transport};
 use crate::config::Config;
@@ -23,8 +24,8 @@ use crate::rtsp::message::Response;
 use crate::rtsp::sdp::{Description, control_url};
 use crate::tls;
 
-/// From the name lookup to the answer to PLAY.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(4);
+/// From the name lookup to the description, and from there to the answer to PLAY.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// With automatic transport, how long UDP may take to bring something.
 const UDP_TRIAL: Duration = Duration::from_secs(2);
@@ -66,20 +67,21 @@ impl RtspSource {
 
     /// Starts playing.
     pub(crate) async fn open(&self) -> Result<Session, SourceError> {
-        if self.transport != Transport::Auto {
-            return self.open_over(self.transport).await;
+        let described = in_time(self.describe(&self.url)).await?;
+        // Over TLS datagrams would go beside it, in the clear.
+        if self.transport != Transport::Auto || self.url.is_tls {
+            return in_time(self.play(described, self.transport)).await;
         }
-        match self.open_over(Transport::Udp).await {
-            Ok(mut session) => {
-                if session.brings_packets(UDP_TRIAL).await {
-                    return Ok(session);
-                }
-            }
-            Err(SourceError::Status(_)) => {}
-            Err(error) => return Err(error),
+        if let Ok(mut session) = in_time(self.play(described, Transport::Udp)).await
+            && session.brings_packets(UDP_TRIAL).await
+        {
+            return Ok(session);
         }
         log::info!("no media over UDP, reading over TCP");
-        self.open_over(Transport::Tcp).await
+        // Some cameras have room for one session.
+        self.close().await;
+        let described = in_time(self.describe(&self.url)).await?;
+        in_time(self.play(described, Transport::Tcp)).await
     }
 
     /// Whether somebody publishes to `url`, by a DESCRIBE. Cameras describe themselves whatever the path, which tells
@@ -94,7 +96,7 @@ impl RtspSource {
         let nobodys = format!(
             "{}-{}",
             url.path(),
-            digest((url.path(), std::process::id()))
+            digest(&[url.path(), &std::process::id().to_string()])
         );
         !is_there(&url.with_path(&nobodys)).await
     }
@@ -105,62 +107,85 @@ impl RtspSource {
         while closing.join_next().await.is_some() {}
     }
 
-    async fn open_over(&self, transport: Transport) -> Result<Session, SourceError> {
-        timeout(OPEN_TIMEOUT, self.play(transport))
-            .await
-            .unwrap_or(Err(SourceError::Timeout(OPEN_TIMEOUT)))
-    }
-
-    async fn play(&self, transport: Transport) -> Result<Session, SourceError> {
+    async fn play(
+        &self,
+        described: Described,
+        transport: Transport,
+    ) -> Result<Session, SourceError> {
         let Described {
-            mut connection,
+            connection,
             description,
             base,
-        } = self.describe(&self.url).await?;
+        } = described;
         let control = control_url(&base, description.control.as_deref());
         let (chosen, left_out) = choose(description);
         if chosen.is_empty() {
             return Err(SourceError::Unsupported(left_out.join(", ")));
         }
+        let mut played = Played::new(connection, control, self.closing.clone());
         let mut datagrams = (transport == Transport::Udp).then(Datagrams::new);
         let mut receivers = Vec::new();
         for (number, chosen) in chosen.into_iter().enumerate() {
             let channel = 2 * number as u8;
             let url = control_url(&base, chosen.media.control.as_deref());
             let channels = match &mut datagrams {
-                None => set_up_tcp(&mut connection, &url, channel).await?,
-                Some(datagrams) => set_up_udp(&mut connection, &url, channel, datagrams).await?,
+                None => set_up_tcp(&mut played, &url, channel).await?,
+                Some(datagrams) => set_up_udp(&mut played, &url, channel, datagrams).await?,
             };
             receivers.push(Receiver::new(chosen, url, channels, datagrams.is_some()));
         }
         let headers = vec![("Range", "npt=0.000-".to_owned())];
-        let answer = check(connection.call("PLAY", &control, headers).await?)?;
+        let control = played.control.clone();
+        let answer = check(played.call("PLAY", &control, headers).await?)?;
         if let Some(info) = answer.headers.get("RTP-Info") {
             relate(&mut receivers, info);
         }
         Ok(Session::new(
-            connection,
-            datagrams,
-            control,
-            receivers,
-            left_out,
-            self.epoch,
-            self.closing.clone(),
+            played, datagrams, receivers, left_out, self.epoch,
         ))
     }
 
+    /// Asks what there is, wherever the server sends us for it (section 11.3).
     async fn describe(&self, url: &RtspUrl) -> Result<Described, SourceError> {
+        const REDIRECTS: usize = 3;
+        let mut url = url.clone();
+        for _ in 0..=REDIRECTS {
+            match self.describe_at(&url).await? {
+                Ok(described) => return Ok(described),
+                Err(elsewhere) => {
+                    log::info!("the server sends us to {elsewhere}");
+                    url = elsewhere;
+                }
+            }
+        }
+        Err(SourceError::Protocol(
+            "the server sends us from one place to another without end".to_owned(),
+        ))
+    }
+
+    async fn describe_at(&self, url: &RtspUrl) -> Result<Result<Described, RtspUrl>, SourceError> {
         let mut connection = Connection::open(url, self.tls.as_ref()).await?;
         let text = url.to_request();
         let headers = vec![("Accept", "application/sdp".to_owned())];
-        let answer = connection
-            .call("DESCRIBE", &text, headers)
-            .await
-            .and_then(check);
+        let answer = connection.call("DESCRIBE", &text, headers).await;
+        let answer = answer.map_err(|error| match error {
+            SourceError::Closed | SourceError::Broken(_) if !url.is_tls => SourceError::Protocol(
+                "the server closed the connection instead of answering: is it rtsps:// there?"
+                    .to_owned(),
+            ),
+            error => error,
+        });
+        if let Ok(answer) = &answer
+            && (300..400).contains(&answer.status)
+            && let Some(elsewhere) = answer.headers.get("Location")
+        {
+            let elsewhere = url.redirected(elsewhere);
+            return elsewhere.map(Err).ok_or(SourceError::Status(answer.status));
+        }
         let has_colon = url
             .credentials()
             .is_some_and(|(_, password)| password.contains(':'));
-        let answer = answer.map_err(|error| match error {
+        let answer = answer.and_then(check).map_err(|error| match error {
             // It splits what Basic sends at each of them (gortsplib's `pkg/headers/authorization.go`).
             SourceError::Unauthorized(_) if has_colon => SourceError::Unauthorized(
                 "check the user and the password of the input; with rtspAuthMethods: [basic], which is the default, \
@@ -172,12 +197,18 @@ impl RtspSource {
         let base = base.or_else(|| answer.headers.get("Content-Location"));
         // Some cameras give a path alone.
         let base = base.filter(|base| base.contains("://")).unwrap_or(&text);
-        Ok(Described {
+        Ok(Ok(Described {
             connection,
             description: Description::parse(&answer.body),
             base: base.to_owned(),
-        })
+        }))
     }
+}
+
+/// A step of opening a session. It takes a moment, if it succeeds.
+async fn in_time<T>(step: impl Future<Output = Result<T, SourceError>>) -> Result<T, SourceError> {
+    let ended = timeout(OPEN_TIMEOUT, step).await;
+    ended.unwrap_or(Err(SourceError::Timeout(OPEN_TIMEOUT)))
 }
 
 async fn set_up_tcp(
@@ -203,7 +234,7 @@ async fn set_up_udp(
     let transport = format!("RTP/AVP;unicast;client_port={port}-{}", port + 1);
     let answer = set_up(connection, url, transport).await?;
     if answer.is_tcp {
-        return Err(SourceError::Status(UNSUPPORTED_TRANSPORT));
+        return Err(SourceError::Transport("UDP", "tcp"));
     }
     let source = answer
         .source
@@ -222,10 +253,17 @@ async fn set_up(
     url: &str,
     transport: String,
 ) -> Result<headers::Transport, SourceError> {
+    let is_tcp = transport.contains("/TCP");
     let answer = connection
         .call("SETUP", url, vec![("Transport", transport)])
         .await?;
-    let answer = check(answer)?;
+    let answer = check(answer).map_err(|error| match error {
+        SourceError::Status(UNSUPPORTED_TRANSPORT) if is_tcp => {
+            SourceError::Transport("TCP", "udp")
+        }
+        SourceError::Status(UNSUPPORTED_TRANSPORT) => SourceError::Transport("UDP", "tcp"),
+        error => error,
+    })?;
     let transport = answer.headers.get("Transport").unwrap_or_default();
     Ok(headers::Transport::parse(transport))
 }
@@ -253,11 +291,4 @@ fn check(response: Response) -> Result<Response, SourceError> {
         404 => Err(SourceError::NotFound),
         status => Err(SourceError::Status(status)),
     }
-}
-
-/// Tells the server of the end of a session.
-pub(super) async fn tear_down(mut connection: Connection, url: String) {
-    let request = connection.call("TEARDOWN", &url, Vec::new());
-    // A server that does not answer sees the connection close.
-    let _ = timeout(TEARDOWN_TIMEOUT, request).await;
 }

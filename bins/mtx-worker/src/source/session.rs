@@ -1,27 +1,25 @@
 //! What a playing RTSP session yields: access units in worker time.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout, timeout_at};
 
-use super::connection::{Arrived, Connection};
+use super::connection::{Arrived, Event};
 use super::datagrams::Datagrams;
 use super::error::SourceError;
 use super::losses::{Losses, Report};
-use super::rtsp::tear_down;
+use super::played::Played;
 use super::tracks::Chosen;
 use crate::entry::Entry;
 use crate::media::{AccessUnit, EntryPoint, Medium, Tracks};
 use crate::rtp::packet::Packet;
-use crate::rtp::payload::{Depacketizer, Description, Frame, Output};
+use crate::rtp::payload::{Depacketizer, Description, Frame, Output, Unpacked};
 use crate::rtp::reception::Reception;
 use crate::rtp::rtcp;
+use crate::rtsp::conversation::{Answer, Conversation};
 use crate::time::{Arrival, Discontinuity, Reference, RtpTimeline, Timed};
 
 /// A source that is silent for this long is as gone as one that closed its socket. Detection within
@@ -37,8 +35,8 @@ const MAX_BAD_PACKETS: u32 = 100;
 /// How often the server gets a receiver report (RFC 3550, section 6.2).
 const REPORTS: Duration = Duration::from_secs(5);
 
-/// What a TEARDOWN may take when the worker ends.
-pub(super) const TEARDOWN_TIMEOUT: Duration = Duration::from_millis(300);
+/// How long a track of audio may leave open what it is.
+const SILENT_TRACK: Duration = Duration::from_secs(2);
 
 const NANOSECONDS: u64 = 1_000_000_000;
 
@@ -53,9 +51,13 @@ pub(super) struct Receiver {
     reception: Reception,
     depacketizer: Box<dyn Depacketizer>,
     output: Output,
+    /// What the track is, as soon as that is known.
+    description: Option<Description>,
     /// The RTP time at which playing started, if `RTP-Info` told it.
     pub(super) starts_at: Option<u32>,
     has_started: bool,
+    /// Whether packets came that belong to something else than was described.
+    has_others: bool,
 }
 
 impl Receiver {
@@ -67,10 +69,12 @@ impl Receiver {
             url,
             channels,
             reception: Reception::new(chosen.media.clock_rate, reorders),
+            description: chosen.depacketizer.describe(),
             depacketizer: chosen.depacketizer,
             output: Output::default(),
             starts_at: None,
             has_started: false,
+            has_others: false,
         }
     }
 
@@ -79,21 +83,28 @@ impl Receiver {
         self.url == url || self.url.rsplit('/').next() == Some(url.trim_start_matches('/'))
     }
 
-    /// Moves packets that are in order on to the depacketizer.
-    fn depacketize(&mut self) {
+    fn push(&mut self, packet: Packet, at: i64) {
+        // Others are repairs, comfort noise, or dialled digits.
+        if packet.payload_type == self.payload_type {
+            self.reception.push(packet, at);
+        } else if !std::mem::replace(&mut self.has_others, true) {
+            log::warn!(track:% = self.medium; "packets with payload type {} are left out, since the description says {}", packet.payload_type, self.payload_type);
+        }
+    }
+
+    /// Moves packets that are in order, or were waited for too long, on to the depacketizer.
+    fn depacketize(&mut self, now: i64) {
+        self.reception.expire(now);
         while let Some(received) = self.reception.pop() {
             self.depacketizer.push(received, &mut self.output);
         }
     }
 }
 
-/// A running RTSP session. Dropping it sends a TEARDOWN in the background.
+/// A running RTSP session.
 pub(crate) struct Session {
-    /// It is there until the session is dropped.
-    connection: Option<Connection>,
+    played: Played,
     datagrams: Option<Datagrams>,
-    /// What PLAY named.
-    control: String,
     receivers: Vec<Receiver>,
     tracks: Option<Arc<Tracks>>,
     timeline: RtpTimeline<Payload>,
@@ -109,7 +120,6 @@ pub(crate) struct Session {
     waiting: VecDeque<SourceItem>,
     left_out: Vec<String>,
     report: Report,
-    closing: Rc<RefCell<JoinSet<()>>>,
 }
 
 /// A unit without its times.
@@ -148,13 +158,11 @@ pub(crate) enum SourceItem {
 
 impl Session {
     pub(super) fn new(
-        connection: Connection,
+        played: Played,
         datagrams: Option<Datagrams>,
-        control: String,
         receivers: Vec<Receiver>,
         left_out: Vec<String>,
         epoch: Instant,
-        closing: Rc<RefCell<JoinSet<()>>>,
     ) -> Self {
         let clock = |medium| {
             let receiver = receivers.iter().find(|receiver| receiver.medium == medium);
@@ -163,10 +171,9 @@ impl Session {
         let now = Instant::now();
         let mut session = Self {
             timeline: RtpTimeline::new(clock(Medium::Video), clock(Medium::Audio)),
-            next_sign_of_life: now + connection.conversation.keep_alive(),
-            connection: Some(connection),
+            next_sign_of_life: now + played.conversation.keep_alive(),
+            played,
             datagrams,
-            control,
             receivers,
             tracks: None,
             entry: Entry::default(),
@@ -179,7 +186,6 @@ impl Session {
             waiting: VecDeque::new(),
             left_out,
             report: Report::default(),
-            closing,
         };
         session.describe_tracks();
         session
@@ -199,68 +205,117 @@ impl Session {
         each.fold(Losses::default(), Losses::plus)
     }
 
-    /// The next item; fails when the source closes, breaks or falls silent. Safe to cancel.
+    /// The next item; fails when the source closes, breaks or falls silent.
     pub(crate) async fn next(&mut self) -> Result<SourceItem, SourceError> {
         loop {
             if let Some(item) = self.waiting.pop_front() {
                 return Ok(item);
             }
-            let arrived = self.arrived().await?;
-            self.take(arrived)?;
-            self.report.update(self.last_media, self.losses());
+            let now = match self.arrived().await? {
+                Some(arrived) => {
+                    let at = arrived.at;
+                    self.take(arrived)?;
+                    at
+                }
+                None => Instant::now(),
+            };
+            self.unpack(now)?;
+            self.report.update(now, self.losses());
         }
     }
 
     /// Whether any packet comes within a time; it is kept.
     pub(super) async fn brings_packets(&mut self, within: Duration) -> bool {
-        match timeout(within, self.arrived()).await {
-            Ok(Ok(arrived)) => {
-                self.early.push_back(arrived);
-                true
+        let packet = async {
+            loop {
+                match self.arrived().await {
+                    Ok(Some(arrived)) => return Some(arrived),
+                    Ok(None) => {}
+                    Err(_) => return None,
+                }
             }
-            _ => false,
-        }
+        };
+        let found = timeout(within, packet).await.ok().flatten();
+        let brings = found.is_some();
+        self.early.extend(found);
+        brings
     }
 
-    /// The next packet. Meanwhile the server hears of the client.
-    async fn arrived(&mut self) -> Result<Arrived, SourceError> {
-        if let Some(early) = self.early.pop_front() {
-            return Ok(early);
+    /// The next packet; `None` when it is time to look at what waits for another one. Meanwhile the server hears of the
+    /// client.
+    async fn arrived(&mut self) -> Result<Option<Arrived>, SourceError> {
+        if let Some(early) = self.early.pop_front().or_else(|| self.played.early()) {
+            return Ok(Some(early));
         }
+        let silence = (self.last_media + SILENCE).into();
+        let silent = |_| SourceError::Silent(SILENCE);
         loop {
-            let silence = (self.last_media + SILENCE).into();
             let duty = self.next_report.min(self.next_sign_of_life);
-            let Some(connection) = &mut self.connection else {
-                return Err(SourceError::Closed);
-            };
+            let expiry = self
+                .receivers
+                .iter()
+                .filter_map(|receiver| receiver.reception.expires_at())
+                .min();
+            let expiry = expiry.map(|at| self.epoch + Duration::from_nanos(at.max(0) as u64));
             let datagram = async {
                 match &mut self.datagrams {
                     Some(datagrams) => datagrams.next().await,
                     None => std::future::pending().await,
                 }
             };
+            let expired = async {
+                match expiry {
+                    Some(at) => sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
             let next = async {
                 tokio::select! {
-                    packet = connection.packet() => packet.map(Some),
-                    datagram = datagram => datagram.map(Some).ok_or(SourceError::Closed),
+                    event = self.played.event() => event.map(Some),
+                    Some(datagram) = datagram => Ok(Some(Event::Packet(datagram))),
+                    () = expired => Ok(None),
                     () = sleep_until(duty.into()) => Ok(None),
                 }
             };
-            match timeout_at(silence, next).await {
-                Err(_) => return Err(SourceError::Silent(SILENCE)),
-                Ok(Ok(Some(arrived))) => return Ok(arrived),
-                Ok(Ok(None)) => self.do_duty().await?,
-                Ok(Err(error)) => return Err(error),
+            match timeout_at(silence, next).await.map_err(silent)?? {
+                Some(Event::Packet(arrived)) => return Ok(Some(arrived)),
+                Some(event) => timeout_at(silence, self.answer(event))
+                    .await
+                    .map_err(silent)??,
+                None => {
+                    timeout_at(silence, self.do_duty())
+                        .await
+                        .map_err(silent)??;
+                    return Ok(None);
+                }
             }
+        }
+    }
+
+    /// Takes what is said in the connection beside the media.
+    async fn answer(&mut self, event: Event) -> Result<(), SourceError> {
+        const SESSION_NOT_FOUND: u16 = 454;
+        match event {
+            Event::Packet(_) => Ok(()),
+            Event::Request { method, headers } => {
+                self.played
+                    .send(&Conversation::reply(&method, &headers))
+                    .await
+            }
+            Event::Response(response) => match self.played.conversation.answer(response)? {
+                Answer::Again(request) => self.played.send(&request).await,
+                Answer::Final(response) if response.status == SESSION_NOT_FOUND => {
+                    Err(SourceError::Closed)
+                }
+                // A server that knows no such request takes it for a sign of life all the same.
+                Answer::Final(_) | Answer::Stray => Ok(()),
+            },
         }
     }
 
     /// Sends receiver reports and signs of life when their time has come.
     async fn do_duty(&mut self) -> Result<(), SourceError> {
         let now = Instant::now();
-        let Some(connection) = &mut self.connection else {
-            return Ok(());
-        };
         if now >= self.next_report {
             self.next_report = now + REPORTS;
             for receiver in &mut self.receivers {
@@ -271,14 +326,15 @@ impl Session {
                 let channel = receiver.channels.1;
                 match &self.datagrams {
                     Some(datagrams) => datagrams.send(channel, &report).await,
-                    None => connection.send_packet(channel, &report).await?,
+                    None => self.played.send_packet(channel, &report).await?,
                 }
             }
         }
         if now >= self.next_sign_of_life {
-            self.next_sign_of_life = now + connection.conversation.keep_alive();
-            let request = connection.conversation.notify("OPTIONS", &self.control);
-            connection.send(&request).await?;
+            self.next_sign_of_life = now + self.played.conversation.keep_alive();
+            let control = self.played.control.clone();
+            let request = self.played.conversation.sign_of_life(&control);
+            self.played.send(&request).await?;
         }
         Ok(())
     }
@@ -296,57 +352,89 @@ impl Session {
             self.take_reports(index, &arrived.data);
             return Ok(());
         }
-        let Some(packet) = Packet::parse(arrived.data) else {
-            self.bad_packets += 1;
-            if self.bad_packets > MAX_BAD_PACKETS {
-                let what = "what the server sends is no RTP, or is damaged on the way";
-                return Err(SourceError::Protocol(what.to_owned()));
-            }
+        if let Some(packet) = Packet::parse(arrived.data) {
+            self.bad_packets = 0;
+            receiver.push(packet, at);
             return Ok(());
-        };
-        self.bad_packets = 0;
-        // Others are repairs, comfort noise, or dialled digits.
-        if packet.payload_type == receiver.payload_type {
-            receiver.reception.push(packet, at);
         }
-        for receiver in &mut self.receivers {
-            receiver.reception.expire(at);
-            receiver.depacketize();
-        }
-        for index in 0..self.receivers.len() {
-            self.take_frames(index, arrived.at)?;
+        self.bad_packets += 1;
+        if self.bad_packets > MAX_BAD_PACKETS {
+            let what = "what the server sends is no RTP, or is damaged on the way";
+            return Err(SourceError::Protocol(what.to_owned()));
         }
         Ok(())
     }
 
-    fn take_frames(&mut self, index: usize, now: Instant) -> Result<(), SourceError> {
-        while let Some(frame) = self.receivers[index].output.pop() {
-            self.last_media = now;
-            if self.receivers[index].depacketizer.take_change() || self.tracks.is_none() {
-                self.describe_tracks();
-            }
-            if self.tracks.is_some() {
-                self.place(index, frame);
-            } else if self.opened.elapsed() > DESCRIPTION {
-                let what =
-                    "video without parameter sets, or without the key frame that brings them";
-                return Err(SourceError::Unsupported(what.to_owned()));
+    /// Makes frames of the packets that came.
+    fn unpack(&mut self, now: Instant) -> Result<(), SourceError> {
+        let at = self.since_epoch(now);
+        let mut index = 0;
+        while let Some(receiver) = self.receivers.get_mut(index) {
+            receiver.depacketize(at);
+            match receiver.output.pop() {
+                Some(Unpacked::Frame(frame)) => self.take_frame(index, frame, now)?,
+                Some(Unpacked::Description(description)) => {
+                    receiver.description = Some(description);
+                    self.describe_tracks();
+                }
+                Some(Unpacked::Unsupported(what)) => self.leave_out(index, what)?,
+                None => index += 1,
             }
         }
         Ok(())
     }
 
-    /// Announces the tracks when they are known first, or changed.
+    /// Goes on without a track.
+    fn leave_out(&mut self, index: usize, what: &str) -> Result<(), SourceError> {
+        log::warn!(codec = what; "track left out: {what} (RTMP does not carry it)");
+        self.receivers.remove(index);
+        if self.receivers.is_empty() {
+            return Err(SourceError::Unsupported(what.to_owned()));
+        }
+        self.describe_tracks();
+        Ok(())
+    }
+
+    fn take_frame(&mut self, index: usize, frame: Frame, now: Instant) -> Result<(), SourceError> {
+        self.last_media = now;
+        if self.tracks.is_none() {
+            self.describe_tracks();
+        }
+        let is_known = self.receivers[index].description.is_some();
+        if self.tracks.is_some() && is_known {
+            self.place(index, frame);
+        }
+        let is_overdue = now.duration_since(self.opened) > DESCRIPTION;
+        if is_overdue && self.tracks.is_none() {
+            let what = "video without parameter sets, or without the key frame that brings them";
+            return Err(SourceError::Unsupported(what.to_owned()));
+        }
+        if is_overdue
+            && is_known
+            && self.receivers[index].medium == Medium::Video
+            && self.entry == Entry::Waiting
+        {
+            let what =
+                "video without a picture at which decoding can start (IDR, CRA or recovery point)";
+            return Err(SourceError::Unsupported(what.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Announces the tracks when they are known first, or changed. An audio track that does not tell what it is holds up
+    /// nobody for long.
     fn describe_tracks(&mut self) {
         let mut tracks = Tracks::default();
         for receiver in &self.receivers {
-            match receiver.depacketizer.describe() {
+            match receiver.description.clone() {
                 Some(Description::Video(video)) => tracks.video = Some(video),
                 Some(Description::Audio(audio)) => tracks.audio = Some(audio),
+                None if receiver.medium == Medium::Audio
+                    && self.opened.elapsed() > SILENT_TRACK => {}
                 None => return,
             }
         }
-        if self.tracks.as_deref() == Some(&tracks) {
+        if tracks == Tracks::default() || self.tracks.as_deref() == Some(&tracks) {
             return;
         }
         let times = |tracks: &Tracks| {
@@ -388,7 +476,11 @@ impl Session {
             let payload = Payload {
                 medium,
                 entry: frame.entry,
-                data: frame.data,
+                // Audio is small, and would keep what was read with it.
+                data: match medium {
+                    Medium::Video => frame.data,
+                    Medium::Audio => Bytes::copy_from_slice(&frame.data),
+                },
                 arrival: frame.arrived,
             };
             self.timeline.push(placed, payload);
@@ -403,7 +495,7 @@ impl Session {
 
     fn take_reports(&mut self, index: usize, bytes: &[u8]) {
         let medium = self.receivers[index].medium;
-        if let Some(report) = rtcp::parse(bytes).sender {
+        if let Some(report) = rtcp::sender_report(bytes) {
             self.timeline
                 .refer(medium, Reference::Wall, report.rtp, report.wall());
         }
@@ -411,18 +503,5 @@ impl Session {
 
     fn since_epoch(&self, instant: Instant) -> i64 {
         instant.saturating_duration_since(self.epoch).as_nanos() as i64
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        if let Some(connection) = self.connection.take()
-            && connection.conversation.has_session()
-        {
-            let control = std::mem::take(&mut self.control);
-            self.closing
-                .borrow_mut()
-                .spawn(tear_down(connection, control));
-        }
     }
 }

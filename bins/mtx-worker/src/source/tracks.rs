@@ -18,12 +18,14 @@ pub(super) struct Chosen {
     pub(super) depacketizer: Box<dyn Depacketizer>,
 }
 
-/// Takes the first video and the first audio stream that RTMP can carry; names the others.
+/// Takes the first video and the first audio stream that RTMP can carry; names the others, with the reason.
 pub(super) fn choose(description: Description) -> (Vec<Chosen>, Vec<String>) {
     let mut chosen: Vec<Chosen> = Vec::new();
     let mut left_out = Vec::new();
+    // A server that marks all its streams so means something else by it.
+    let has_others = description.media.iter().any(|media| !media.is_back_channel);
     for mut media in description.media {
-        if media.is_back_channel {
+        if media.is_back_channel && has_others {
             continue;
         }
         let medium = match media.kind.as_str() {
@@ -40,7 +42,8 @@ pub(super) fn choose(description: Description) -> (Vec<Chosen>, Vec<String>) {
                 media,
                 depacketizer,
             }),
-            _ => left_out.push(name(&media)),
+            Some(_) => left_out.push(format!("{} (a second {medium} track)", name(&media))),
+            None => left_out.push(format!("{} (RTMP does not carry it)", name(&media))),
         }
     }
     (chosen, left_out)
@@ -116,14 +119,12 @@ mod tests {
             .map(|chosen| chosen.media.encoding.as_str())
             .collect();
         assert_eq!(encodings, ["h265", "pcmu"]);
-        assert_eq!(
-            left_out,
-            [
-                "application/vnd.onvif.metadata",
-                "VP8",
-                "H264",
-                "G711 at 16000 Hz"
-            ]
-        );
+        let expected = [
+            "application/vnd.onvif.metadata (RTMP does not carry it)",
+            "VP8 (RTMP does not carry it)",
+            "H264 (a second video track)",
+            "G711 at 16000 Hz (RTMP does not carry it)",
+        ];
+        assert_eq!(left_out, expected);
     }
 }

@@ -52,6 +52,19 @@ impl RtspUrl {
         self.url.to_string()
     }
 
+    /// Where a server sends us: with the login if it is the same host, and never from TLS to none. `None` if that is no
+    /// RTSP URL, or leaves TLS.
+    pub(super) fn redirected(&self, text: &str) -> Option<Self> {
+        let mut other: Self = self.url.join(text).ok()?.as_str().parse().ok()?;
+        if self.is_tls && !other.is_tls {
+            return None;
+        }
+        if other.credentials.is_none() && other.host() == self.host() {
+            other.credentials.clone_from(&self.credentials);
+        }
+        Some(other)
+    }
+
     /// The path as MediaMTX names it, without the leading slash.
     pub(crate) fn path(&self) -> &str {
         self.url.path().trim_start_matches('/')
@@ -149,6 +162,19 @@ mod tests {
                 format!("rtsp://mediamtx:8554/live/{id}/out")
             );
         }
+    }
+
+    #[test]
+    fn a_redirection_keeps_the_login_to_its_host() {
+        let url: RtspUrl = "rtsps://u:p@cam/1".parse().unwrap();
+        let to = |text: &str| url.redirected(text);
+        assert_eq!(
+            to("rtsps://cam:99/2").unwrap().credentials(),
+            Some(("u", "p"))
+        );
+        assert_eq!(to("/2").unwrap().to_string(), "rtsps://cam/2");
+        assert_eq!(to("rtsps://other/2").unwrap().credentials(), None);
+        assert!(to("rtsp://cam/2").is_none() && to("http://cam/2").is_none());
     }
 
     #[test]

@@ -102,7 +102,7 @@ impl Aac {
         output: &mut Output,
     ) {
         let ticks = self.frame_ticks();
-        for (number, &size) in sizes.iter().enumerate() {
+        for (number, &size) in sizes.iter().enumerate().filter(|(_, size)| **size > 0) {
             if size > data.len() {
                 output.damaged();
                 return;

@@ -1,6 +1,6 @@
 //! H.264 in RTP (RFC 6184).
 
-use super::nal::{Assembly, Grammar};
+use super::nal::{Assembly, Ended, Grammar};
 use super::{Depacketizer, Description, Output};
 use crate::codec::h264::{self, ParameterSets};
 use crate::media::{VideoCodec, VideoTrack};
@@ -25,7 +25,6 @@ const GRAMMAR: Grammar = Grammar {
 pub(crate) struct H264 {
     assembly: Assembly,
     sets: ParameterSets,
-    changed: bool,
 }
 
 impl H264 {
@@ -34,7 +33,6 @@ impl H264 {
         Self {
             assembly: Assembly::new(GRAMMAR),
             sets,
-            changed: false,
         }
     }
 
@@ -79,28 +77,43 @@ impl H264 {
         }
     }
 
-    fn take_sets(&mut self, nals: &[Vec<u8>]) {
-        self.changed |= !nals.is_empty() && self.sets.take_all(nals);
+    /// Passes an access unit on, behind what its parameter sets say.
+    fn end(&mut self, ended: Option<Ended>, output: &mut Output) {
+        let Ended {
+            parameter_sets,
+            frame,
+        } = ended.unwrap_or_default();
+        if !parameter_sets.is_empty() && self.sets.take_all(&parameter_sets) {
+            output.describe(self.describe());
+        }
+        if let Some(frame) = frame {
+            output.push(frame);
+        }
     }
 }
 
 impl Depacketizer for H264 {
     fn push(&mut self, received: Received, output: &mut Output) {
-        let packet = &received.packet;
-        let sets =
-            self.assembly
-                .begin_packet(packet.timestamp, received.at, received.behind_gap, output);
-        self.take_sets(&sets);
+        let Received {
+            packet,
+            at,
+            behind_gap,
+        } = received;
+        let ended = self
+            .assembly
+            .begin_packet(packet.timestamp, at, behind_gap, output);
+        self.end(ended, output);
         self.read(&packet.payload);
-        let sets = self.assembly.end_packet(packet.marker, output);
-        self.take_sets(&sets);
+        let ended = self.assembly.end_packet(packet.marker, output);
+        self.end(ended, output);
     }
 
     fn describe(&self) -> Option<Description> {
         if !self.sets.is_complete() {
             return None;
         }
-        let format = self.sets.format()?;
+        // One that can't be read may be understood by others.
+        let format = self.sets.format().unwrap_or_default();
         Some(Description::Video(VideoTrack {
             codec: VideoCodec::H264(self.sets.clone()),
             width: format.width,
@@ -108,10 +121,6 @@ impl Depacketizer for H264 {
             reorder: format.reorder,
             frame_duration: format.frame_duration,
         }))
-    }
-
-    fn take_change(&mut self) -> bool {
-        std::mem::take(&mut self.changed)
     }
 }
 
@@ -250,7 +259,7 @@ mod tests {
             nal_units(&frames[0].data).collect::<Vec<_>>(),
             [slice(0x65, 10)]
         );
-        assert!(h264.describe().is_some() && h264.take_change() && !h264.take_change());
+        assert!(h264.describe().is_some());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! H.265 in RTP (RFC 7798).
 
-use super::nal::{Assembly, Grammar};
+use super::nal::{Assembly, Ended, Grammar};
 use super::{Depacketizer, Description, Output};
 use crate::codec::h265::{self, ParameterSets};
 use crate::media::{VideoCodec, VideoTrack};
@@ -25,7 +25,6 @@ const GRAMMAR: Grammar = Grammar {
 pub(crate) struct H265 {
     assembly: Assembly,
     sets: ParameterSets,
-    changed: bool,
 }
 
 impl H265 {
@@ -34,7 +33,6 @@ impl H265 {
         Self {
             assembly: Assembly::new(GRAMMAR),
             sets,
-            changed: false,
         }
     }
 
@@ -76,21 +74,35 @@ impl H265 {
         }
     }
 
-    fn take_sets(&mut self, nals: &[Vec<u8>]) {
-        self.changed |= !nals.is_empty() && self.sets.take_all(nals);
+    /// Passes an access unit on, behind what its parameter sets say.
+    fn end(&mut self, ended: Option<Ended>, output: &mut Output) {
+        let Ended {
+            parameter_sets,
+            frame,
+        } = ended.unwrap_or_default();
+        if !parameter_sets.is_empty() && self.sets.take_all(&parameter_sets) {
+            output.describe(self.describe());
+        }
+        if let Some(frame) = frame {
+            output.push(frame);
+        }
     }
 }
 
 impl Depacketizer for H265 {
     fn push(&mut self, received: Received, output: &mut Output) {
-        let packet = &received.packet;
-        let sets =
-            self.assembly
-                .begin_packet(packet.timestamp, received.at, received.behind_gap, output);
-        self.take_sets(&sets);
+        let Received {
+            packet,
+            at,
+            behind_gap,
+        } = received;
+        let ended = self
+            .assembly
+            .begin_packet(packet.timestamp, at, behind_gap, output);
+        self.end(ended, output);
         self.read(&packet.payload);
-        let sets = self.assembly.end_packet(packet.marker, output);
-        self.take_sets(&sets);
+        let ended = self.assembly.end_packet(packet.marker, output);
+        self.end(ended, output);
     }
 
     fn describe(&self) -> Option<Description> {
@@ -105,10 +117,6 @@ impl Depacketizer for H265 {
             reorder: Some(format.reorder),
             frame_duration: None,
         }))
-    }
-
-    fn take_change(&mut self) -> bool {
-        std::mem::take(&mut self.changed)
     }
 }
 

@@ -48,16 +48,34 @@ pub(crate) enum Description {
     Audio(AudioTrack),
 }
 
-/// Frames that a depacketizer has ready, and how many it had to give up.
+/// What a depacketizer yields.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Unpacked {
+    /// What the track is from here on.
+    Description(Description),
+    Frame(Frame),
+    /// The track can't be passed on, for this reason.
+    Unsupported(&'static str),
+}
+
+/// What a depacketizer has ready, and how many access units it had to give up.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
-    frames: VecDeque<Frame>,
+    ready: VecDeque<Unpacked>,
     damaged: u64,
 }
 
 impl Output {
     fn push(&mut self, frame: Frame) {
-        self.frames.push_back(frame);
+        self.ready.push_back(Unpacked::Frame(frame));
+    }
+
+    fn describe(&mut self, description: Option<Description>) {
+        self.ready.extend(description.map(Unpacked::Description));
+    }
+
+    fn give_up(&mut self, reason: &'static str) {
+        self.ready.push_back(Unpacked::Unsupported(reason));
     }
 
     /// One that is not complete, or can't be read.
@@ -65,8 +83,8 @@ impl Output {
         self.damaged += 1;
     }
 
-    pub(crate) fn pop(&mut self) -> Option<Frame> {
-        self.frames.pop_front()
+    pub(crate) fn pop(&mut self) -> Option<Unpacked> {
+        self.ready.pop_front()
     }
 
     /// Access units of which something was missing.
@@ -80,13 +98,8 @@ pub(crate) trait Depacketizer {
     /// Takes the next packet.
     fn push(&mut self, received: Received, output: &mut Output);
 
-    /// What the track is; `None` as long as parameters are missing.
+    /// What the track is; `None` as long as parameters are missing. When it changes, the output says so.
     fn describe(&self) -> Option<Description>;
-
-    /// Whether the description changed since the last call.
-    fn take_change(&mut self) -> bool {
-        false
-    }
 }
 
 #[cfg(test)]
@@ -94,7 +107,7 @@ mod testing {
     use bytes::Bytes;
 
     use super::super::packet::Packet;
-    use super::{Depacketizer, Frame, Output, Received};
+    use super::{Depacketizer, Frame, Output, Received, Unpacked};
 
     /// What a packetizer writes: payloads with their marker and time stamp.
     pub(super) type Payloads = Vec<(Vec<u8>, bool, u32)>;
@@ -127,7 +140,11 @@ mod testing {
             };
             depacketizer.push(received, &mut output);
         }
-        let frames = std::iter::from_fn(|| output.pop()).collect();
-        (frames, output.count_damaged())
+        let unpacked = std::iter::from_fn(|| output.pop());
+        let frames = unpacked.filter_map(|item| match item {
+            Unpacked::Frame(frame) => Some(frame),
+            Unpacked::Description(_) | Unpacked::Unsupported(_) => None,
+        });
+        (frames.collect(), output.count_damaged())
     }
 }

@@ -17,7 +17,6 @@ const CLOCK_RATE: u32 = 90_000;
 pub(crate) struct MpegAudio {
     /// The first frame's header, which tells what the track is.
     first: Option<Header>,
-    changed: bool,
     /// The part of a frame that came, its time stamp and first arrival.
     fragment: Option<(BytesMut, u32, i64)>,
 }
@@ -27,7 +26,7 @@ impl MpegAudio {
     fn add_frames(&mut self, mut data: Bytes, timestamp: u32, at: i64, output: &mut Output) {
         let mut ticks = 0;
         while let Some(header) = mpeg_audio::header(&data) {
-            self.note(header);
+            self.note(header, output);
             if header.length > data.len() {
                 self.fragment = Some((BytesMut::from(data), timestamp.wrapping_add(ticks), at));
                 return;
@@ -48,10 +47,14 @@ impl MpegAudio {
         }
     }
 
-    fn note(&mut self, header: Header) {
-        if self.first.is_none() {
-            self.first = Some(header);
-            self.changed = true;
+    fn note(&mut self, header: Header, output: &mut Output) {
+        if self.first.is_some() {
+            return;
+        }
+        self.first = Some(header);
+        match self.describe() {
+            None => output.give_up("MPEG-1/2 Audio of layer 1 or 2"),
+            description => output.describe(description),
         }
     }
 }
@@ -95,10 +98,6 @@ impl Depacketizer for MpegAudio {
             sample_rate: header.sample_rate,
             channels: header.channels,
         }))
-    }
-
-    fn take_change(&mut self) -> bool {
-        std::mem::take(&mut self.changed)
     }
 }
 

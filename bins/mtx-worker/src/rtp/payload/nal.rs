@@ -17,6 +17,17 @@ pub(super) struct Grammar {
 
 const LENGTH: usize = 4;
 
+/// More parameter sets do not come with one access unit.
+const MAX_SETS: usize = 64;
+
+/// An access unit that ended.
+#[derive(Default)]
+pub(super) struct Ended {
+    pub(super) parameter_sets: Vec<Vec<u8>>,
+    /// There is none if it is damaged, or parameter sets are all.
+    pub(super) frame: Option<Frame>,
+}
+
 /// One access unit. Parameter sets are kept apart; what decoders do not need is left out.
 pub(super) struct Assembly {
     grammar: Grammar,
@@ -62,31 +73,25 @@ impl Assembly {
         at: i64,
         behind_gap: bool,
         output: &mut Output,
-    ) -> Vec<Vec<u8>> {
+    ) -> Option<Ended> {
         if behind_gap {
             // It may have lost its end, and what follows its beginning.
             self.is_damaged |= self.timestamp.is_some();
             self.behind_gap = true;
         }
-        let mut sets = Vec::new();
-        if self.timestamp.is_some_and(|before| before != timestamp) {
-            sets = self.end(output);
-        }
+        let has_ended = self.timestamp.is_some_and(|before| before != timestamp);
+        let ended = has_ended.then(|| self.end(output));
         if self.timestamp.is_none() {
             self.timestamp = Some(timestamp);
             self.began = at;
         }
         self.arrived = at;
-        sets
+        ended
     }
 
-    /// Ends the access unit if a packet with the marker bit does; returns its parameter sets.
-    pub(super) fn end_packet(&mut self, marker: bool, output: &mut Output) -> Vec<Vec<u8>> {
-        if marker && self.has_slice {
-            self.end(output)
-        } else {
-            Vec::new()
-        }
+    /// Ends the access unit if a packet with the marker bit does.
+    pub(super) fn end_packet(&mut self, marker: bool, output: &mut Output) -> Option<Ended> {
+        (marker && self.has_slice).then(|| self.end(output))
     }
 
     /// Adds a whole NAL unit.
@@ -156,9 +161,17 @@ impl Assembly {
     }
 
     fn add_other(&mut self, nal: &[u8]) {
+        if (self.grammar.is_padding)(nal) {
+            return;
+        }
         if (self.grammar.is_parameter_set)(nal) {
-            self.parameter_sets.push(nal.to_vec());
-        } else if !(self.grammar.is_padding)(nal) {
+            match self.parameter_sets.len() < MAX_SETS {
+                true => self.parameter_sets.push(nal.to_vec()),
+                false => self.is_damaged = true,
+            }
+        } else if self.data.len() + nal.len() > MAX_UNIT {
+            self.is_damaged = true;
+        } else {
             self.data.put_u32(nal.len() as u32);
             self.data.put_slice(nal);
         }
@@ -171,17 +184,21 @@ impl Assembly {
         }
     }
 
-    fn end(&mut self, output: &mut Output) -> Vec<Vec<u8>> {
+    fn end(&mut self, output: &mut Output) -> Ended {
         self.drop_fragment();
         let timestamp = self.timestamp.take();
         let data: Bytes = self.data.split().freeze();
         let is_damaged = std::mem::take(&mut self.is_damaged);
         let is_joining = std::mem::take(&mut self.is_joining);
         let has_slice = std::mem::take(&mut self.has_slice);
-        match timestamp {
-            Some(_) if is_damaged && is_joining => {}
-            Some(_) if is_damaged => output.damaged(),
-            Some(timestamp) if has_slice => output.push(Frame {
+        if is_damaged && !is_joining {
+            output.damaged();
+        }
+        // Parameter sets and messages alone belong to the picture behind them.
+        let timestamp = timestamp.filter(|_| has_slice && !is_damaged);
+        Ended {
+            parameter_sets: std::mem::take(&mut self.parameter_sets),
+            frame: timestamp.map(|timestamp| Frame {
                 timestamp,
                 began: self.began,
                 arrived: self.arrived,
@@ -189,9 +206,6 @@ impl Assembly {
                 data,
                 behind_another: None,
             }),
-            // Parameter sets and messages alone, which belong to the picture behind them.
-            _ => {}
         }
-        std::mem::take(&mut self.parameter_sets)
     }
 }

@@ -19,7 +19,6 @@ const HAS_STRUCTURE: u8 = 0x02;
 #[derive(Default)]
 pub(crate) struct Vp9 {
     format: Option<Format>,
-    changed: bool,
     data: BytesMut,
     timestamp: Option<u32>,
     began: i64,
@@ -44,7 +43,7 @@ impl Vp9 {
         let format = Format::of_key_frame(&data);
         if format.is_some() && format != self.format {
             self.format = format;
-            self.changed = true;
+            output.describe(self.describe());
         }
         output.push(Frame {
             timestamp,
@@ -99,10 +98,6 @@ impl Depacketizer for Vp9 {
             reorder: Some(0),
             frame_duration: None,
         }))
-    }
-
-    fn take_change(&mut self) -> bool {
-        std::mem::take(&mut self.changed)
     }
 }
 
