@@ -189,3 +189,28 @@ fn mirrors_on_other_servers_are_not_taken_for_circles() {
     let _again = paths.map(|path| Clip::h264_aac().publish(&server.rtmp(path)));
     looks(4.0);
 }
+
+#[test]
+fn a_mirror_with_the_same_port_beside_a_local_output_is_another_server() {
+    let server = MediaMtx::start(Config::default());
+    let port = server.ports.rtmp;
+    let address = format!("127.0.0.2:{port}");
+    let backup = MediaMtx::start(Config::default().env("MTX_RTMPADDRESS", address));
+    // As inet_aton(3) reads it; nothing in the URL says that this is a loopback address.
+    let mirror = |path| format!("rtmp://127.2:{port}/{path}");
+    let both = format!("live/*/in => live/*/out {}", mirror("live/*/out"));
+    let same = format!("b/* => {}", mirror("b/*"));
+    let orchestrator = Orchestrator::start(&server, &["--route", &both, "--route", &same]);
+    let _publishers =
+        ["live/cam/in", "b/x"].map(|path| Clip::h264_aac().publish(&server.rtmp(path)));
+    for _ in 0..2 {
+        server.wait_ready("live/cam/out", SOON);
+        backup.wait_ready("live/cam/out", SOON);
+        backup.wait_ready("b/x", SOON);
+        orchestrator.wait_running("cam", SOON);
+        orchestrator.wait_running("b%2Fx", SOON);
+        wait_looks(&orchestrator, 3.0);
+    }
+    let streams = orchestrator.get("/v1/streams").expect("streams");
+    assert!(!streams.to_string().contains("feed itself"), "{streams}");
+}

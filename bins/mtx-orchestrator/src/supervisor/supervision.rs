@@ -18,6 +18,7 @@ use mediamtx::timestamp::Timestamp;
 
 use super::hints::Hints;
 use super::machine::{Action, Input, TERMINATION};
+use super::names::{Lookup, Names};
 use super::output::{Said, WorkerId};
 use super::policy::StartLimit;
 use super::poller::Poller;
@@ -26,7 +27,7 @@ use super::status::{BreakerState, Command, Totals};
 use super::stream::Stream;
 use super::worker::Worker;
 use super::{RouteChanges, SupervisorConfig, View, locked};
-use crate::declaration::{Declaration, Endpoint};
+use crate::declaration::Declaration;
 use crate::routes::RouteTable;
 use crate::stream_key::StreamKey;
 use presence::Available;
@@ -54,8 +55,8 @@ pub(super) enum Message {
         paths: Result<Vec<PathInfo>, ApiError>,
         findings: Findings,
     },
-    /// These are other names of the server.
-    Aliases(BTreeSet<Endpoint>),
+    /// The addresses of an output's host.
+    Lookup(Lookup),
     Said {
         worker: WorkerId,
         said: Said,
@@ -92,12 +93,12 @@ pub(super) struct Supervision {
     routes: Arc<RouteTable>,
     /// What MediaMTX has, as far as is known.
     available: BTreeMap<PathName, Available>,
-    /// Other names of the server, and publishers that are no workers.
-    findings: Findings,
+    /// The servers that workers publish to, and which of them are this one.
+    names: Names,
+    /// Publishers that are no workers, by MediaMTX's ids.
+    strangers: BTreeSet<String>,
     /// Those that follow a route, but were stopped: they stay so, also when they are away for a while.
     pub(super) stopped: BTreeSet<StreamKey>,
-    /// Of servers that were looked up.
-    names: BTreeSet<Endpoint>,
     streams: BTreeMap<StreamKey, Stream>,
     /// Those whose copy is out of date.
     changed: BTreeSet<StreamKey>,
@@ -114,7 +115,7 @@ impl Supervision {
         config: SupervisorConfig,
         routes: Arc<RouteTable>,
         messages: Sender<Message>,
-        poller: Poller,
+        (poller, names): (Poller, Names),
         view: Arc<View>,
     ) -> Self {
         let now = Instant::now();
@@ -126,9 +127,9 @@ impl Supervision {
             view,
             routes,
             available: BTreeMap::new(),
-            findings: Findings::default(),
+            names,
+            strangers: BTreeSet::new(),
             stopped: BTreeSet::new(),
-            names: BTreeSet::new(),
             streams: BTreeMap::new(),
             changed: BTreeSet::new(),
             hints: Hints::default(),
@@ -187,10 +188,11 @@ impl Supervision {
                 Ok(paths) => self.reconcile(covers, paths, findings),
                 Err(error) => self.unreachable(covers, &error),
             },
-            Message::Aliases(aliases) => {
-                if self.take_aliases(aliases) {
+            Message::Lookup(lookup) => {
+                if self.names.looked_up(lookup, Instant::now()) {
                     self.plan_all_again();
                 }
+                self.inquire();
             }
             Message::Said { worker, said } => self.said(&worker, said),
             Message::Command { key, command } => self.command(&key, command),

@@ -50,6 +50,7 @@ impl Supervision {
             (true, Some(true) | None) if !same => self.feed(key, Input::Restart),
             (true, _) => self.feed(key, Input::Start),
         }
+        self.plan_blocked_again();
     }
 
     /// Ends it at once, unless MediaMTX has a stream of that name as well, and there is a route for it.
@@ -74,6 +75,7 @@ impl Supervision {
                 self.feed(key, Input::Removed);
             }
         }
+        self.plan_blocked_again();
     }
 
     /// MediaMTX came up after this process: what failed for want of it need not wait any longer.

@@ -54,13 +54,30 @@ impl Supervision {
             Some((path, Available { source, readers }))
         });
         self.available = available.collect();
-        self.findings.strangers = findings.strangers;
-        let has_new_names = self.take_aliases(findings.aliases);
+        let known = std::mem::replace(&mut self.strangers, findings.strangers);
+        let now = Instant::now();
+        let mut has_new_names = false;
+        for (alias, address) in findings.aliases {
+            has_new_names |= self.names.prove(alias, address, now);
+        }
         self.settle();
+        self.clear_strangers(&known);
         if has_new_names {
             self.plan_all_again();
         }
         hints.iter().for_each(|hint| self.note_hint(hint));
+    }
+
+    /// What turned out to come from no worker only after it had appeared is no result of one.
+    fn clear_strangers(&mut self, known: &BTreeSet<String>) {
+        let is_new =
+            |source: &Client| self.strangers.contains(&source.id) && !known.contains(&source.id);
+        let paths = self.available.iter();
+        let paths = paths.filter(|(_, path)| path.source.as_ref().is_some_and(is_new));
+        let keys: Vec<StreamKey> = paths.map(|(path, _)| path.clone().into()).collect();
+        for key in keys {
+            self.find_parent(&key);
+        }
     }
 
     fn note_hint(&mut self, hint: &Hint) {

@@ -11,7 +11,7 @@ use super::super::status::StreamState;
 use super::super::stream::{Plan, Stream};
 use super::super::{RouteChanges, locked};
 use super::Supervision;
-use crate::declaration::{Endpoint, Target, Task};
+use crate::declaration::{Target, Task};
 use crate::routes::RouteTable;
 use crate::stream_key::StreamKey;
 
@@ -88,26 +88,25 @@ impl Supervision {
     }
 
     fn path_by_alias(&self, to: &Target) -> Option<PathName> {
-        let is_alias = self.findings.aliases.contains(&to.endpoint());
+        let is_alias = self.names.is_alias(&to.endpoint());
         to.any_path().parse().ok().filter(|_| is_alias)
     }
 
-    /// Returns whether the server has other names than were known.
-    pub(super) fn take_aliases(&mut self, aliases: BTreeSet<Endpoint>) -> bool {
-        let mut has_new_names = false;
-        for alias in aliases {
-            if !self.findings.aliases.contains(&alias) {
-                log::info!("outputs at {alias} are on this MediaMTX: it is another name of it");
-                self.findings.aliases.insert(alias);
-                has_new_names = true;
-            }
-        }
-        has_new_names
-    }
-
-    /// What was taken for another server is this one.
+    /// The server has other names than were known.
     pub(super) fn plan_all_again(&mut self) {
         let keys: Vec<StreamKey> = self.streams.keys().cloned().collect();
+        self.plan_again(keys);
+    }
+
+    /// What closed a circle may be gone.
+    pub(super) fn plan_blocked_again(&mut self) {
+        let streams = self.streams.iter();
+        let blocked = streams.filter(|(_, stream)| stream.is_blocked());
+        let keys = blocked.map(|(key, _)| key.clone()).collect();
+        self.plan_again(keys);
+    }
+
+    fn plan_again(&mut self, keys: Vec<StreamKey>) {
         for key in keys {
             self.find_parent(&key);
             let Some(stream) = self.streams.get(&key) else {
@@ -151,6 +150,10 @@ impl Supervision {
     /// The stream whose worker is to publish this path on this server.
     fn publisher(&self, key: &StreamKey) -> Option<&StreamKey> {
         let publishes = |stream: &Stream| {
+            let is_idle = stream.machine.state() == StreamState::Stopped || stream.is_blocked();
+            if stream.removed || (stream.declared.is_some() && is_idle) {
+                return false;
+            }
             let mut outputs = stream.plan.task.outputs.iter();
             outputs.any(|to| match &to.path {
                 Some(path) => path == key.path(),
@@ -167,7 +170,7 @@ impl Supervision {
         let source = self.available.get(key.path());
         let source = source.and_then(|it| it.source.as_ref());
         if source.is_some_and(|source| {
-            !source.kind.starts_with("rtmp") || self.findings.strangers.contains(&source.id)
+            !source.kind.starts_with("rtmp") || self.strangers.contains(&source.id)
         }) {
             return None;
         }
@@ -267,6 +270,7 @@ impl Supervision {
             }
         }
         self.settle();
+        self.plan_blocked_again();
         log::info!(
             start = changes.start.len(), change = changes.change.len(), stop = changes.stop.len();
             "other routes are in force"
