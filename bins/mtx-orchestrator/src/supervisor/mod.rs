@@ -186,14 +186,25 @@ impl Supervisor {
         self.view.changes.wait(patience)
     }
 
-    /// Has something done about a stream, soon.
-    pub(crate) fn command(&self, key: &StreamKey, command: Command) -> Result<(), CommandError> {
+    /// The stream that a command is for, if it can be followed.
+    pub(crate) fn check_command(
+        &self,
+        key: &StreamKey,
+        command: Command,
+    ) -> Result<StreamStatus, CommandError> {
         let Some(status) = self.stream(key) else {
             return Err(CommandError::Unknown(key.clone()));
         };
-        if let Some(why) = status.blocked.filter(|_| command != Command::Stop) {
-            return Err(CommandError::Blocked(key.clone(), why));
+        match &status.blocked {
+            Some(why) if command != Command::Stop => {
+                Err(CommandError::Blocked(key.clone(), why.clone()))
+            }
+            _ => Ok(status),
         }
+    }
+
+    /// Has something done about a stream, soon. Nothing is where there is no such stream.
+    pub(crate) fn command(&self, key: &StreamKey, command: Command) -> Result<(), CommandError> {
         let message = Message::Command {
             key: key.clone(),
             command,

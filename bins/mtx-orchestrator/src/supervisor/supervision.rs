@@ -228,11 +228,11 @@ impl Supervision {
             Command::Stop => ("stop", Input::Stop),
             Command::Restart => ("restart", Input::Restart),
         };
-        if stream.declared.is_none() && command == Command::Stop {
-            self.stopped.insert(key.clone());
-        } else {
-            self.stopped.remove(key);
-        }
+        match command {
+            Command::Start => self.stopped.remove(key),
+            Command::Stop => stream.declared.is_none() && self.stopped.insert(key.clone()),
+            Command::Restart => false,
+        };
         stream.note(kind, "asked for by an operator");
         self.changed.insert(key.clone());
         stream.log(Level::Info, format_args!("{kind} asked for by an operator"));

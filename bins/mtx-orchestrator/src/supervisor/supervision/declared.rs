@@ -14,6 +14,8 @@ use crate::stream_key::StreamKey;
 impl Supervision {
     pub(super) fn declare(&mut self, declaration: &Declaration) {
         let key = &declaration.key();
+        // Whether it is to run, the declaration says.
+        self.stopped.remove(key);
         let task = self.config.worker.servers.task(declaration);
         let plan = Plan {
             blocked: self.circle(&self.routes, &task, None),

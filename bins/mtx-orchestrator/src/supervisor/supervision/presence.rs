@@ -12,6 +12,7 @@ use super::super::hints::Hint;
 use super::super::locked;
 use super::super::machine::Input;
 use super::super::publishers::Findings;
+use super::super::status::StreamState;
 use super::super::stream::{Clients, Plan, Stream};
 use super::{Server, Supervision};
 use crate::stream_key::StreamKey;
@@ -121,6 +122,7 @@ impl Supervision {
     /// Takes note of which streams are there.
     pub(super) fn settle(&mut self) {
         let mut unclear = BTreeSet::new();
+        self.show_stopped();
         for key in self.all_keys() {
             if self.settle_stream(&key) {
                 unclear.insert(key);
@@ -130,6 +132,23 @@ impl Supervision {
         // Only now all are known that one of them may come from.
         for key in unclear {
             self.find_parent(&key);
+        }
+    }
+
+    /// Streams that were stopped and are away are there, too: how else would anybody know, and start them?
+    fn show_stopped(&mut self) {
+        let unknown = |key: &&StreamKey| {
+            !self.streams.contains_key(*key) && !self.available.contains_key(key.path())
+        };
+        let keys: Vec<StreamKey> = self.stopped.iter().filter(unknown).cloned().collect();
+        for key in keys {
+            if let Some(plan) = self.plan(&self.routes, &key) {
+                let stream = Stream::new(key.clone(), plan, Instant::now());
+                self.streams.insert(key.clone(), stream);
+                self.changed.insert(key.clone());
+                self.feed(&key, Input::Absent);
+                self.stop_if_stopped(&key);
+            }
         }
     }
 
@@ -196,6 +215,7 @@ impl Supervision {
     fn stop_if_stopped(&mut self, key: &StreamKey) {
         if self.stopped.contains(key)
             && let Some(stream) = self.streams.get_mut(key)
+            && stream.machine.state() != StreamState::Stopped
         {
             stream.note("stop", "it was stopped by an operator before");
             self.feed(key, Input::Stop);

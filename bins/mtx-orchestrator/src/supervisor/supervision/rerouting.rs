@@ -296,7 +296,8 @@ impl Supervision {
         let mut changes = RouteChanges::default();
         for key in self.all_keys() {
             let known = self.streams.get(&key).filter(|stream| !stream.removed);
-            if known.is_some_and(|stream| stream.declared.is_some()) {
+            let is_declared = known.is_some_and(|stream| stream.declared.is_some());
+            if is_declared || self.stopped.contains(&key) {
                 continue;
             }
             let runs = |plan: &Plan| plan.blocked.is_none();

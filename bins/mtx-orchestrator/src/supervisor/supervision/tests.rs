@@ -3,6 +3,7 @@ use std::sync::mpsc;
 use super::super::names::Addresses;
 use super::super::names::tests::{addresses, endpoint};
 use super::super::policy::{BreakerPolicy, Policy, Recovery};
+use super::super::status::StreamState;
 use super::super::worker::{Limits, Template};
 use super::*;
 use crate::declaration::{Declaration, Endpoint, Output, Outputs, Servers, Source};
@@ -262,6 +263,44 @@ fn other_routes_free_a_declared_stream() {
     };
     supervision.set_routes(Arc::new(RouteTable::new(&layers, &servers).unwrap()));
     assert!(!supervision.streams[&declared.key()].is_blocked());
+}
+
+#[test]
+fn a_stopped_stream_is_shown_and_can_be_started_while_it_is_away() {
+    let mut supervision = supervision("* => rtmp://backup/{name}");
+    supervision.stopped.insert(key("cam"));
+    supervision.stopped.insert(key("no/route"));
+    supervision.sees(&[]);
+    let state = |supervision: &Supervision| {
+        let stream = supervision.streams.get(&key("cam"))?;
+        Some(stream.machine.state())
+    };
+    assert_eq!(state(&supervision), Some(StreamState::Stopped));
+    assert_eq!(supervision.streams.len(), 1);
+    supervision.command(&key("cam"), Command::Start);
+    supervision.sees(&[]);
+    assert_eq!(state(&supervision), Some(StreamState::Grace));
+    supervision.sees(&[("cam", "rtspSession", "1")]);
+    assert_eq!(state(&supervision), Some(StreamState::Starting));
+}
+
+#[test]
+fn the_stop_of_a_path_ends_when_its_stream_is_declared() {
+    let mut supervision = supervision("live/*/in => rtmp://backup/{1}");
+    let source = ("live/cam/in", "rtspSession", "1");
+    supervision.sees(&[source]);
+    let declared = declaration("cam", "rtsp://camera/1", "rtmp://backup/cam");
+    supervision.command(&declared.key(), Command::Stop);
+    supervision.sees(&[]);
+    supervision.declare(&declared);
+    assert!(supervision.stopped.is_empty());
+    supervision.undeclare(&declared.key());
+    supervision.sees(&[source]);
+    assert!(supervision.streams[&declared.key()].machine.is_present());
+    assert_ne!(
+        supervision.streams[&declared.key()].machine.state(),
+        StreamState::Stopped
+    );
 }
 
 fn declaration(id: &str, source: &str, output: &str) -> Declaration {
