@@ -152,6 +152,8 @@ fn connected_to<'a>(suspects: &[&'a Suspect], peer: SocketAddr) -> Option<&'a Su
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::super::names::tests::{addresses, endpoint};
     use super::*;
 
@@ -193,5 +195,29 @@ mod tests {
             let found = found.map(|suspect| suspect.endpoint.host.as_str());
             assert_eq!(found, meant, "{suspects:?}");
         }
+    }
+
+    #[test]
+    fn a_server_that_does_not_answer_holds_up_its_path_list_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let api = Api::new(&url, Duration::from_millis(100)).unwrap();
+        let paths = (0..20).map(|number| {
+            let source = serde_json::json!({ "type": "rtmpConn", "id": number.to_string() });
+            serde_json::from_value(serde_json::json!({ "name": "x", "source": source })).unwrap()
+        });
+        let paths: Vec<PathInfo> = paths.collect();
+        let suspect = Suspect {
+            pid: 1,
+            endpoint: endpoint("backup", 1935),
+            path: "x".parse().unwrap(),
+            is_own: false,
+            addresses: Addresses::new(),
+        };
+        let findings = Inquiry::default().look(&api, &paths, &[suspect]);
+        assert_eq!(findings, Findings::default());
+        listener.set_nonblocking(true).unwrap();
+        let asked = std::iter::from_fn(|| listener.accept().ok()).count();
+        assert_eq!(asked, 1);
     }
 }

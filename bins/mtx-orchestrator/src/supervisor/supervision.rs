@@ -1,5 +1,6 @@
 //! The one thread that owns all streams: it takes what is heard to the state machines, and does what they decide.
 
+mod ancestry;
 mod declared;
 mod presence;
 mod rerouting;
@@ -23,7 +24,7 @@ use super::output::{Said, WorkerId};
 use super::policy::StartLimit;
 use super::poller::Poller;
 use super::publishers::Findings;
-use super::status::{BreakerState, Command, Totals};
+use super::status::{BreakerState, Command, StreamState, Totals};
 use super::stream::Stream;
 use super::worker::Worker;
 use super::{RouteChanges, SupervisorConfig, View, locked};
@@ -223,6 +224,10 @@ impl Supervision {
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
+        // Only a start ends a stop.
+        if command == Command::Restart && stream.machine.state() == StreamState::Stopped {
+            return;
+        }
         let (kind, input) = match command {
             Command::Start => ("start", Input::Start),
             Command::Stop => ("stop", Input::Stop),

@@ -3,7 +3,6 @@ use std::sync::mpsc;
 use super::super::names::Addresses;
 use super::super::names::tests::{addresses, endpoint};
 use super::super::policy::{BreakerPolicy, Policy, Recovery};
-use super::super::status::StreamState;
 use super::super::worker::{Limits, Template};
 use super::*;
 use crate::declaration::{Declaration, Endpoint, Output, Outputs, Servers, Source};
@@ -277,6 +276,8 @@ fn a_stopped_stream_is_shown_and_can_be_started_while_it_is_away() {
     };
     assert_eq!(state(&supervision), Some(StreamState::Stopped));
     assert_eq!(supervision.streams.len(), 1);
+    supervision.command(&key("cam"), Command::Restart);
+    assert_eq!(state(&supervision), Some(StreamState::Stopped));
     supervision.command(&key("cam"), Command::Start);
     supervision.sees(&[]);
     assert_eq!(state(&supervision), Some(StreamState::Grace));
