@@ -189,3 +189,22 @@ fn mirrors_on_other_servers_are_not_taken_for_circles() {
     let _again = paths.map(|path| Clip::h264_aac().publish(&server.rtmp(path)));
     looks(4.0);
 }
+
+#[test]
+fn a_mirror_with_the_same_port_beside_a_local_output_is_another_server() {
+    let server = MediaMtx::start(Config::default());
+    let port = server.ports.rtmp;
+    let address = format!("127.0.0.2:{port}");
+    let backup = MediaMtx::start(Config::default().env("MTX_RTMPADDRESS", address));
+    // As inet_aton(3) reads it; nothing in the URL says that this is a loopback address.
+    let mirror = |path| format!("rtmp://127.2:{port}/{path}");
+    let route = format!("live/*/in => live/*/out {}", mirror("live/*/out"));
+    let orchestrator = Orchestrator::start(&server, &["--route", &route]);
+    let _publisher = Clip::h264_aac().publish(&server.rtmp("live/cam/in"));
+    server.wait_ready("live/cam/out", SOON);
+    backup.wait_ready("live/cam/out", SOON);
+    wait_looks(&orchestrator, 3.0);
+    orchestrator.wait_running("cam", SOON);
+    let log = orchestrator.process().output();
+    assert!(!log.contains("another name of it"), "{log}");
+}

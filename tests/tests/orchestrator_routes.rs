@@ -436,11 +436,28 @@ fn a_stopped_stream_stays_so_while_it_is_away_and_after_a_restart() {
 
     // It is away for longer than --grace.
     routed.publishers.remove(0);
-    wait_until("the end of the stream", SOON, || {
-        routed.orchestrator.stream("cam").is_none()
-    });
+    let is_away = |stream: &Value| stream["state"] == "stopped" && stream["source"].is_null();
+    let wait_away = |routed: &Routed| {
+        let stopped = "a stopped stream that is away";
+        routed
+            .orchestrator
+            .wait_stream("cam", stopped, SOON, is_away);
+    };
+    wait_away(&routed);
     routed.publish("cam");
-    routed.orchestrator.wait_state("cam", "stopped", SOON);
+    routed
+        .orchestrator
+        .wait_stream("cam", "stop", SOON, |stream| {
+            stream["state"] == "stopped" && !stream["source"].is_null()
+        });
+    let address = SocketAddr::from(([127, 0, 0, 1], routed.port));
+    let refused = call(address, "POST", "/v1/streams/cam/restart", &[], "");
+    assert!(
+        refused.status == 409 && refused.body.contains("start it"),
+        "{refused:?}"
+    );
+    routed.publishers.pop();
+    wait_away(&routed);
 
     routed.orchestrator.process_mut().stop(SOON);
     let (file, store) = (routed.file(), routed.folder.path().join("store.db"));
@@ -449,9 +466,9 @@ fn a_stopped_stream_stays_so_while_it_is_away_and_after_a_restart() {
         command.arg("--routes").arg(file).arg("--store").arg(store);
     });
     routed.orchestrator.wait_running("other", SOON);
-    routed.orchestrator.wait_state("cam", "stopped", SOON);
-    assert!(!routed.server.is_ready("copy/cam"));
+    wait_away(&routed);
     routed.orchestrator.command("cam", "start");
+    routed.publish("cam");
     routed.server.wait_ready("copy/cam", SOON);
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use suite_tests::binaries::suite_binary;
+use suite_tests::clips::Clip;
 use suite_tests::declared::Kept;
 use suite_tests::orchestrator::Orchestrator;
 use suite_tests::{http, ports};
@@ -201,4 +202,52 @@ fn without_a_store_nothing_can_be_declared_and_the_rest_works() {
         Ok(json!({ "streams": [] }))
     );
     assert!(!kept.file().exists());
+}
+
+#[test]
+fn a_start_that_is_refused_leaves_a_stream_stopped() {
+    let kept = Kept::new();
+    let server = &kept.server;
+    // inet_aton(3) reads 127.1 as 127.0.0.1: the stream cam would be published where it is read.
+    let back = server.rtmp("{name}").replace("127.0.0.1", "127.1");
+    let mut orchestrator = kept.orchestrator_with(|command| {
+        command.args(["--route", &format!("* => {back}")]);
+    });
+    let _publisher = Clip::h264_aac().publish(&server.rtsp("cam"));
+    orchestrator.wait_state("%2Fcam", "blocked", SOON);
+    orchestrator.command("%2Fcam", "stop");
+    orchestrator.wait_state("%2Fcam", "stopped", SOON);
+    kept.declare(&json!({
+        "id": "one", "source": server.rtsp("b/b"), "outputs": [server.rtmp("a/a")],
+    }));
+    kept.declare(&json!({
+        "id": "two", "source": server.rtsp("a/a"), "outputs": [server.rtmp("b/b")], "enabled": false,
+    }));
+    for id in ["%2Fcam", "two"] {
+        for command in ["start", "restart"] {
+            let refused = kept.ask("POST", &format!("/{id}/{command}"), "");
+            assert!(
+                refused.status == 409 && refused.body.contains("feed itself"),
+                "{refused:?}"
+            );
+        }
+    }
+    let two = orchestrator.stream("two").expect("it is declared");
+    assert_eq!(two["declared"]["enabled"], false);
+    orchestrator.process_mut().kill();
+
+    let orchestrator = kept.orchestrator_with(|command| {
+        command.args(["--route", "* => copy/*"]);
+    });
+    orchestrator.wait_state("%2Fcam", "stopped", SOON);
+    orchestrator.wait_state("two", "stopped", SOON);
+    // What closed the circle is gone.
+    kept.delete("one");
+    for id in ["two", "%2Fcam"] {
+        let taken = kept.ask("POST", &format!("/{id}/start"), "");
+        assert_eq!(taken.status, 202, "{taken:?}");
+        orchestrator.wait_stream(id, "start", SOON, |stream| {
+            stream["state"] != "stopped" && stream["blocked"].is_null()
+        });
+    }
 }

@@ -9,7 +9,7 @@ use mediamtx::timestamp::Timestamp;
 use crate::declaration::{Declaration, Invalid, Name, Outputs, Servers, Source};
 use crate::store::{SharedStore, Store, StoreError};
 use crate::stream_key::StreamKey;
-use crate::supervisor::{Command, CommandError, StreamStatus, Supervisor};
+use crate::supervisor::{Command, CommandError, StreamState, StreamStatus, Supervisor};
 
 /// Whoever holds the lock changes both, so that they never disagree.
 pub(crate) struct Registry {
@@ -51,7 +51,7 @@ pub(crate) enum RegistryError {
     )]
     NotDeclared(StreamKey),
     #[error("stream {0} is stopped: start it")]
-    Disabled(StreamId),
+    Stopped(StreamKey),
     #[error(transparent)]
     Invalid(#[from] Invalid),
     #[error(transparent)]
@@ -124,34 +124,33 @@ impl Registry {
         Ok(self.supervisor.undeclare(key)?)
     }
 
-    /// What an operator wants of a stream; whether it is to run is remembered.
+    /// What an operator wants of a stream; whether it is to run is remembered. What is refused changes nothing.
     pub(crate) fn command(&self, key: &StreamKey, command: Command) -> Result<(), RegistryError> {
-        if let Some(mut store) = self.store() {
+        let mut store = self.store();
+        let known = self.supervisor.check_command(key, command)?;
+        if command == Command::Restart && known.state == StreamState::Stopped {
+            return Err(RegistryError::Stopped(key.clone()));
+        }
+        if let Some(store) = &mut store {
             let id = key.short_id();
             let declared = id.map(|id| store.get(&id)).transpose()?.flatten();
-            match declared {
-                Some(declaration) => self.command_declared(&mut **store, declaration, command)?,
-                None if self.supervisor.stream(key).is_some() => {
-                    store.set_stopped(key.path(), command == Command::Stop)?;
-                }
-                None => {}
+            match (declared, command) {
+                (Some(declaration), _) => self.enable(&mut ***store, declaration, command)?,
+                (None, Command::Start) => store.set_stopped(key.path(), false)?,
+                (None, Command::Stop) => store.set_stopped(key.path(), true)?,
+                (None, Command::Restart) => {}
             }
         }
         Ok(self.supervisor.command(key, command)?)
     }
 
-    fn command_declared(
+    fn enable(
         &self,
         store: &mut dyn Store,
         mut declaration: Declaration,
         command: Command,
     ) -> Result<(), RegistryError> {
-        let enabled = match command {
-            Command::Start => true,
-            Command::Stop => false,
-            Command::Restart if declaration.enabled => true,
-            Command::Restart => return Err(RegistryError::Disabled(declaration.id)),
-        };
+        let enabled = command != Command::Stop;
         if declaration.enabled != enabled {
             declaration.enabled = enabled;
             declaration.updated_at = Timestamp::now();

@@ -49,9 +49,10 @@ impl RouteConfig {
         };
         let kept = store.map(|store| store.lock().routes()).transpose()?;
         if let Some(kept) = kept.flatten() {
-            layers.api = StreamRoute::read_alone(&kept, Syntax::Json).context(
+            layers.api = StreamRoute::read_kept(&kept).context(
                 "the routes that PUT /v1/routes has left in the store can't be used; they are in the table routes",
             )?;
+            warn_of_shared_outputs(&layers.api);
         }
         if let Some(file) = &self.file {
             layers.file = Some(read_alone(file).context("--routes")?);
@@ -74,6 +75,14 @@ impl RouteConfig {
 fn warn_of_shadowed(table: &RouteTable) {
     for shadowed in table.shadowed() {
         log::warn!("{shadowed}");
+    }
+}
+
+fn warn_of_shared_outputs(kept: &[StreamRoute]) {
+    for route in kept {
+        if let Err(why) = route.check_one_stream_an_output() {
+            log::warn!("a route that PUT /v1/routes has left in the store is kept, but {why}");
+        }
     }
 }
 
@@ -271,6 +280,13 @@ mod tests {
             .in_force(Some(&store), &servers())
             .unwrap_err();
         assert!(format!("{error:#}").contains("left in the store"));
+
+        // Earlier versions took it.
+        put(r#"{"routes": [{"path": "cam*", "outputs": ["rtmp://backup/app/key"]}]}"#);
+        let kept = config(&[], None)
+            .unwrap()
+            .in_force(Some(&store), &servers());
+        assert_eq!(kept.unwrap().1.iter().count(), 1);
 
         fs::write(&file, "# nothing\n").unwrap();
         let message = format!("{:#}", config(&[], Some(&file)).unwrap_err());

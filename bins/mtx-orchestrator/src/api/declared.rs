@@ -52,7 +52,7 @@ pub(super) fn problem(error: &RegistryError) -> Problem {
         RegistryError::Published(_)
         | RegistryError::NotDeclared(_)
         | RegistryError::Store(StoreError::Taken(_)) => Problem::new(409, detail).field("id"),
-        RegistryError::Disabled(_) | RegistryError::Command(CommandError::Blocked(..)) => {
+        RegistryError::Stopped(_) | RegistryError::Command(CommandError::Blocked(..)) => {
             Problem::new(409, detail)
         }
         RegistryError::NoStore => Problem::new(503, detail),

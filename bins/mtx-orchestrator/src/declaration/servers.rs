@@ -70,6 +70,12 @@ impl Task {
             .filter_map(|target| target.path.as_ref())
     }
 
+    /// The servers that it publishes to whose names are not MediaMTX's.
+    pub(crate) fn elsewhere(&self) -> impl Iterator<Item = Endpoint> {
+        let others = self.outputs.iter().filter(|target| target.path.is_none());
+        others.map(Target::endpoint)
+    }
+
     /// What a text of the worker's is to be scrubbed of.
     pub(crate) fn secrets(&self) -> Vec<String> {
         let outputs = self

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{RouteOutput, StreamRoute};
 use crate::declaration::Servers;
-use document::{Context, Document};
+use document::{Checks, Document};
 
 /// How routes are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,11 +51,19 @@ impl StreamRoute {
         before: &[Self],
         servers: &Servers,
     ) -> Result<Vec<Self>, RoutesError> {
-        let context = Context {
+        let checks = Checks::Behind {
             before: before.to_vec(),
             servers: servers.clone(),
         };
-        context.during(|| Self::read_alone(text, syntax))
+        checks.during(|| Self::read_alone(text, syntax))
+    }
+
+    /// Reads what a store has kept: what an earlier version took is taken, also where it would be refused today.
+    ///
+    /// # Errors
+    /// When it is no document of routes.
+    pub(crate) fn read_kept(text: &str) -> Result<Vec<Self>, RoutesError> {
+        Checks::Kept.during(|| Self::read_alone(text, Syntax::Json))
     }
 
     /// The same before it is known what they follow: whether one would be fed by itself shows in the complete table.

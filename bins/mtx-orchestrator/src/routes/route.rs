@@ -71,12 +71,6 @@ impl StreamRoute {
                     "output {output} needs {needs} wildcards, but the pattern {path} has {has}"
                 ));
             }
-            if output.is_constant() && path.name().is_none() {
-                return Err(format!(
-                    "all streams of {path} go to the same output {output}, where only one can be: write {{path}}, \
-                     {{name}} or * into the output, or the one path that it is for in place of {path}"
-                ));
-            }
             if outputs[..number].contains(output) {
                 return Err(format!("output {output} is there twice"));
             }
@@ -88,6 +82,22 @@ impl StreamRoute {
             recovery: None,
             limits: RouteLimits::default(),
         })
+    }
+
+    /// Whether several paths go to one output, which takes one stream.
+    ///
+    /// # Errors
+    /// Which output that is, without a secret.
+    pub(crate) fn check_one_stream_an_output(&self) -> Result<(), String> {
+        let path = &self.path;
+        let mut outputs = self.outputs.iter();
+        match outputs.find(|output| output.is_constant() && path.name().is_none()) {
+            Some(output) => Err(format!(
+                "all streams of {path} go to the same output {output}, where only one can be: write {{path}}, \
+                 {{name}} or * into the output, or the one path that it is for in place of {path}"
+            )),
+            None => Ok(()),
+        }
     }
 
     /// What people call it.
@@ -118,7 +128,9 @@ impl FromStr for StreamRoute {
         };
         let path: Pattern = path.trim().parse().map_err(|error| format!("{error}"))?;
         let outputs = outputs.split_whitespace().map(str::parse);
-        Self::new(path, outputs.collect::<Result<_, _>>()?)
+        let route = Self::new(path, outputs.collect::<Result<_, _>>()?)?;
+        route.check_one_stream_an_output()?;
+        Ok(route)
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) trait Store: Send {
 
     fn get(&self, id: &StreamId) -> Result<Option<Declaration>, StoreError>;
 
-    /// Adds one whose id is not taken.
+    /// Adds one whose id is not taken. It says itself whether it is to run: its path is stopped no more.
     fn insert(&mut self, declaration: &Declaration) -> Result<(), StoreError>;
 
     /// Replaces the one with the same id; does nothing if there is none.

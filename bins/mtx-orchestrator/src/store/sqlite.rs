@@ -212,6 +212,8 @@ impl Store for SqliteStore {
             let sql = "INSERT INTO streams (id, name, source, enabled, created_at, updated_at) \
                        VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
             transaction.execute(sql, columns(declaration))?;
+            let path = declaration.key().path().as_str().to_owned();
+            transaction.execute("DELETE FROM stopped_paths WHERE path = ?1", [path])?;
             insert_outputs(transaction, declaration)
         })
     }

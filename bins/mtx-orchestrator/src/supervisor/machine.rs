@@ -21,8 +21,8 @@ pub(super) enum Phase {
     Grace { until: Instant, worker: bool },
     /// The worker was told to end, and is killed if it has not.
     Ending { kill_at: Instant, next: Next },
-    /// Told to stop; forgotten some time after the stream went away.
-    Stopped { forget_at: Option<Instant> },
+    /// Told to stop, which lasts also while the stream is away.
+    Stopped,
 }
 
 /// Why a worker is to be started.
@@ -138,7 +138,7 @@ impl Machine {
             Input::Ended(ended) => self.ended(ended, now, policy),
             Input::Time => self.time(now),
             Input::Start => self.start(now, policy),
-            Input::Stop => self.stop(now, policy),
+            Input::Stop => self.stop(now),
             Input::Restart => self.restart(now, policy),
         }
     }
@@ -149,8 +149,7 @@ impl Machine {
             Phase::Grace { worker: true, .. } => self.phase = Phase::Up { streaming: false },
             Phase::Grace { worker: false, .. } => self.phase = self.waiting(now),
             Phase::Ending { next, .. } if *next == Next::Forget => *next = Next::Start,
-            Phase::Stopped { forget_at } => *forget_at = None,
-            Phase::Waiting { .. } | Phase::Up { .. } | Phase::Ending { .. } => {}
+            Phase::Waiting { .. } | Phase::Up { .. } | Phase::Ending { .. } | Phase::Stopped => {}
         }
         None
     }
@@ -172,10 +171,7 @@ impl Machine {
                     worker: true,
                 };
             }
-            Phase::Stopped { forget_at } => {
-                forget_at.get_or_insert(until);
-            }
-            Phase::Grace { .. } | Phase::Ending { .. } => {}
+            Phase::Grace { .. } | Phase::Ending { .. } | Phase::Stopped => {}
         }
         None
     }
@@ -191,9 +187,7 @@ impl Machine {
                 *next = Next::Forget;
                 None
             }
-            Phase::Waiting { .. } | Phase::Grace { .. } | Phase::Stopped { .. } => {
-                Some(Action::Forget)
-            }
+            Phase::Waiting { .. } | Phase::Grace { .. } | Phase::Stopped => Some(Action::Forget),
         }
     }
 
@@ -247,11 +241,11 @@ impl Machine {
                 return None;
             }
             Phase::Ending { next, .. } => next.clone(),
-            Phase::Waiting { .. } | Phase::Stopped { .. } => return None,
+            Phase::Waiting { .. } | Phase::Stopped => return None,
         };
         let absent_until = (!self.present).then_some(now + policy.grace);
         match (next, absent_until) {
-            (Next::Stop, forget_at) => self.phase = Phase::Stopped { forget_at },
+            (Next::Stop, _) => self.phase = Phase::Stopped,
             (Next::Forget, _) => return Some(Action::Forget),
             (_, Some(until)) => {
                 self.phase = Phase::Grace {
@@ -306,9 +300,6 @@ impl Machine {
                 *kill_at = now + TERMINATION;
                 Some(Action::Kill)
             }
-            Phase::Stopped {
-                forget_at: Some(at),
-            } if *at <= now => Some(Action::Forget),
             _ => None,
         }
     }
@@ -317,31 +308,28 @@ impl Machine {
     fn start(&mut self, now: Instant, policy: &Policy) -> Option<Action> {
         self.forgive_if_down();
         match &mut self.phase {
-            Phase::Stopped { .. } if !self.present => {
+            Phase::Stopped if !self.present => {
                 self.phase = Phase::Grace {
                     until: now + policy.grace,
                     worker: false,
                 };
             }
-            Phase::Stopped { .. } | Phase::Waiting { .. } => self.phase = self.waiting(now),
+            Phase::Stopped | Phase::Waiting { .. } => self.phase = self.waiting(now),
             Phase::Ending { next, .. } => *next = Next::Start,
             Phase::Up { .. } | Phase::Grace { .. } => {}
         }
         None
     }
 
-    fn stop(&mut self, now: Instant, policy: &Policy) -> Option<Action> {
-        let forget_at = (!self.present).then_some(now + policy.grace);
+    fn stop(&mut self, now: Instant) -> Option<Action> {
         match &mut self.phase {
             Phase::Up { .. } | Phase::Grace { worker: true, .. } => {
                 self.phase = ending(now, Next::Stop);
                 return Some(Action::Terminate);
             }
-            Phase::Waiting { .. } | Phase::Grace { .. } => {
-                self.phase = Phase::Stopped { forget_at };
-            }
+            Phase::Waiting { .. } | Phase::Grace { .. } => self.phase = Phase::Stopped,
             Phase::Ending { next, .. } => *next = Next::Stop,
-            Phase::Stopped { .. } => {}
+            Phase::Stopped => {}
         }
         None
     }
@@ -397,8 +385,7 @@ impl Machine {
             Phase::Waiting { due: at, .. }
             | Phase::Grace { until: at, .. }
             | Phase::Ending { kill_at: at, .. } => Some(at),
-            Phase::Stopped { forget_at } => forget_at,
-            Phase::Up { .. } => None,
+            Phase::Up { .. } | Phase::Stopped => None,
         }
     }
 
@@ -412,7 +399,7 @@ impl Machine {
         match &self.phase {
             Phase::Ending { next, .. } => !matches!(next, Next::Recover(_)),
             Phase::Grace { .. } => true,
-            Phase::Waiting { .. } | Phase::Up { .. } | Phase::Stopped { .. } => false,
+            Phase::Waiting { .. } | Phase::Up { .. } | Phase::Stopped => false,
         }
     }
 
@@ -437,7 +424,7 @@ impl Machine {
             Phase::Up { streaming: false } => StreamState::Starting,
             Phase::Up { streaming: true } => StreamState::Running,
             Phase::Grace { .. } => StreamState::Grace,
-            Phase::Stopped { .. } => StreamState::Stopped,
+            Phase::Stopped => StreamState::Stopped,
             Phase::Ending { next, .. } => match next {
                 Next::Start => StreamState::Starting,
                 Next::Stop => StreamState::Stopped,

@@ -44,6 +44,7 @@ use crate::declaration::Declaration;
 use crate::routes::RouteTable;
 use crate::stream_key::{Address, StreamKey};
 use changes::Changes;
+use names::Names;
 use poller::Poller;
 use supervision::{Message, Supervision};
 
@@ -102,8 +103,15 @@ impl Supervisor {
             ready: Mutex::new(Err("MediaMTX has not been asked yet".to_owned())),
         });
         let poller = Poller::start(config.api.clone(), messages.clone())?;
-        let mut supervision =
-            Supervision::new(config, routes, messages.clone(), poller, Arc::clone(&view));
+        let server = config.worker.servers.rtmp_endpoint();
+        let names = Names::start(server, names::resolve, messages.clone())?;
+        let mut supervision = Supervision::new(
+            config,
+            routes,
+            messages.clone(),
+            (poller, names),
+            Arc::clone(&view),
+        );
         supervision.stopped = stopped.into_iter().map(StreamKey::from).collect();
         // It lives as long as the process does: the end of the thread that started them ends the workers.
         thread::Builder::new()
@@ -178,14 +186,25 @@ impl Supervisor {
         self.view.changes.wait(patience)
     }
 
-    /// Has something done about a stream, soon.
-    pub(crate) fn command(&self, key: &StreamKey, command: Command) -> Result<(), CommandError> {
+    /// The stream that a command is for, if it can be followed.
+    pub(crate) fn check_command(
+        &self,
+        key: &StreamKey,
+        command: Command,
+    ) -> Result<StreamStatus, CommandError> {
         let Some(status) = self.stream(key) else {
             return Err(CommandError::Unknown(key.clone()));
         };
-        if let Some(why) = status.blocked.filter(|_| command != Command::Stop) {
-            return Err(CommandError::Blocked(key.clone(), why));
+        match &status.blocked {
+            Some(why) if command != Command::Stop => {
+                Err(CommandError::Blocked(key.clone(), why.clone()))
+            }
+            _ => Ok(status),
         }
+    }
+
+    /// Has something done about a stream, soon. Nothing is where there is no such stream.
+    pub(crate) fn command(&self, key: &StreamKey, command: Command) -> Result<(), CommandError> {
         let message = Message::Command {
             key: key.clone(),
             command,

@@ -1,46 +1,55 @@
 //! Outputs that lead to the same server under another name, as its list of publishers shows.
 
-use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
 
-use mediamtx::api::{Api, Client, PathInfo};
+use mediamtx::api::{Api, Client, PathInfo, RtmpConnection};
 use mediamtx::path::PathName;
 
-use super::names;
-use super::sockets::{self, Connection};
+use super::names::{self, Addresses};
+use super::sockets;
 use crate::declaration::{Endpoint, Task};
 
 /// What every mtx-worker has in the `flashVer` of its RTMP `connect` command.
 const USER_AGENT: &str = "mtx-worker";
+/// The path list, which has been asked for already, waits no longer for what is found out about it.
+const LONGEST_LOOK: Duration = Duration::from_secs(1);
 
-/// A running worker's output on a server that may be this one under another name.
+/// A running worker's output, which may be on this server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Suspect {
     pub(super) pid: u32,
     pub(super) endpoint: Endpoint,
     pub(super) path: PathName,
+    /// Whether its URL says already that it is on this server.
+    pub(super) is_own: bool,
+    /// Those of the endpoint, as far as they are known.
+    pub(super) addresses: Addresses,
 }
 
 impl Suspect {
     pub(super) fn list(pid: u32, task: &Task) -> Vec<Self> {
-        let elsewhere = task.outputs.iter().filter(|target| target.path.is_none());
-        elsewhere
-            .filter_map(|target| {
-                Some(Self {
-                    pid,
-                    endpoint: target.endpoint(),
-                    path: target.any_path().parse().ok()?,
-                })
+        let outputs = task.outputs.iter();
+        let suspects = outputs.filter_map(|target| {
+            Some(Self {
+                pid,
+                endpoint: target.endpoint(),
+                path: target.any_path().parse().ok()?,
+                is_own: target.path.is_some(),
+                addresses: Addresses::new(),
             })
-            .collect()
+        });
+        suspects.collect()
     }
 }
 
 /// What was found out.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Findings {
-    /// The server answers under these, too: one of its publishers is a worker that was sent there.
-    pub(super) aliases: BTreeSet<Endpoint>,
+    /// The server answers under these, too: one of its publishers is a worker that was sent there, and is connected to
+    /// this address.
+    pub(super) aliases: BTreeMap<Endpoint, IpAddr>,
     /// Publishers that are no workers, by MediaMTX's ids.
     pub(super) strangers: BTreeSet<String>,
 }
@@ -53,8 +62,10 @@ pub(super) struct Inquiry {
 }
 
 impl Inquiry {
+    /// What could not be asked in time is asked at the next look.
     pub(super) fn look(&mut self, api: &Api, paths: &[PathInfo], suspects: &[Suspect]) -> Findings {
-        let mut aliases = BTreeSet::new();
+        let start = Instant::now();
+        let mut aliases = BTreeMap::new();
         let sources = paths.iter().filter_map(|path| path.source.as_ref());
         let present: BTreeSet<&str> = sources.map(|source| source.id.as_str()).collect();
         self.asked.retain(|id| present.contains(id.as_str()));
@@ -65,10 +76,23 @@ impl Inquiry {
                 .filter(|suspect| suspect.path.as_str() == path.name)
                 .collect();
             let unknown = |source: &&Client| !self.asked.contains(&source.id);
-            if let Some(source) = path.source.as_ref().filter(unknown)
-                && !suspects.is_empty()
-            {
-                aliases.extend(self.ask(api, source, &suspects));
+            let Some(source) = path.source.as_ref().filter(unknown) else {
+                continue;
+            };
+            // A worker that publishes only where it is known to says nothing about other names.
+            if suspects.iter().all(|suspect| suspect.is_own) {
+                continue;
+            }
+            match api.rtmp_connection(source) {
+                Ok(Some(connection)) => aliases.extend(self.judge(source, &connection, &suspects)),
+                Ok(None) => {}
+                Err(error) => {
+                    log::debug!("it is not known who publishes: {error}");
+                    break;
+                }
+            }
+            if start.elapsed() >= LONGEST_LOOK {
+                break;
             }
         }
         Findings {
@@ -78,39 +102,122 @@ impl Inquiry {
     }
 
     /// The name of the server under which one of the suspects is connected to it as this publisher.
-    fn ask(&mut self, api: &Api, source: &Client, suspects: &[&Suspect]) -> Option<Endpoint> {
-        let connection = match api.rtmp_connection(source) {
-            Ok(connection) => connection?,
-            Err(error) => {
-                log::debug!("it is not known who publishes: {error}");
-                return None;
-            }
-        };
-        self.asked.insert(source.id.clone());
+    fn judge(
+        &mut self,
+        source: &Client,
+        connection: &RtmpConnection,
+        suspects: &[&Suspect],
+    ) -> Option<(Endpoint, IpAddr)> {
         let agent = &connection.user_agent;
         if !agent.is_empty() && !agent.contains(USER_AGENT) {
             self.strangers.insert(source.id.clone());
         }
-        let remote: SocketAddr = connection.remote_addr.parse().ok()?;
-        let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
-        suspects
-            .iter()
-            .find(|suspect| {
-                let connections = sockets::connections(suspect.pid);
-                let mut connections = connections.iter();
-                connections.any(|it| it.local == remote && suspect.may_have(it, suspects))
-            })
-            .map(|suspect| suspect.endpoint.clone())
+        let remote = connection.remote_addr.parse::<SocketAddr>();
+        let remote = remote.map(|it| SocketAddr::new(it.ip().to_canonical(), it.port()));
+        let pids: BTreeSet<u32> = suspects.iter().map(|suspect| suspect.pid).collect();
+        let found = pids.into_iter().find_map(|pid| {
+            let mut connections = sockets::connections(pid).into_iter();
+            let connection = connections.find(|it| remote.as_ref() == Ok(&it.local))?;
+            Some((pid, connection.peer))
+        });
+        let Some((pid, peer)) = found else {
+            self.asked.insert(source.id.clone());
+            return None;
+        };
+        let suspects = suspects.iter().filter(|suspect| suspect.pid == pid);
+        let suspects: Vec<&Suspect> = suspects.copied().collect();
+        // Otherwise the addresses that tell them apart may be known at the next look.
+        let suspect = connected_to(&suspects, peer)?;
+        self.asked.insert(source.id.clone());
+        (!suspect.is_own).then(|| (suspect.endpoint.clone(), names::canonical(peer.ip())))
     }
 }
 
-impl Suspect {
-    /// Whether a connection of its worker's belongs to this output and to no other that has the same path.
-    fn may_have(&self, connection: &Connection, suspects: &[&Self]) -> bool {
-        let fits = |suspect: &Self| {
-            suspect.pid == self.pid && suspect.endpoint.port == connection.peer.port()
+/// The one of a worker's outputs to the same path that its connection with this peer belongs to.
+fn connected_to<'a>(suspects: &[&'a Suspect], peer: SocketAddr) -> Option<&'a Suspect> {
+    let suspects = suspects.iter().copied();
+    let with_port = suspects.filter(|suspect| suspect.endpoint.port == peer.port());
+    let with_port: Vec<&Suspect> = with_port.collect();
+    if let [only] = with_port[..] {
+        return Some(only);
+    }
+    let peer = names::canonical(peer.ip());
+    let with_address = with_port.iter().copied();
+    let with_address = with_address.filter(|suspect| suspect.addresses.contains(&peer));
+    match with_address.collect::<Vec<&Suspect>>()[..] {
+        [only] => Some(only),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::super::names::tests::{addresses, endpoint};
+    use super::*;
+
+    #[test]
+    fn a_connection_belongs_to_the_output_that_it_can_only_belong_to() {
+        let suspect = |host: &str, port, is_own, known: &[&str]| Suspect {
+            pid: 1,
+            endpoint: endpoint(host, port),
+            path: "live/cam/out".parse().unwrap(),
+            is_own,
+            addresses: addresses(known),
         };
-        let alone = suspects.iter().filter(|suspect| fits(suspect)).count() == 1;
-        fits(self) && (alone || names::resolves_to(&self.endpoint, connection.peer.ip()))
+        let own = |known| suspect("localhost", 1935, true, known);
+        let backup = |port, known| suspect("backup", port, false, known);
+        for (suspects, meant) in [
+            (vec![backup(1935, &[])], Some("backup")),
+            (vec![backup(443, &[])], None),
+            (vec![own(&[]), backup(443, &[])], Some("localhost")),
+            (vec![own(&[]), backup(1935, &[])], None),
+            (vec![own(&[]), backup(1935, &["127.0.0.2"])], None),
+            (
+                vec![own(&["127.0.0.1"]), backup(1935, &["127.0.0.2"])],
+                Some("localhost"),
+            ),
+            (
+                vec![own(&["127.0.0.1"]), backup(1935, &["127.0.0.1"])],
+                None,
+            ),
+            (
+                vec![
+                    backup(1935, &["127.0.0.2"]),
+                    suspect("third", 1935, false, &["127.0.0.1"]),
+                ],
+                Some("third"),
+            ),
+        ] {
+            let suspects: Vec<&Suspect> = suspects.iter().collect();
+            let found = connected_to(&suspects, "127.0.0.1:1935".parse().unwrap());
+            let found = found.map(|suspect| suspect.endpoint.host.as_str());
+            assert_eq!(found, meant, "{suspects:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_does_not_answer_holds_up_its_path_list_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let api = Api::new(&url, Duration::from_millis(100)).unwrap();
+        let paths = (0..20).map(|number| {
+            let source = serde_json::json!({ "type": "rtmpConn", "id": number.to_string() });
+            serde_json::from_value(serde_json::json!({ "name": "x", "source": source })).unwrap()
+        });
+        let paths: Vec<PathInfo> = paths.collect();
+        let suspect = Suspect {
+            pid: 1,
+            endpoint: endpoint("backup", 1935),
+            path: "x".parse().unwrap(),
+            is_own: false,
+            addresses: Addresses::new(),
+        };
+        let findings = Inquiry::default().look(&api, &paths, &[suspect]);
+        assert_eq!(findings, Findings::default());
+        listener.set_nonblocking(true).unwrap();
+        let asked = std::iter::from_fn(|| listener.accept().ok()).count();
+        assert_eq!(asked, 1);
     }
 }

@@ -1,5 +1,6 @@
 //! The one thread that owns all streams: it takes what is heard to the state machines, and does what they decide.
 
+mod ancestry;
 mod declared;
 mod presence;
 mod rerouting;
@@ -18,15 +19,16 @@ use mediamtx::timestamp::Timestamp;
 
 use super::hints::Hints;
 use super::machine::{Action, Input, TERMINATION};
+use super::names::{Lookup, Names};
 use super::output::{Said, WorkerId};
 use super::policy::StartLimit;
 use super::poller::Poller;
 use super::publishers::Findings;
-use super::status::{BreakerState, Command, Totals};
+use super::status::{BreakerState, Command, StreamState, Totals};
 use super::stream::Stream;
 use super::worker::Worker;
 use super::{RouteChanges, SupervisorConfig, View, locked};
-use crate::declaration::{Declaration, Endpoint};
+use crate::declaration::Declaration;
 use crate::routes::RouteTable;
 use crate::stream_key::StreamKey;
 use presence::Available;
@@ -54,8 +56,8 @@ pub(super) enum Message {
         paths: Result<Vec<PathInfo>, ApiError>,
         findings: Findings,
     },
-    /// These are other names of the server.
-    Aliases(BTreeSet<Endpoint>),
+    /// The addresses of an output's host.
+    Lookup(Lookup),
     Said {
         worker: WorkerId,
         said: Said,
@@ -92,12 +94,12 @@ pub(super) struct Supervision {
     routes: Arc<RouteTable>,
     /// What MediaMTX has, as far as is known.
     available: BTreeMap<PathName, Available>,
-    /// Other names of the server, and publishers that are no workers.
-    findings: Findings,
+    /// The servers that workers publish to, and which of them are this one.
+    names: Names,
+    /// Publishers that are no workers, by MediaMTX's ids.
+    strangers: BTreeSet<String>,
     /// Those that follow a route, but were stopped: they stay so, also when they are away for a while.
     pub(super) stopped: BTreeSet<StreamKey>,
-    /// Of servers that were looked up.
-    names: BTreeSet<Endpoint>,
     streams: BTreeMap<StreamKey, Stream>,
     /// Those whose copy is out of date.
     changed: BTreeSet<StreamKey>,
@@ -114,7 +116,7 @@ impl Supervision {
         config: SupervisorConfig,
         routes: Arc<RouteTable>,
         messages: Sender<Message>,
-        poller: Poller,
+        (poller, names): (Poller, Names),
         view: Arc<View>,
     ) -> Self {
         let now = Instant::now();
@@ -126,9 +128,9 @@ impl Supervision {
             view,
             routes,
             available: BTreeMap::new(),
-            findings: Findings::default(),
+            names,
+            strangers: BTreeSet::new(),
             stopped: BTreeSet::new(),
-            names: BTreeSet::new(),
             streams: BTreeMap::new(),
             changed: BTreeSet::new(),
             hints: Hints::default(),
@@ -187,10 +189,11 @@ impl Supervision {
                 Ok(paths) => self.reconcile(covers, paths, findings),
                 Err(error) => self.unreachable(covers, &error),
             },
-            Message::Aliases(aliases) => {
-                if self.take_aliases(aliases) {
+            Message::Lookup(lookup) => {
+                if self.names.looked_up(lookup, Instant::now()) {
                     self.plan_all_again();
                 }
+                self.inquire();
             }
             Message::Said { worker, said } => self.said(&worker, said),
             Message::Command { key, command } => self.command(&key, command),
@@ -221,16 +224,20 @@ impl Supervision {
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
+        // Only a start ends a stop.
+        if command == Command::Restart && stream.machine.state() == StreamState::Stopped {
+            return;
+        }
         let (kind, input) = match command {
             Command::Start => ("start", Input::Start),
             Command::Stop => ("stop", Input::Stop),
             Command::Restart => ("restart", Input::Restart),
         };
-        if stream.declared.is_none() && command == Command::Stop {
-            self.stopped.insert(key.clone());
-        } else {
-            self.stopped.remove(key);
-        }
+        match command {
+            Command::Start => self.stopped.remove(key),
+            Command::Stop => stream.declared.is_none() && self.stopped.insert(key.clone()),
+            Command::Restart => false,
+        };
         stream.note(kind, "asked for by an operator");
         self.changed.insert(key.clone());
         stream.log(Level::Info, format_args!("{kind} asked for by an operator"));

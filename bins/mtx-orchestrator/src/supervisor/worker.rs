@@ -81,7 +81,7 @@ impl Template {
 pub(super) struct Worker {
     pub(super) number: u64,
     pub(super) started: Timestamp,
-    /// What it publishes elsewhere.
+    /// Its outputs.
     pub(super) suspects: Vec<Suspect>,
     child: Child,
     heard: Instant,

@@ -18,21 +18,28 @@ use crate::supervisor::Recovery;
 /// Patterns make more unnecessary.
 const MOST_ROUTES: usize = 200;
 
-/// What a route is checked against while it is read: only then is its place known.
-pub(super) struct Context {
-    pub(super) before: Vec<StreamRoute>,
-    pub(super) servers: Servers,
+/// What a route is checked for while it is read: only then is its place known.
+pub(super) enum Checks {
+    /// Little: it was accepted before, by this version or an earlier one.
+    Kept,
+    /// What shows without the routes of other origins.
+    Alone,
+    /// Whether it would be fed by itself, too.
+    Behind {
+        before: Vec<StreamRoute>,
+        servers: Servers,
+    },
 }
 
 thread_local! {
-    static CONTEXT: RefCell<Option<Context>> = const { RefCell::new(None) };
+    static CHECKS: RefCell<Checks> = const { RefCell::new(Checks::Alone) };
 }
 
-impl Context {
+impl Checks {
     pub(super) fn during<T>(self, read: impl FnOnce() -> T) -> T {
-        CONTEXT.set(Some(self));
+        CHECKS.set(self);
         let result = read();
-        CONTEXT.take();
+        CHECKS.set(Checks::Alone);
         result
     }
 }
@@ -113,13 +120,15 @@ fn check(route: &StreamRoute, earlier: &[StreamRoute]) -> Result<(), String> {
         return Err(format!("there are more than {MOST_ROUTES} routes"));
     }
     route.check_after(earlier)?;
-    CONTEXT.with_borrow(|context| {
-        let Some(context) = context else {
-            return Ok(());
-        };
-        let routes = context.before.iter().chain(earlier).chain([route]);
-        let table = RouteTable(routes.map(|route| (Origin::File, route.clone())).collect());
-        circle::check_last(&table, &context.servers).map_err(|error| error.to_string())
+    CHECKS.with_borrow(|checks| match checks {
+        Checks::Kept => Ok(()),
+        Checks::Alone => route.check_one_stream_an_output(),
+        Checks::Behind { before, servers } => {
+            route.check_one_stream_an_output()?;
+            let routes = before.iter().chain(earlier).chain([route]);
+            let table = RouteTable(routes.map(|route| (Origin::File, route.clone())).collect());
+            circle::check_last(&table, servers).map_err(|error| error.to_string())
+        }
     })
 }
 

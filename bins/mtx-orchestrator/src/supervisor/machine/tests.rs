@@ -313,17 +313,16 @@ fn a_stream_that_comes_back_while_its_worker_ends_gets_the_next_one() {
 }
 
 #[test]
-fn a_stopped_stream_is_forgotten_once_it_was_away_for_the_grace_period() {
+fn a_stopped_stream_is_remembered_while_it_is_away_until_it_is_started() {
     let mut bench = Bench::running();
     bench.feed(Input::Stop);
     bench.feed(ended());
+    bench.feed(Input::Absent);
     assert_eq!(bench.wait(s(3600)), None);
-    bench.feed(Input::Absent);
+    assert_eq!(bench.state(), StreamState::Stopped);
+    bench.feed(Input::Start);
     assert_eq!(bench.wait(s(29)), None);
-    bench.feed(Input::Present);
-    assert_eq!(bench.wait(s(9)), None);
-    bench.feed(Input::Absent);
-    assert_eq!(bench.wait(s(30)), Some(Action::Forget));
+    assert_eq!(bench.wait(s(1)), Some(Action::Forget));
 }
 
 #[test]

@@ -14,6 +14,8 @@ use crate::stream_key::StreamKey;
 impl Supervision {
     pub(super) fn declare(&mut self, declaration: &Declaration) {
         let key = &declaration.key();
+        // Whether it is to run, the declaration says.
+        self.stopped.remove(key);
         let task = self.config.worker.servers.task(declaration);
         let plan = Plan {
             blocked: self.circle(&self.routes, &task, None),
@@ -50,6 +52,7 @@ impl Supervision {
             (true, Some(true) | None) if !same => self.feed(key, Input::Restart),
             (true, _) => self.feed(key, Input::Start),
         }
+        self.plan_blocked_again();
     }
 
     /// Ends it at once, unless MediaMTX has a stream of that name as well, and there is a route for it.
@@ -74,6 +77,7 @@ impl Supervision {
                 self.feed(key, Input::Removed);
             }
         }
+        self.plan_blocked_again();
     }
 
     /// MediaMTX came up after this process: what failed for want of it need not wait any longer.

@@ -12,6 +12,7 @@ use super::super::hints::Hint;
 use super::super::locked;
 use super::super::machine::Input;
 use super::super::publishers::Findings;
+use super::super::status::StreamState;
 use super::super::stream::{Clients, Plan, Stream};
 use super::{Server, Supervision};
 use crate::stream_key::StreamKey;
@@ -54,13 +55,30 @@ impl Supervision {
             Some((path, Available { source, readers }))
         });
         self.available = available.collect();
-        self.findings.strangers = findings.strangers;
-        let has_new_names = self.take_aliases(findings.aliases);
+        let known = std::mem::replace(&mut self.strangers, findings.strangers);
+        let now = Instant::now();
+        let mut has_new_names = false;
+        for (alias, address) in findings.aliases {
+            has_new_names |= self.names.prove(alias, address, now);
+        }
         self.settle();
+        self.clear_strangers(&known);
         if has_new_names {
             self.plan_all_again();
         }
         hints.iter().for_each(|hint| self.note_hint(hint));
+    }
+
+    /// What turned out to come from no worker only after it had appeared is no result of one.
+    fn clear_strangers(&mut self, known: &BTreeSet<String>) {
+        let is_new =
+            |source: &Client| self.strangers.contains(&source.id) && !known.contains(&source.id);
+        let paths = self.available.iter();
+        let paths = paths.filter(|(_, path)| path.source.as_ref().is_some_and(is_new));
+        let keys: Vec<StreamKey> = paths.map(|(path, _)| path.clone().into()).collect();
+        for key in keys {
+            self.find_parent(&key);
+        }
     }
 
     fn note_hint(&mut self, hint: &Hint) {
@@ -104,6 +122,7 @@ impl Supervision {
     /// Takes note of which streams are there.
     pub(super) fn settle(&mut self) {
         let mut unclear = BTreeSet::new();
+        self.show_stopped();
         for key in self.all_keys() {
             if self.settle_stream(&key) {
                 unclear.insert(key);
@@ -113,6 +132,23 @@ impl Supervision {
         // Only now all are known that one of them may come from.
         for key in unclear {
             self.find_parent(&key);
+        }
+    }
+
+    /// Streams that were stopped and are away are there, too: how else would anybody know, and start them?
+    fn show_stopped(&mut self) {
+        let unknown = |key: &&StreamKey| {
+            !self.streams.contains_key(*key) && !self.available.contains_key(key.path())
+        };
+        let keys: Vec<StreamKey> = self.stopped.iter().filter(unknown).cloned().collect();
+        for key in keys {
+            if let Some(plan) = self.plan(&self.routes, &key) {
+                let stream = Stream::new(key.clone(), plan, Instant::now());
+                self.streams.insert(key.clone(), stream);
+                self.changed.insert(key.clone());
+                self.feed(&key, Input::Absent);
+                self.stop_if_stopped(&key);
+            }
         }
     }
 
@@ -179,6 +215,7 @@ impl Supervision {
     fn stop_if_stopped(&mut self, key: &StreamKey) {
         if self.stopped.contains(key)
             && let Some(stream) = self.streams.get_mut(key)
+            && stream.machine.state() != StreamState::Stopped
         {
             stream.note("stop", "it was stopped by an operator before");
             self.feed(key, Input::Stop);

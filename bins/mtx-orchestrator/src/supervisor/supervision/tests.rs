@@ -1,9 +1,11 @@
 use std::sync::mpsc;
 
+use super::super::names::Addresses;
+use super::super::names::tests::{addresses, endpoint};
 use super::super::policy::{BreakerPolicy, Policy, Recovery};
 use super::super::worker::{Limits, Template};
 use super::*;
-use crate::declaration::{Declaration, Output, Outputs, Servers, Source};
+use crate::declaration::{Declaration, Endpoint, Output, Outputs, Servers, Source};
 use crate::routes::Layers;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -51,7 +53,12 @@ fn supervision(route: &str) -> Supervision {
     });
     let messages = mpsc::channel().0;
     let poller = Poller::start(config.api.clone(), messages.clone()).unwrap();
-    Supervision::new(config, routes, messages, poller, view)
+    let unreachable = |_: &Endpoint| Addresses::new();
+    let server = config.worker.servers.rtmp_endpoint();
+    let names = Names::start(server, unreachable, mpsc::channel().0).unwrap();
+    let mut supervision = Supervision::new(config, routes, messages, (poller, names), view);
+    supervision.resolves("backup", 1935, &["192.0.2.1"]);
+    supervision
 }
 
 fn key(path: &str) -> StreamKey {
@@ -59,15 +66,27 @@ fn key(path: &str) -> StreamKey {
 }
 
 impl Supervision {
+    fn resolves(&mut self, host: &str, port: u16, found: &[&str]) {
+        self.take(Message::Lookup(Lookup {
+            name: endpoint(host, port),
+            addresses: addresses(found),
+            server: addresses(&["127.0.0.1"]),
+        }));
+    }
+
     /// MediaMTX has these paths, with the kind and the id of who publishes them.
     fn sees(&mut self, paths: &[(&str, &str, &str)]) {
+        self.sees_with(paths, Findings::default());
+    }
+
+    fn sees_with(&mut self, paths: &[(&str, &str, &str)], findings: Findings) {
         let paths = paths.iter().map(|(name, kind, id)| {
             let path = serde_json::json!({
                 "name": name, "ready": true, "source": { "type": kind, "id": id },
             });
             serde_json::from_value(path).unwrap()
         });
-        self.reconcile(0, paths.collect(), Findings::default());
+        self.reconcile(0, paths.collect(), findings);
     }
 
     fn blocks(&self, path: &str) -> bool {
@@ -134,6 +153,155 @@ fn a_circle_through_a_declared_stream_is_blocked() {
     supervision.streams.remove(&declared.key());
     supervision.sees(&[("cam", "rtspSession", "2")]);
     assert!(!supervision.blocks("cam"));
+}
+
+#[test]
+fn the_first_worker_for_a_server_waits_until_its_name_is_looked_up() {
+    let mut supervision = supervision("* => rtmp://other/{name}");
+    supervision.sees(&[("cam", "rtspSession", "1")]);
+    supervision.look_after();
+    assert!(supervision.streams[&key("cam")].worker.is_none());
+    supervision.resolves("other", 1935, &["127.0.0.1"]);
+    supervision.look_after();
+    assert!(supervision.blocks("cam"));
+    assert!(supervision.streams[&key("cam")].worker.is_none());
+}
+
+#[test]
+fn a_stream_is_blocked_as_long_as_its_output_leads_to_this_server() {
+    let mut supervision = supervision("* => rtmp://other/{name}");
+    let declared = declaration(
+        "back",
+        "rtsp://127.0.0.1:8554/studio",
+        "rtmp://other/studio",
+    );
+    supervision.declare(&declared);
+    supervision.sees(&[("cam", "rtspSession", "1")]);
+    let blocked = |supervision: &Supervision| {
+        let streams = [&key("cam"), &declared.key()].map(|key| &supervision.streams[key]);
+        streams.map(Stream::is_blocked)
+    };
+    for (addresses, expected) in [
+        (&["192.0.2.1"][..], false),
+        (&["127.0.0.1"], true),
+        (&[], true),
+        (&["127.0.0.1", "192.0.2.1"], false),
+    ] {
+        supervision.resolves("other", 1935, addresses);
+        assert_eq!(blocked(&supervision), [expected; 2], "{addresses:?}");
+    }
+}
+
+#[test]
+fn a_publisher_that_turns_out_to_be_a_stranger_is_let_through() {
+    let mut supervision = supervision("** => rtmp://backup/x/{name}");
+    let paths = [("a/cam", "rtspSession", "1"), ("x/cam", "rtmpConn", "2")];
+    supervision.sees(&paths[..1]);
+    supervision.look_after();
+    supervision.sees(&paths);
+    assert!(supervision.blocks("x/cam"));
+    supervision.sees_with(
+        &paths,
+        Findings {
+            strangers: ["2".to_owned()].into(),
+            ..Findings::default()
+        },
+    );
+    assert!(!supervision.blocks("x/cam"));
+}
+
+#[test]
+fn a_declared_stream_is_blocked_only_while_the_circle_is_there() {
+    let url = |path: &str| format!("rtsp://127.0.0.1:8554/{path}");
+    let other = |enabled| Declaration {
+        enabled,
+        ..declaration("one", &url("b"), "rtmp://127.0.0.1:1935/a")
+    };
+    let two = declaration("two", &url("a"), "rtmp://127.0.0.1:1935/b");
+    let start = || {
+        let mut supervision = supervision("none => copy/none");
+        supervision.declare(&other(true));
+        supervision.declare(&two);
+        assert!(supervision.streams[&two.key()].is_blocked());
+        assert!(!supervision.streams[&other(true).key()].is_blocked());
+        supervision
+    };
+    let free = |supervision: &Supervision| !supervision.streams[&two.key()].is_blocked();
+
+    let mut stopped = start();
+    stopped.declare(&other(false));
+    assert!(free(&stopped));
+    stopped.declare(&other(true));
+    assert!(free(&stopped), "the one that begins later is blocked");
+    assert!(stopped.streams[&other(true).key()].is_blocked());
+
+    let mut deleted = start();
+    deleted.undeclare(&other(true).key());
+    assert!(free(&deleted));
+
+    let mut changed = start();
+    changed.declare(&declaration("one", &url("c"), "rtmp://127.0.0.1:1935/a"));
+    assert!(free(&changed));
+}
+
+#[test]
+fn other_routes_free_a_declared_stream() {
+    let mut supervision = supervision("cam => copy/cam");
+    supervision.sees(&[("cam", "rtspSession", "1")]);
+    let declared = declaration(
+        "back",
+        "rtsp://127.0.0.1:8554/copy/cam",
+        "rtmp://127.0.0.1:1935/cam",
+    );
+    supervision.declare(&declared);
+    assert!(supervision.streams[&declared.key()].is_blocked());
+    let servers = supervision.config.worker.servers.clone();
+    let layers = Layers {
+        flags: vec!["cam => other/cam".parse().unwrap()],
+        ..Layers::default()
+    };
+    supervision.set_routes(Arc::new(RouteTable::new(&layers, &servers).unwrap()));
+    assert!(!supervision.streams[&declared.key()].is_blocked());
+}
+
+#[test]
+fn a_stopped_stream_is_shown_and_can_be_started_while_it_is_away() {
+    let mut supervision = supervision("* => rtmp://backup/{name}");
+    supervision.stopped.insert(key("cam"));
+    supervision.stopped.insert(key("no/route"));
+    supervision.sees(&[]);
+    let state = |supervision: &Supervision| {
+        let stream = supervision.streams.get(&key("cam"))?;
+        Some(stream.machine.state())
+    };
+    assert_eq!(state(&supervision), Some(StreamState::Stopped));
+    assert_eq!(supervision.streams.len(), 1);
+    supervision.command(&key("cam"), Command::Restart);
+    assert_eq!(state(&supervision), Some(StreamState::Stopped));
+    supervision.command(&key("cam"), Command::Start);
+    supervision.sees(&[]);
+    assert_eq!(state(&supervision), Some(StreamState::Grace));
+    supervision.sees(&[("cam", "rtspSession", "1")]);
+    assert_eq!(state(&supervision), Some(StreamState::Starting));
+}
+
+#[test]
+fn the_stop_of_a_path_ends_when_its_stream_is_declared() {
+    let mut supervision = supervision("live/*/in => rtmp://backup/{1}");
+    let source = ("live/cam/in", "rtspSession", "1");
+    supervision.sees(&[source]);
+    let declared = declaration("cam", "rtsp://camera/1", "rtmp://backup/cam");
+    supervision.command(&declared.key(), Command::Stop);
+    supervision.sees(&[]);
+    supervision.declare(&declared);
+    assert!(supervision.stopped.is_empty());
+    supervision.undeclare(&declared.key());
+    supervision.sees(&[source]);
+    assert!(supervision.streams[&declared.key()].machine.is_present());
+    assert_ne!(
+        supervision.streams[&declared.key()].machine.state(),
+        StreamState::Stopped
+    );
 }
 
 fn declaration(id: &str, source: &str, output: &str) -> Declaration {

@@ -1,18 +1,15 @@
 //! The workers: what they say, how they end, and when another one is started.
 
-use std::collections::BTreeSet;
 use std::time::Instant;
 
 use log::Level;
 
 use super::super::failure::{Failure, FailureKind};
 use super::super::machine::{Cause, Ended, Input};
-use super::super::names;
 use super::super::output::{Said, WorkerId};
 use super::super::publishers::Suspect;
 use super::super::worker::{HUNG_AFTER, Worker};
 use super::{STALLED, Server, Supervision};
-use crate::declaration::Endpoint;
 use crate::stream_key::StreamKey;
 
 impl Supervision {
@@ -65,6 +62,7 @@ impl Supervision {
             let workers = workers.filter_map(|stream| stream.worker.as_mut());
             workers.for_each(|worker| worker.heard(self.looked));
         }
+        self.renew_names(self.looked);
         let keys: Vec<StreamKey> = self.streams.keys().cloned().collect();
         for key in keys {
             let now = Instant::now();
@@ -153,6 +151,12 @@ impl Supervision {
         if waits && cause != Cause::Wanted {
             return;
         }
+        if !self.knows_names(key, now) {
+            return;
+        }
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
         if !self.limit.take(now) {
             // It is looked at again and again, but delayed once.
             self.totals.starts_delayed += u64::from(!stream.delayed);
@@ -174,21 +178,36 @@ impl Supervision {
         }
     }
 
-    /// Has the running workers' outputs looked for among the publishers, and those on new names looked up.
-    fn inquire(&mut self) {
+    /// Has the running workers' outputs looked for among the publishers.
+    pub(super) fn inquire(&mut self) {
         let workers = self.streams.values();
         let workers = workers.filter_map(|stream| stream.worker.as_ref());
         let suspects = workers.flat_map(|worker| worker.suspects.iter().cloned());
-        let suspects: Vec<Suspect> = suspects.collect();
-        let names = suspects.iter().map(|suspect| suspect.endpoint.clone());
-        let names: BTreeSet<Endpoint> = names
-            .filter(|name| self.names.insert(name.clone()))
-            .collect();
+        let suspects = suspects.map(|suspect| Suspect {
+            addresses: self.names.addresses(&suspect.endpoint),
+            ..suspect
+        });
+        let suspects = suspects.collect();
         self.poller.watch(suspects);
-        if !names.is_empty() {
-            let server = self.config.worker.servers.rtmp_endpoint();
-            names::look_up(server, names, self.messages.clone());
-        }
+    }
+
+    /// Whether it is known, as far as name resolution shows it in time, which outputs of a stream are on this server.
+    fn knows_names(&mut self, key: &StreamKey, now: Instant) -> bool {
+        let Some(stream) = self.streams.get(key) else {
+            return false;
+        };
+        let others = stream.plan.task.elsewhere();
+        // Each has to be asked about, also when another one has to be waited for.
+        let waiting = others.filter(|name| !self.names.may_start(name, now));
+        waiting.count() == 0
+    }
+
+    fn renew_names(&mut self, now: Instant) {
+        let streams = &self.streams;
+        self.names.renew(now, |name| {
+            let mut streams = streams.values();
+            streams.any(|stream| stream.plan.task.elsewhere().any(|it| it == *name))
+        });
     }
 
     pub(super) fn spawn(&mut self, key: &StreamKey, now: Instant) {

@@ -1,0 +1,166 @@
+//! Where streams come from, and which of them would feed themselves.
+
+use std::collections::BTreeSet;
+
+use mediamtx::path::PathName;
+
+use super::super::status::StreamState;
+use super::super::stream::Stream;
+use super::Supervision;
+use crate::declaration::{Target, Task};
+use crate::routes::RouteTable;
+use crate::stream_key::StreamKey;
+
+impl Supervision {
+    /// Why a stream would feed itself: its outputs would be where it is read or where that comes from, or it is a
+    /// result of the route that it would be sent through.
+    pub(super) fn circle(
+        &self,
+        routes: &RouteTable,
+        task: &Task,
+        number: Option<usize>,
+    ) -> Option<String> {
+        let read = task.path()?;
+        let mut been = BTreeSet::new();
+        let mut child = StreamKey::from(read.clone());
+        loop {
+            if let Some(why) = self.returns_to(task, &read, child.path()) {
+                return Some(why);
+            }
+            been.insert(child.clone());
+            let (from, through) = self.origin(routes, &child)?;
+            if number.is_some() && through == number {
+                let route = routes.find(&read)?.1;
+                return Some(format!(
+                    "it comes from {} through the route {route}: sent through that again, it would feed itself; \
+                     name the output so that no route matches it",
+                    from.path()
+                ));
+            }
+            if been.contains(&from) {
+                return None;
+            }
+            child = from;
+        }
+    }
+
+    /// Why a task may not be done whose input comes from a path, if it would publish that.
+    fn returns_to(&self, task: &Task, read: &PathName, path: &PathName) -> Option<String> {
+        let mut outputs = task.outputs.iter();
+        let output = outputs.find(|to| self.own_path(to).as_ref() == Some(path))?;
+        let server = match output.path {
+            Some(_) => String::new(),
+            None => format!(" ({} is this server under another name)", output.endpoint()),
+        };
+        Some(if path == read {
+            format!(
+                "it would feed itself: its output is {path}, which it is read from{server}; publish to another path"
+            )
+        } else {
+            format!(
+                "it would feed itself: it comes from {path}, which its output is{server}; publish to another path"
+            )
+        })
+    }
+
+    /// The path of this server that an output is, also where only the connection showed which server it leads to.
+    fn own_path(&self, to: &Target) -> Option<PathName> {
+        to.path.clone().or_else(|| self.path_by_alias(to))
+    }
+
+    fn path_by_alias(&self, to: &Target) -> Option<PathName> {
+        let is_alias = self.names.is_alias(&to.endpoint());
+        to.any_path().parse().ok().filter(|_| is_alias)
+    }
+
+    /// Where a stream comes from, and the route that leads from there to it; none does where a declared stream reads
+    /// a path of MediaMTX's.
+    fn origin(&self, routes: &RouteTable, child: &StreamKey) -> Option<(StreamKey, Option<usize>)> {
+        let parent = match self.streams.get(child) {
+            Some(stream) => stream.parent.clone(),
+            // No route is for it, but it may be a declared stream's source.
+            None => self.publisher(child).cloned(),
+        }?;
+        let known = self.streams.get(&parent)?;
+        let leads = |task: &Task| {
+            let mut outputs = task.outputs.iter();
+            outputs.any(|to| to.any_path() == child.path().as_str())
+        };
+        if known.declared.is_some() {
+            let source = known.plan.task.path().filter(|_| leads(&known.plan.task))?;
+            return Some((source.into(), None));
+        }
+        let (number, route) = routes.find(parent.path())?;
+        let (task, _) = self.config.worker.servers.routed(parent.path(), route);
+        leads(&task).then_some((parent, Some(number)))
+    }
+
+    /// The stream whose worker is to publish this path on this server.
+    fn publisher(&self, key: &StreamKey) -> Option<&StreamKey> {
+        let publishes = |stream: &Stream| {
+            let is_idle = stream.machine.state() == StreamState::Stopped || stream.is_blocked();
+            if stream.removed || (stream.declared.is_some() && is_idle) {
+                return false;
+            }
+            let mut outputs = stream.plan.task.outputs.iter();
+            outputs.any(|to| match &to.path {
+                Some(path) => path == key.path(),
+                None => {
+                    stream.worker.is_some() && self.path_by_alias(to).as_ref() == Some(key.path())
+                }
+            })
+        };
+        self.other(key, publishes)
+    }
+
+    /// One whose worker may publish it under another name of this server.
+    fn possible_publisher(&self, key: &StreamKey) -> Option<&StreamKey> {
+        let source = self.available.get(key.path());
+        let source = source.and_then(|it| it.source.as_ref());
+        if source.is_some_and(|source| {
+            !source.kind.starts_with("rtmp") || self.strangers.contains(&source.id)
+        }) {
+            return None;
+        }
+        let may_publish = |stream: &Stream| {
+            let mut outputs = stream.plan.task.outputs.iter();
+            stream.worker.is_some() && outputs.any(|to| to.any_path() == key.path().as_str())
+        };
+        self.other(key, may_publish)
+    }
+
+    fn other(&self, key: &StreamKey, is_meant: impl Fn(&Stream) -> bool) -> Option<&StreamKey> {
+        let mut streams = self.streams.iter();
+        let found = streams.find(|(other, stream)| *other != key && is_meant(stream));
+        found.map(|(other, _)| other)
+    }
+
+    /// Streams whose parent has no worker any more, or is forgotten: they come from somewhere else.
+    pub(super) fn orphans(&self) -> Vec<StreamKey> {
+        let works = |parent: &StreamKey| {
+            let parent = self.streams.get(parent);
+            parent.is_some_and(|parent| parent.worker.is_some())
+        };
+        let streams = self.streams.iter();
+        let orphans = streams.filter(|(_, stream)| {
+            stream.machine.is_present() && stream.parent.as_ref().is_some_and(|it| !works(it))
+        });
+        orphans.map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Finds out which of the workers publishes a path, if one does, under whatever name of the server.
+    pub(super) fn find_parent(&mut self, key: &StreamKey) {
+        let parent = self.publisher(key);
+        let parent = parent.or_else(|| self.possible_publisher(key)).cloned();
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        if stream.parent == parent || stream.declared.is_some() {
+            return;
+        }
+        stream.parent = parent;
+        if let Some(plan) = self.plan(&self.routes, key) {
+            self.replan(key, plan);
+        }
+    }
+}
