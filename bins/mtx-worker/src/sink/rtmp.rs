@@ -53,10 +53,11 @@ impl RtmpSink {
         Ok(Self { url, tls })
     }
 
-    /// Connects, and has the server accept the stream.
-    pub(crate) async fn open(&self) -> Result<Stream, SinkError> {
+    /// Connects, and has the server accept a stream of these tracks.
+    pub(crate) async fn open(&self, tracks: &Tracks) -> Result<Stream, SinkError> {
+        let four_ccs = flv::four_ccs(tracks);
         Ok(Stream {
-            connection: Connection::open(&self.url, self.tls.as_ref()).await?,
+            connection: Connection::open(&self.url, self.tls.as_ref(), four_ccs).await?,
             opened: Instant::now(),
             timestamps: Timestamps::default(),
             tracks: None,
