@@ -24,7 +24,7 @@ pub struct GstRtspServer {
 }
 
 impl GstRtspServer {
-    /// Serves a clip (H.264 or H.265, with or without AAC, Opus or G.711).
+    /// Serves a clip (H.264 or H.265, with or without AAC, Opus, MP3 or G.711).
     ///
     /// # Panics
     /// When GStreamer's Python bindings are not installed.
@@ -98,6 +98,7 @@ fn pipeline(clip: Clip, payloader_options: &str) -> String {
         None => return format!("( {line})"),
         Some(Audio::Aac) => "aacparse ! rtpmp4gpay pt=97",
         Some(Audio::Opus) => "opusparse ! rtpopuspay pt=97",
+        Some(Audio::Mp3) => "mpegaudioparse ! rtpmpapay pt=14",
         Some(Audio::Pcma) => "rtppcmapay pt=8",
         Some(Audio::Pcmu) => "rtppcmupay pt=0",
         other => panic!("this server has no pipeline for {other:?}"),
