@@ -29,6 +29,8 @@ impl PayloadReader {
             command.args(["-rtsp_transport", "tcp"]);
         }
         command.args(["-analyzeduration", "2000000", "-i", url, "-c", "copy"]);
+        // Of VP9 in RTP it does not say which frames are key frames.
+        command.arg("-copyinkf");
         if let Some(filter) = plain_frames(video) {
             command.args(["-bsf:v", filter]);
         }
