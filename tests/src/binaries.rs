@@ -110,6 +110,20 @@ fn mediamtx_from_script(version: Option<&Version>) -> PathBuf {
     path.clone()
 }
 
+/// A server that is not MediaMTX, `go2rtc` or `lalserver`.
+///
+/// # Panics
+/// When `scripts/other-servers` can't build it; the message holds what the script said.
+#[track_caller]
+pub fn other_server(name: &str) -> PathBuf {
+    static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
+        line_from(&mut Command::new(
+            repository().join("scripts/other-servers"),
+        ))
+    });
+    FOLDER.join(name)
+}
+
 /// What one of the repository's scripts prints.
 fn line_from(script: &mut Command) -> PathBuf {
     let output = script.output().expect("the script is executable");

@@ -34,6 +34,8 @@ pub enum Audio {
     /// At a rate for which RTMP has no room.
     PcmuAt16kHz,
     Mp3,
+    /// MPEG audio, layer 2.
+    Mp2,
 }
 
 /// A test pattern with noise: every frame and every audio packet has a payload of its own, so that a payload
@@ -146,6 +148,7 @@ impl Clip {
             Some(Audio::Pcmu) => "-c:a pcm_mulaw -ar 8000 -ac 1 ",
             Some(Audio::PcmuAt16kHz) => "-c:a pcm_mulaw -ar 16000 -ac 1 ",
             Some(Audio::Mp3) => "-c:a libmp3lame -b:a 64k -ac 2 ",
+            Some(Audio::Mp2) => "-c:a mp2 -b:a 64k -ac 2 ",
         };
         line += &format!("-t {}", self.seconds);
         line.split_whitespace().map(str::to_owned).collect()

@@ -24,7 +24,7 @@ pub struct GstRtspServer {
 }
 
 impl GstRtspServer {
-    /// Serves a clip (H.264 or H.265, with or without AAC).
+    /// Serves a clip (H.264 or H.265, with or without AAC, Opus, MP3 or G.711).
     ///
     /// # Panics
     /// When GStreamer's Python bindings are not installed.
@@ -83,21 +83,26 @@ impl GstRtspServer {
 
 fn pipeline(clip: Clip, payloader_options: &str) -> String {
     let file = clip.file();
-    let mut line = format!("filesrc location={} ! qtdemux name=d ", file.display());
+    let demuxer = match file.extension() {
+        Some(kind) if kind == "mkv" => "matroskademux",
+        _ => "qtdemux",
+    };
+    let mut line = format!("filesrc location={} ! {demuxer} name=d ", file.display());
     let video = match clip.video {
         Some(Video::H264 | Video::H264BFrames) => "h264parse ! rtph264pay pt=96 config-interval=0",
         Some(Video::H265) => "h265parse ! rtph265pay pt=96 config-interval=0",
         other => panic!("this server has no pipeline for {other:?}"),
     };
     line += &format!("d.video_0 ! queue ! {video} {payloader_options} name=pay0 ");
-    match clip.audio {
-        None => {}
-        Some(Audio::Aac) => {
-            line += &format!(
-                "d.audio_0 ! queue ! aacparse ! rtpmp4gpay pt=97 {payloader_options} name=pay1 "
-            );
-        }
+    let audio = match clip.audio {
+        None => return format!("( {line})"),
+        Some(Audio::Aac) => "aacparse ! rtpmp4gpay pt=97",
+        Some(Audio::Opus) => "opusparse ! rtpopuspay pt=97",
+        Some(Audio::Mp3) => "mpegaudioparse ! rtpmpapay pt=14",
+        Some(Audio::Pcma) => "rtppcmapay pt=8",
+        Some(Audio::Pcmu) => "rtppcmupay pt=0",
         other => panic!("this server has no pipeline for {other:?}"),
-    }
+    };
+    line += &format!("d.audio_0 ! queue ! {audio} {payloader_options} name=pay1 ");
     format!("( {line})")
 }

@@ -119,3 +119,14 @@ fn what_rtmp_can_t_carry_is_left_out_by_its_name_while_the_rest_flows() {
     worker.process().wait_for_line("G711 at 16000 Hz", SOON);
     Reader::start(&stack.server.rtsp(OUT)).collect(Kind::Video, 25, SOON);
 }
+
+/// The source's SDP calls it the same as MP3, so that only its frames tell.
+#[test]
+fn sound_that_turns_out_to_be_no_mp3_is_left_out_while_the_rest_flows() {
+    let stack = Stack::start_with(Config::default(), Clip::new(Video::H264, Audio::Mp2));
+    let worker = Worker::start(&stack.input(), &stack.output());
+    worker.wait_state("streaming", SOON);
+    assert_eq!(stack.server.wait_ready(OUT, SOON).tracks(), ["H264"]);
+    worker.process().wait_for_line("track left out", SOON);
+    Reader::start(&stack.server.rtsp(OUT)).collect(Kind::Video, 25, SOON);
+}

@@ -123,11 +123,6 @@ impl Output {
         closing: &mut watch::Receiver<bool>,
     ) -> Option<SinkError> {
         let mut reconnect = Reconnect::new(self.name.clone(), retry.clone());
-        tokio::select! {
-            // Nothing is published before there is something to publish.
-            () = self.queue.described() => {}
-            () = told(closing) => return None,
-        }
         loop {
             let error = self.publish(status, closing, &mut reconnect).await?;
             if error.is_taken() {
@@ -162,8 +157,10 @@ impl Output {
         reconnect: &mut Reconnect,
     ) -> Option<SinkError> {
         loop {
+            // Nothing is published before there is something to publish.
+            let open = async { self.sink.open(&*self.queue.tracks().await).await };
             let opened = tokio::select! {
-                opened = self.sink.open() => opened,
+                opened = open => opened,
                 () = told(closing) => return None,
             };
             let mut stream = match opened {

@@ -19,8 +19,18 @@ const EX_AUDIO: u8 = 9;
 const EX_SEQUENCE_START: u8 = 0;
 const EX_CODED_FRAMES: u8 = 1;
 
-/// Four-character codes that are sent, for the server to know beforehand.
-pub(crate) const FOUR_CCS: [&str; 4] = ["hvc1", "av01", "vp09", "Opus"];
+/// The four-character codes that a stream of these tracks uses; none for what plain RTMP has a number for.
+pub(crate) fn four_ccs(tracks: &Tracks) -> Vec<&'static str> {
+    let video = tracks.video.as_ref();
+    let audio = tracks.audio.as_ref();
+    [
+        video.and_then(|track| video_four_cc(&track.codec)),
+        audio.and_then(|track| audio_four_cc(&track.codec)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
 
 /// The four-character code of a video codec, where FLV has no number for it.
 pub(crate) fn video_four_cc(codec: &VideoCodec) -> Option<&'static str> {

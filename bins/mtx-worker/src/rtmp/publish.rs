@@ -5,7 +5,6 @@ use thiserror::Error;
 
 use super::amf0::{self, Amf0Error, Value};
 use super::chunk::{self, ChunkError, Header, Message, OUT_CHUNK_SIZE, kind};
-use super::flv;
 use super::url::RtmpUrl;
 
 const HANDSHAKE: usize = 1536;
@@ -60,6 +59,8 @@ enum Stage {
 /// [`take_output`](Self::take_output) yields.
 pub(crate) struct Publisher {
     url: RtmpUrl,
+    /// Four-character codes of the stream's codecs.
+    four_ccs: Vec<&'static str>,
     stage: Stage,
     /// Bytes of the handshake, until all of S0, S1 and S2 are here.
     handshake: Vec<u8>,
@@ -78,14 +79,16 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    /// A session that will publish to `url`; its first output is C0 and C1.
-    pub(crate) fn new(url: RtmpUrl) -> Self {
+    /// A session that will publish to `url` a stream whose codecs have these four-character codes; its first output is
+    /// C0 and C1.
+    pub(crate) fn new(url: RtmpUrl, four_ccs: Vec<&'static str>) -> Self {
         let mut out = Vec::with_capacity(4096);
         out.push(VERSION);
         out.extend_from_slice(&[0; 8]);
         out.extend((0..HANDSHAKE - 8).map(filler));
         Self {
             url,
+            four_ccs,
             stage: Stage::Handshake,
             handshake: Vec::with_capacity(1 + 2 * HANDSHAKE),
             reader: chunk::Reader::default(),
@@ -236,8 +239,7 @@ impl Publisher {
 
     fn connect(&mut self) {
         let text = |name: &str, value: &str| (name.to_owned(), Value::string(value));
-        let four_cc = flv::FOUR_CCS.map(Value::string).to_vec();
-        let properties = vec![
+        let mut properties = vec![
             text("app", &self.url.app),
             text("type", "nonprivate"),
             text(
@@ -249,8 +251,12 @@ impl Publisher {
                 ),
             ),
             text("tcUrl", &self.url.tc_url()),
-            ("fourCcList".to_owned(), Value::StrictArray(four_cc)),
         ];
+        // go2rtc knows no strict arrays, and leaves a command that has one without an answer.
+        if !self.four_ccs.is_empty() {
+            let codes = self.four_ccs.iter().copied().map(Value::string).collect();
+            properties.push(("fourCcList".to_owned(), Value::StrictArray(codes)));
+        }
         self.command(&[
             Value::string("connect"),
             Value::Number(CONNECT),
@@ -424,7 +430,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn publisher() -> Publisher {
-        let mut publisher = Publisher::new(RtmpUrl::parse("rtmp://host/live/x/out", None).unwrap());
+        publisher_of(Vec::new())
+    }
+
+    fn publisher_of(four_ccs: Vec<&'static str>) -> Publisher {
+        let url = RtmpUrl::parse("rtmp://host/live/x/out", None).unwrap();
+        let mut publisher = Publisher::new(url, four_ccs);
         publisher.take_output();
         publisher
     }
@@ -487,6 +498,26 @@ mod tests {
             .receive(&status("status", "NetStream.Publish.Start"))
             .unwrap();
         assert!(publisher.is_publishing());
+    }
+
+    /// go2rtc does not answer a `connect` with a strict array.
+    #[test]
+    fn four_character_codes_are_announced_only_if_the_stream_has_some() {
+        const STRICT_ARRAY: u8 = 0x0a;
+        let connect = |four_ccs| {
+            let mut publisher = publisher_of(four_ccs);
+            publisher.receive(&handshake()).unwrap();
+            publisher.take_output().split_off(HANDSHAKE)
+        };
+        let announced = |sent: Vec<u8>| {
+            let list = b"fourCcList";
+            let at = sent.windows(list.len()).position(|part| part == list)?;
+            sent.get(at + list.len()..at + list.len() + 12)
+                .map(<[u8]>::to_vec)
+        };
+        assert_eq!(announced(connect(vec![])), None);
+        let list = [&[STRICT_ARRAY, 0, 0, 0, 1, 2, 0, 4][..], b"hvc1"].concat();
+        assert_eq!(announced(connect(vec!["hvc1"])), Some(list));
     }
 
     #[test]

@@ -34,13 +34,22 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) async fn open(url: &RtmpUrl, tls: Option<&TlsConnector>) -> Result<Self, SinkError> {
-        timeout(OPEN_TIMEOUT, Self::publish(url, tls))
+    /// Connects and publishes a stream whose codecs have these four-character codes.
+    pub(super) async fn open(
+        url: &RtmpUrl,
+        tls: Option<&TlsConnector>,
+        four_ccs: Vec<&'static str>,
+    ) -> Result<Self, SinkError> {
+        timeout(OPEN_TIMEOUT, Self::publish(url, tls, four_ccs))
             .await
             .unwrap_or(Err(SinkError::Timeout(OPEN_TIMEOUT)))
     }
 
-    async fn publish(url: &RtmpUrl, tls: Option<&TlsConnector>) -> Result<Self, SinkError> {
+    async fn publish(
+        url: &RtmpUrl,
+        tls: Option<&TlsConnector>,
+        four_ccs: Vec<&'static str>,
+    ) -> Result<Self, SinkError> {
         let connected = net::connect(&url.host, url.port).await;
         let tcp = connected.map_err(|error| match url.on_server && net::is_refused(&error) {
             true => SinkError::NobodyListens(url.port),
@@ -56,7 +65,7 @@ impl Connection {
         };
         let mut connection = Self {
             socket,
-            publisher: Publisher::new(url.clone()),
+            publisher: Publisher::new(url.clone(), four_ccs),
             incoming: vec![0; 4096],
             acknowledged: Instant::now(),
             cut: false,

@@ -77,9 +77,12 @@ impl Queue {
         Some(item)
     }
 
-    /// Waits until the tracks are known.
-    pub(crate) async fn described(&self) {
-        while self.inner.borrow().tracks.is_none() {
+    /// The tracks of what was pushed last; waits until they are known.
+    pub(crate) async fn tracks(&self) -> Arc<Tracks> {
+        loop {
+            if let Some(tracks) = &self.inner.borrow().tracks {
+                return tracks.clone();
+            }
             self.filled.notified().await;
         }
     }

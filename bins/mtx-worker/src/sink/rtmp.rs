@@ -1,5 +1,6 @@
 //! Publishing access units over RTMP.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,9 @@ const AUDIO_FIRST: i64 = 1_000_000_000;
 pub(crate) struct RtmpSink {
     url: RtmpUrl,
     tls: Option<TlsConnector>,
+    /// Whether the server is told which codecs of enhanced RTMP come. It is, unless it did not answer when it was: go2rtc
+    /// takes H.265, but does not understand the list.
+    announces_codecs: Cell<bool>,
 }
 
 /// A published stream.
@@ -50,13 +54,26 @@ impl RtmpSink {
     /// An output at `url`; fails if its TLS can't be set up.
     pub(crate) fn new(url: RtmpUrl) -> Result<Self> {
         let tls = url.tls.then(|| tls::connector(url.on_server)).transpose()?;
-        Ok(Self { url, tls })
+        Ok(Self {
+            url,
+            tls,
+            announces_codecs: Cell::new(true),
+        })
     }
 
-    /// Connects, and has the server accept the stream.
-    pub(crate) async fn open(&self) -> Result<Stream, SinkError> {
+    /// Connects, and has the server accept a stream of these tracks.
+    pub(crate) async fn open(&self, tracks: &Tracks) -> Result<Stream, SinkError> {
+        let mut four_ccs = flv::four_ccs(tracks);
+        let has_four_ccs = !four_ccs.is_empty();
+        if !self.announces_codecs.get() {
+            four_ccs.clear();
+        }
+        let opened = Connection::open(&self.url, self.tls.as_ref(), four_ccs).await;
+        if has_four_ccs && matches!(opened, Err(SinkError::Timeout(_))) {
+            self.announces_codecs.set(!self.announces_codecs.get());
+        }
         Ok(Stream {
-            connection: Connection::open(&self.url, self.tls.as_ref()).await?,
+            connection: opened?,
             opened: Instant::now(),
             timestamps: Timestamps::default(),
             tracks: None,
