@@ -16,6 +16,9 @@ const PACKET_HEAD: usize = 4;
 /// Channels that servers use: two for each of some tracks.
 const CHANNELS: u8 = 64;
 
+/// How answers begin.
+const ANSWER: &[u8] = b"RTSP/1.0 ";
+
 /// Bytes of no meaning in a row before the connection is given up. Some cameras put a few between packets.
 const MAX_GARBAGE: usize = 64 * 1024;
 
@@ -62,6 +65,8 @@ pub(crate) struct Reader {
     head: Option<(Head, usize)>,
     /// Whether the server has shown that it speaks RTSP.
     is_rtsp: bool,
+    /// Whether what comes is garbage, up to the next packet or answer.
+    is_lost: bool,
     /// Bytes of no meaning since the last message or packet.
     garbage: usize,
 }
@@ -90,8 +95,12 @@ impl Reader {
                 .iter()
                 .take_while(|byte| matches!(byte, b'\r' | b'\n'));
             self.buffer.advance(blank.count());
-            if self.searched == 0 && self.buffer.first().is_some_and(is_garbage) {
+            self.is_lost |= self.searched == 0 && self.buffer.first().is_some_and(is_garbage);
+            if self.is_lost {
                 self.skip_garbage()?;
+            }
+            if self.is_lost {
+                return Ok(None);
             }
             match self.buffer.first() {
                 Some(&PACKET_MARK) => return Ok(self.packet()),
@@ -128,7 +137,8 @@ impl Reader {
         let starts = 0..self.buffer.len();
         let start = starts.into_iter().find(|&at| is_start(&self.buffer[at..]));
         // What begins at the very end can only be told with what follows.
-        let end = start.unwrap_or(self.buffer.len().saturating_sub(PACKET_HEAD));
+        let end = start.unwrap_or(self.buffer.len().saturating_sub(ANSWER.len()));
+        self.is_lost = start.is_none();
         self.garbage += end;
         if !self.is_rtsp || self.garbage > MAX_GARBAGE {
             return Err(MessageError::NotRtsp);
@@ -181,7 +191,7 @@ fn is_garbage(byte: &u8) -> bool {
 fn is_start(bytes: &[u8]) -> bool {
     match bytes {
         &[PACKET_MARK, channel, _, _, first, ..] => channel < CHANNELS && first >> 6 == 2,
-        bytes => bytes.starts_with(b"RTSP/1.0 "),
+        bytes => bytes.starts_with(ANSWER),
     }
 }
 
