@@ -277,7 +277,10 @@ fn another_resolution_in_the_stream_is_followed() {
 fn audio_alone_of_a_stream_with_video_is_no_health() {
     let cases = [
         (Packets::WithoutKeys, "its parameter sets do not come"),
-        (Packets::SetsWithoutKeys, "no key frame comes"),
+        (
+            Packets::SetsWithoutKeys,
+            "no picture comes at which decoding can start",
+        ),
         (Packets::Damaged, "no complete picture"),
         (Packets::Absent, "no complete picture"),
     ];

@@ -137,7 +137,7 @@ const AUDIO: [Audio; 4] = [
 ];
 
 fn is_key(number: u32) -> bool {
-    number % 20 == 0
+    number.is_multiple_of(20)
 }
 
 fn bytes(number: u32) -> Vec<u8> {
