@@ -32,6 +32,7 @@ pub mod ports;
 pub mod processes;
 pub mod procfs;
 pub mod proxy;
+pub mod random;
 pub mod raw_http;
 pub mod readme;
 pub mod receiver;

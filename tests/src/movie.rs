@@ -12,6 +12,8 @@ use crate::packets::Kind;
 const MOST: usize = 1_400;
 
 const FU_A: u8 = 28;
+const SPS: u8 = 7;
+const PPS: u8 = 8;
 
 /// A coded picture or audio frame. Times are in seconds.
 #[derive(Clone, Debug)]
@@ -22,8 +24,46 @@ pub struct Sample {
     pub pts: f64,
     /// Decode time.
     pub dts: f64,
-    /// Its RTP payloads (RFC 6184, RFC 3640): key frames with the parameter sets before them.
-    pub payloads: Vec<Vec<u8>>,
+    /// The NAL units of a picture, key frames with the parameter sets before them; or one audio frame.
+    pub units: Vec<Vec<u8>>,
+}
+
+impl Sample {
+    /// Whether decoding can start here.
+    pub fn is_key(&self) -> bool {
+        self.kind == Kind::Video && self.units.iter().any(|nal| nal[0] & 0x1f == SPS)
+    }
+
+    /// Its RTP payloads (RFC 6184, RFC 3640).
+    pub fn payloads(&self) -> Vec<Vec<u8>> {
+        match self.kind {
+            Kind::Audio => self
+                .units
+                .iter()
+                .map(|frame| audio_payload(frame))
+                .collect(),
+            Kind::Video => self
+                .units
+                .iter()
+                .flat_map(|nal| video_payloads(nal))
+                .collect(),
+        }
+    }
+
+    /// Those of its units that are parameter sets.
+    pub fn parameter_sets(&self) -> Vec<Vec<u8>> {
+        let units = self.units.iter();
+        let sets = units.filter(|nal| matches!(nal[0] & 0x1f, SPS | PPS));
+        sets.cloned().collect()
+    }
+
+    /// A picture as byte stream in one payload, as no RFC has it.
+    pub fn byte_stream(&self) -> Vec<u8> {
+        let units = self.units.iter();
+        units
+            .flat_map(|nal| [&[0, 0, 0, 1], &nal[..]].concat())
+            .collect()
+    }
 }
 
 /// The samples of a file, in order of decoding.
@@ -60,19 +100,19 @@ fn sample(packet: &Value, bytes: &[u8], parameter_sets: &[Vec<u8>]) -> Sample {
     } else {
         Kind::Audio
     };
-    let payloads = match kind {
-        Kind::Audio => vec![audio_payload(data)],
+    let units = match kind {
+        Kind::Audio => vec![data.to_vec()],
         Kind::Video if text("flags").starts_with('K') => {
             let sets = parameter_sets.iter().cloned();
-            sets.chain(video_payloads(data)).collect()
+            sets.chain(nal_units(data)).collect()
         }
-        Kind::Video => video_payloads(data),
+        Kind::Video => nal_units(data),
     };
     Sample {
         kind,
         pts: seconds("pts_time"),
         dts: seconds("dts_time"),
-        payloads,
+        units,
     }
 }
 
@@ -92,22 +132,27 @@ fn audio_payload(frame: &[u8]) -> Vec<u8> {
     [&[0, 16], &size.to_be_bytes()[..], frame].concat()
 }
 
-fn video_payloads(mut access_unit: &[u8]) -> Vec<Vec<u8>> {
-    let mut payloads = vec![];
+/// Those of an access unit with lengths in four bytes.
+fn nal_units(mut access_unit: &[u8]) -> Vec<Vec<u8>> {
+    let mut nals = vec![];
     while let Some((length, rest)) = access_unit.split_first_chunk() {
         let (nal, rest) = rest.split_at(u32::from_be_bytes(*length) as usize);
         access_unit = rest;
-        if nal.len() <= MOST {
-            payloads.push(nal.to_vec());
-            continue;
-        }
-        let chunks: Vec<&[u8]> = nal[1..].chunks(MOST).collect();
-        for (number, chunk) in chunks.iter().enumerate() {
-            let start = u8::from(number == 0) << 7;
-            let end = u8::from(number + 1 == chunks.len()) << 6;
-            let header = [(nal[0] & 0xe0) | FU_A, start | end | (nal[0] & 0x1f)];
-            payloads.push([&header[..], chunk].concat());
-        }
+        nals.push(nal.to_vec());
     }
-    payloads
+    nals
+}
+
+fn video_payloads(nal: &[u8]) -> Vec<Vec<u8>> {
+    if nal.len() <= MOST {
+        return vec![nal.to_vec()];
+    }
+    let chunks: Vec<&[u8]> = nal[1..].chunks(MOST).collect();
+    let fragment = |(number, chunk): (usize, &&[u8])| {
+        let start = u8::from(number == 0) << 7;
+        let end = u8::from(number + 1 == chunks.len()) << 6;
+        let header = [(nal[0] & 0xe0) | FU_A, start | end | (nal[0] & 0x1f)];
+        [&header[..], chunk].concat()
+    };
+    chunks.iter().enumerate().map(fragment).collect()
 }

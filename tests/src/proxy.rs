@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
+use crate::random::Random;
+
 const BUFFER: usize = 16 * 1024;
 
 /// What happens to bytes on their way, in both directions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Mode {
     /// They pass.
     Pass,
@@ -23,6 +25,13 @@ pub enum Mode {
     Slow(u64),
     /// They pass, but one in a thousand is another.
     Garble,
+    /// Those of the server come flipped, cut, repeated and among others at so many places in a thousand.
+    Mutate {
+        /// How many places.
+        per_thousand: f64,
+        /// Which ones.
+        seed: u64,
+    },
 }
 
 struct State {
@@ -136,13 +145,14 @@ fn serve(client: &TcpStream, target: u16, state: &Arc<Mutex<State>>) {
             .into_iter()
             .flatten(),
     );
-    pump(client_in, server_out, Arc::clone(state));
-    pump(server_in, client_out, Arc::clone(state));
+    pump(client_in, server_out, Arc::clone(state), false);
+    pump(server_in, client_out, Arc::clone(state), true);
 }
 
-fn pump(mut from: TcpStream, mut to: TcpStream, state: Arc<Mutex<State>>) {
+fn pump(mut from: TcpStream, mut to: TcpStream, state: Arc<Mutex<State>>, is_server: bool) {
     thread::spawn(move || {
         let mut buffer = [0; BUFFER];
+        let mut random = None;
         loop {
             let mode = lock(&state).mode;
             if mode == Mode::Freeze {
@@ -164,6 +174,16 @@ fn pump(mut from: TcpStream, mut to: TcpStream, state: Arc<Mutex<State>>) {
                     .iter_mut()
                     .step_by(1000)
                     .for_each(|byte| *byte ^= 0x55);
+            }
+            if let Mode::Mutate { per_thousand, seed } = mode
+                && is_server
+            {
+                let random = random.get_or_insert_with(|| Random::new(seed));
+                let mutated = random.mutate(&buffer[..count], per_thousand);
+                if to.write_all(&mutated).is_err() {
+                    break;
+                }
+                continue;
             }
             if mode != Mode::Discard && to.write_all(&buffer[..count]).is_err() {
                 break;

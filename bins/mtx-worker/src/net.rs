@@ -24,6 +24,11 @@ const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 #[cfg(target_os = "linux")]
 const UNCONFIRMED: u32 = 4_500;
 
+/// The moment by the runtime's clock, which tests can set.
+pub(crate) fn now() -> std::time::Instant {
+    tokio::time::Instant::now().into_std()
+}
+
 /// A connection, with TLS or without.
 pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Socket for T {}

@@ -11,12 +11,12 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::failures::Failures;
-use crate::media::Item;
+use crate::media::{Item, Medium};
 use crate::output::{Output, told};
 use crate::reconnect::Reconnect;
 use crate::rtmp::url::RtmpUrl;
 use crate::sink::SinkError;
-use crate::source::{Losses, RtspSource, Session, SourceError, SourceItem};
+use crate::source::{RtspSource, Session, SourceError, SourceItem};
 use crate::state::{Link, Side, State, Status};
 use crate::stats::Report;
 use crate::time::Splice;
@@ -66,8 +66,6 @@ pub(crate) struct Worker {
     input_failures: Failures,
     /// Breaks in the source's time stamps.
     discontinuities: Cell<u64>,
-    /// What sessions that are over lost, and the one that is on.
-    losses: Cell<(Losses, Losses)>,
 }
 
 impl Worker {
@@ -86,7 +84,6 @@ impl Worker {
             status: Status::new(of),
             input_failures: config.input_failures("stream"),
             discontinuities: Cell::default(),
-            losses: Cell::default(),
             config,
         })
     }
@@ -198,8 +195,6 @@ impl Worker {
         let mut reconnect = Reconnect::new("input".to_owned(), self.config.retry.clone());
         loop {
             splice.start();
-            let (before, last) = self.losses.take();
-            self.losses.set((before.plus(last), Losses::default()));
             let error = match self.source.open().await {
                 Ok(session) => self.pump(session, &mut splice, &mut reconnect).await,
                 Err(error) => error,
@@ -221,16 +216,20 @@ impl Worker {
         for codec in session.left_out() {
             log::warn!(codec = codec.as_str(); "track left out: {codec}");
         }
+        let mut has_video = false;
         loop {
-            let next = session.next().await;
-            let (before, _) = self.losses.get();
-            self.losses.set((before, session.losses()));
-            let item = match next {
-                Ok(SourceItem::Tracks(tracks)) => Item::Tracks(tracks),
+            let item = match session.next().await {
+                Ok(SourceItem::Tracks(tracks)) => {
+                    has_video = tracks.video.is_some();
+                    Item::Tracks(tracks)
+                }
                 Ok(SourceItem::Unit(mut unit)) => {
                     (unit.pts, unit.dts) = splice.place(unit.medium, unit.pts, unit.dts);
-                    reconnect.media(Instant::now());
-                    self.status.set(Side::Source, Link::Up);
+                    // Sound alone is not what a stream with video is there for.
+                    if unit.medium == Medium::Video || !has_video {
+                        reconnect.media(Instant::now());
+                        self.status.set(Side::Source, Link::Up);
+                    }
                     Item::Unit(unit)
                 }
                 Ok(SourceItem::Discontinuity(discontinuity)) => {
@@ -286,8 +285,7 @@ impl Worker {
             .iter()
             .map(|output| output.queue.dropped())
             .sum();
-        let (before, now) = self.losses.get();
-        let lost = before.plus(now);
+        let lost = self.source.losses();
         log::info!(
             state:% = state, frames = report.frames, videoFrames = report.video_frames, bytes = report.bytes,
             bitrate = report.bitrate, dropped = dropped,

@@ -184,7 +184,7 @@ fn states(page: &mut Page, streams: &[StreamStatus]) {
 type Value = fn(&WorkerReport) -> f64;
 
 /// Name, type and help of what is told of each worker.
-const OF_WORKER: [(&str, &str, &str, Value); 8] = [
+const OF_WORKER: [(&str, &str, &str, Value); 10] = [
     (
         "stream_frames_total",
         "counter",
@@ -208,6 +208,18 @@ const OF_WORKER: [(&str, &str, &str, Value); 8] = [
         "counter",
         "Jumps of the source's time stamps, as the stream's worker counts them.",
         |of| whole(of.discontinuities),
+    ),
+    (
+        "stream_lost_packets_total",
+        "counter",
+        "Packets of the source that never came, as the stream's worker counts them.",
+        |of| whole(of.lost),
+    ),
+    (
+        "stream_damaged_frames_total",
+        "counter",
+        "Frames of the source that came incomplete or unreadable, and were left out.",
+        |of| whole(of.damaged),
     ),
     (
         "stream_reconnects_total",

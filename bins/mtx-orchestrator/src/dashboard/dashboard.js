@@ -83,6 +83,7 @@ const facts = (status) => [
   ["Last failure", status.lastFailure ?? "none"],
   ["Worker", status.pid === null ? "none" : `process ${status.pid}, ${status.worker?.state ?? "no report yet"}`],
   ["Frames", status.worker ? `${status.worker.frames} passed on, ${status.worker.dropped} dropped` : "–"],
+  ["Input", status.worker ? `${status.worker.lost} packets lost, ${status.worker.damaged} frames damaged` : "–"],
   ["Time stamps", status.worker ? `jumped ${status.worker.discontinuities} times in the source` : "–"],
   ["Latency", status.worker ? `${status.worker.latencyMs.toFixed(1)} ms within the worker` : "–"],
   ...(status.route ? [["Route", status.route]] : []),

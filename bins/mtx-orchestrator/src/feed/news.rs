@@ -146,6 +146,8 @@ pub(crate) mod tests {
             fps: 25.0,
             dropped: 0,
             discontinuities: 0,
+            lost: 0,
+            damaged: 0,
             reconnects: 0,
             latency_ms: 0.0,
             last_frame: None,

@@ -56,6 +56,8 @@ pub(super) struct Counters {
     pub(super) bitrate: u64,
     pub(super) dropped: u64,
     pub(super) discontinuities: u64,
+    pub(super) lost: u64,
+    pub(super) damaged: u64,
     pub(super) reconnects: u64,
     pub(super) latency_ms: f64,
 }
@@ -154,6 +156,8 @@ fn counters(fields: &Map<String, Value>) -> Counters {
         bitrate: number("bitrate"),
         dropped: number("dropped"),
         discontinuities: number("discontinuities"),
+        lost: number("lost"),
+        damaged: number("damaged"),
         reconnects: number("reconnects"),
         latency_ms: latency.unwrap_or_default(),
     }
@@ -211,7 +215,8 @@ mod tests {
     fn reports_are_for_us_and_the_rest_is_for_the_log() {
         let (said, line) = understand(
             r#"{"timestamp":"2026-11-21T04:18:22.123Z","level":"INF","message":"stats","state":"streaming",
-                "frames":70,"videoFrames":25,"bytes":1000,"bitrate":8000,"dropped":1,"discontinuities":3,"reconnects":2,"latencyMs":0.5}"#,
+                "frames":70,"videoFrames":25,"bytes":1000,"bitrate":8000,"dropped":1,
+                "discontinuities":3,"lost":5,"damaged":4,"reconnects":2,"latencyMs":0.5}"#,
         );
         let Some(Said::Report(counters)) = said else {
             panic!("{said:?}");
@@ -219,6 +224,7 @@ mod tests {
         assert!(line.is_none());
         assert_eq!((counters.frames, counters.video_frames), (70, 25));
         assert_eq!((counters.dropped, counters.discontinuities), (1, 3));
+        assert_eq!((counters.lost, counters.damaged), (5, 4));
         assert_eq!((counters.reconnects, counters.latency_ms), (2, 0.5));
     }
 

@@ -180,6 +180,10 @@ pub(crate) struct WorkerReport {
     pub(crate) dropped: u64,
     /// Jumps of the source's time stamps.
     pub(crate) discontinuities: u64,
+    /// Packets of the source that never came.
+    pub(crate) lost: u64,
+    /// Frames of the source that came incomplete or unreadable, and were left out.
+    pub(crate) damaged: u64,
     pub(crate) reconnects: u64,
     pub(crate) latency_ms: f64,
     /// When a report last told of new frames.

@@ -193,6 +193,8 @@ impl Stream {
             fps: (fps * 10.0).round() / 10.0,
             dropped: counters.dropped,
             discontinuities: counters.discontinuities,
+            lost: counters.lost,
+            damaged: counters.damaged,
             reconnects: counters.reconnects,
             latency_ms: counters.latency_ms,
             last_frame,

@@ -18,6 +18,11 @@ pub(crate) fn nal_units(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// Whether there is a start code, which no NAL unit begins with.
+pub(crate) fn starts_byte_stream(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0, 0, 1]) || bytes.starts_with(&[0, 0, 0, 1])
+}
+
 /// The NAL units of a byte stream (annex B): what stands between start codes.
 pub(crate) fn split_byte_stream(bytes: &[u8]) -> Vec<&[u8]> {
     const START_CODE: &[u8] = &[0, 0, 1];

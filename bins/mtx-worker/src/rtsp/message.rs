@@ -13,6 +13,15 @@ const MAX_BODY: usize = 256 * 1024;
 const PACKET_MARK: u8 = b'$';
 const PACKET_HEAD: usize = 4;
 
+/// Channels that servers use: two for each of some tracks.
+const CHANNELS: u8 = 64;
+
+/// How answers begin.
+const ANSWER: &[u8] = b"RTSP/1.0 ";
+
+/// Bytes of no meaning in a row before the connection is given up. Some cameras put a few between packets.
+const MAX_GARBAGE: usize = 64 * 1024;
+
 /// Bytes that are no RTSP.
 #[derive(Clone, Copy, Debug, Error, PartialEq)]
 pub(crate) enum MessageError {
@@ -54,6 +63,12 @@ pub(crate) struct Reader {
     searched: usize,
     /// A head whose body is not complete.
     head: Option<(Head, usize)>,
+    /// Whether the server has shown that it speaks RTSP.
+    is_rtsp: bool,
+    /// Whether what comes is garbage, up to the next packet or answer.
+    is_lost: bool,
+    /// Bytes of no meaning since the last message or packet.
+    garbage: usize,
 }
 
 impl Reader {
@@ -64,6 +79,15 @@ impl Reader {
 
     /// The next message or packet, if it is complete.
     pub(crate) fn next(&mut self) -> Result<Option<Incoming>, MessageError> {
+        let found = self.read()?;
+        if found.is_some() {
+            self.is_rtsp = true;
+            self.garbage = 0;
+        }
+        Ok(found)
+    }
+
+    fn read(&mut self) -> Result<Option<Incoming>, MessageError> {
         if self.head.is_none() {
             // Some servers end a body with a line break of its own.
             let blank = self
@@ -71,11 +95,17 @@ impl Reader {
                 .iter()
                 .take_while(|byte| matches!(byte, b'\r' | b'\n'));
             self.buffer.advance(blank.count());
+            self.is_lost |= self.searched == 0 && self.buffer.first().is_some_and(is_garbage);
+            if self.is_lost {
+                self.skip_garbage()?;
+            }
+            if self.is_lost {
+                return Ok(None);
+            }
             match self.buffer.first() {
-                None => return Ok(None),
                 Some(&PACKET_MARK) => return Ok(self.packet()),
-                Some(byte) if !byte.is_ascii_alphabetic() => return Err(MessageError::NotRtsp),
-                Some(_) => {}
+                Some(byte) if !is_garbage(byte) => {}
+                _ => return Ok(None),
             }
             let Some(text) = self.take_head()? else {
                 return Ok(None);
@@ -100,6 +130,21 @@ impl Reader {
             }),
             Head::Request(method, headers) => Incoming::Request { method, headers },
         }))
+    }
+
+    /// Goes on to where a packet or a message seems to begin.
+    fn skip_garbage(&mut self) -> Result<(), MessageError> {
+        let starts = 0..self.buffer.len();
+        let start = starts.into_iter().find(|&at| is_start(&self.buffer[at..]));
+        // What begins at the very end can only be told with what follows.
+        let end = start.unwrap_or(self.buffer.len().saturating_sub(ANSWER.len()));
+        self.is_lost = start.is_none();
+        self.garbage += end;
+        if !self.is_rtsp || self.garbage > MAX_GARBAGE {
+            return Err(MessageError::NotRtsp);
+        }
+        self.buffer.advance(end);
+        Ok(())
     }
 
     fn packet(&mut self) -> Option<Incoming> {
@@ -135,6 +180,18 @@ impl Reader {
             }
             _ => Err(MessageError::TooLong),
         }
+    }
+}
+
+fn is_garbage(byte: &u8) -> bool {
+    *byte != PACKET_MARK && !byte.is_ascii_alphabetic()
+}
+
+/// Whether bytes behind garbage are the start of a packet, which is RTP or RTCP of version 2, or of an answer.
+fn is_start(bytes: &[u8]) -> bool {
+    match bytes {
+        &[PACKET_MARK, channel, _, _, first, ..] => channel < CHANNELS && first >> 6 == 2,
+        bytes => bytes.starts_with(ANSWER),
     }
 }
 
@@ -215,6 +272,30 @@ mod tests {
             damaged[at] = value;
             let _ = read(&damaged, 5);
         }
+    }
+
+    #[test]
+    fn garbage_between_packets_is_skipped() {
+        let packet = b"$\x01\x00\x02\x80y";
+        let garbage = b"\xff$\xee\x00\x01\xfe\x00R";
+        let answer = b"RTSP/1.0 200 OK\r\n\r\n";
+        let stream = [
+            &answer[..],
+            garbage,
+            packet,
+            garbage,
+            answer,
+            garbage,
+            packet,
+        ]
+        .concat();
+        for cut in 1..30 {
+            let found = read(&stream, cut).unwrap();
+            assert_eq!(found.len(), 4, "{found:?}");
+        }
+        let endless = [&answer[..], &vec![0xff; MAX_GARBAGE + 100]].concat();
+        assert_eq!(read(&endless, 999), Err(MessageError::NotRtsp));
+        assert_eq!(read(garbage, 3), Err(MessageError::NotRtsp));
     }
 
     #[test]

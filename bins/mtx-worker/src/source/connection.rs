@@ -81,15 +81,20 @@ impl Connection {
             }
             None => Box::new(tcp),
         };
+        Ok(Self::over(socket, server.ip().to_canonical(), url))
+    }
+
+    /// Talks to the server at `server` through a socket, with the login of `url`.
+    pub(super) fn over(socket: Box<dyn Socket>, server: IpAddr, url: &RtspUrl) -> Self {
         let owned = |(user, password): (&str, &str)| (user.to_owned(), password.to_owned());
-        Ok(Self {
+        Self {
             socket,
-            server: server.ip().to_canonical(),
+            server,
             reader: Reader::default(),
             conversation: Conversation::new(url.credentials().map(owned)),
             early: VecDeque::new(),
-            latest: Instant::now(),
-        })
+            latest: net::now(),
+        }
     }
 
     /// Sends a request and waits for its answer, of whatever status.
@@ -149,7 +154,7 @@ impl Connection {
             buffer.reserve(READ);
             match self.socket.read_buf(buffer).await {
                 Ok(0) => return Err(SourceError::Closed),
-                Ok(_) => self.latest = Instant::now(),
+                Ok(_) => self.latest = net::now(),
                 Err(error) => return Err(SourceError::Broken(error.to_string())),
             }
         }

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use nix::sys::socket::{setsockopt, sockopt};
@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::connection::Arrived;
+use crate::net;
 
 /// The largest datagram.
 const DATAGRAM: usize = 65_536;
@@ -135,7 +136,7 @@ async fn read(
             channel,
             // Many are small, and some wait for long: none keeps a whole buffer.
             data: Bytes::copy_from_slice(&buffer[..length]),
-            at: Instant::now(),
+            at: net::now(),
         };
         if sender.send(arrived).await.is_err() {
             return;

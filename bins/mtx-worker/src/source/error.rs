@@ -33,6 +33,11 @@ pub(crate) enum SourceError {
     Timeout(Duration),
     #[error("no media for {}", mediamtx::duration::format(*.0))]
     Silent(Duration),
+    #[error("no video for {}: {reason}", mediamtx::duration::format(*.time))]
+    NoVideo {
+        time: Duration,
+        reason: &'static str,
+    },
     #[error("the source ended the session")]
     Closed,
     #[error("the connection to the source broke: {0}")]

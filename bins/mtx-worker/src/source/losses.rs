@@ -1,5 +1,6 @@
 //! What got lost between a source and the worker.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 /// A line of the log in so much time says what was lost in it.
@@ -23,6 +24,31 @@ impl Losses {
     }
 }
 
+/// Counts of all sessions of a source.
+#[derive(Debug, Default)]
+pub(super) struct Total {
+    /// Of those that are over.
+    before: Cell<Losses>,
+    session: Cell<Losses>,
+}
+
+impl Total {
+    /// A session begins.
+    pub(super) fn start_session(&self) {
+        self.before.set(self.get());
+        self.session.take();
+    }
+
+    /// What it lost so far.
+    pub(super) fn update(&self, session: Losses) {
+        self.session.set(session);
+    }
+
+    pub(super) fn get(&self) -> Losses {
+        self.before.get().plus(self.session.get())
+    }
+}
+
 /// Tells of losses, the first time at once.
 #[derive(Debug, Default)]
 pub(super) struct Report {
@@ -39,7 +65,9 @@ impl Report {
         if losses == before || !is_due {
             return;
         }
-        let (packets, units) = (losses.packets - before.packets, losses.units - before.units);
+        // A track that was left out takes its counts with it.
+        let packets = losses.packets.saturating_sub(before.packets);
+        let units = losses.units.saturating_sub(before.units);
         log::warn!(lost = packets, damaged = units; "{packets} packets of the input got lost, {units} access units were left out as damaged");
         self.told = Some((now, losses));
     }

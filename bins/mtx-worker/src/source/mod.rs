@@ -11,7 +11,6 @@ mod tracks;
 mod url;
 
 pub(crate) use error::SourceError;
-pub(crate) use losses::Losses;
 pub(crate) use rtsp::RtspSource;
 pub(crate) use session::{Session, SourceItem};
 pub(crate) use url::{RtspUrl, Transport};

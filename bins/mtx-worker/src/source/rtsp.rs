@@ -13,6 +13,7 @@ use tokio_rustls::TlsConnector;
 use super::connection::Connection;
 use super::datagrams::Datagrams;
 use super::error::SourceError;
+use super::losses::{Losses, Total};
 use super::played::Played;
 use super::session::{Receiver, Session};
 use super::tracks::choose;
@@ -38,6 +39,7 @@ pub(crate) struct RtspSource {
     tls: Option<TlsConnector>,
     /// Sessions that are telling the server of their end.
     closing: Rc<RefCell<JoinSet<()>>>,
+    losses: Rc<Total>,
 }
 
 /// What the server answered to DESCRIBE.
@@ -62,7 +64,13 @@ impl RtspSource {
             epoch,
             tls,
             closing: Rc::default(),
+            losses: Rc::default(),
         })
+    }
+
+    /// What got lost so far, in all sessions.
+    pub(crate) fn losses(&self) -> Losses {
+        self.losses.get()
     }
 
     /// Starts playing.
@@ -141,7 +149,12 @@ impl RtspSource {
             relate(&mut receivers, info);
         }
         Ok(Session::new(
-            played, datagrams, receivers, left_out, self.epoch,
+            played,
+            datagrams,
+            receivers,
+            left_out,
+            self.epoch,
+            self.losses.clone(),
         ))
     }
 
@@ -164,7 +177,14 @@ impl RtspSource {
     }
 
     async fn describe_at(&self, url: &RtspUrl) -> Result<Result<Described, RtspUrl>, SourceError> {
-        let mut connection = Connection::open(url, self.tls.as_ref()).await?;
+        let connection = Connection::open(url, self.tls.as_ref()).await?;
+        Self::describe_over(connection, url).await
+    }
+
+    async fn describe_over(
+        mut connection: Connection,
+        url: &RtspUrl,
+    ) -> Result<Result<Described, RtspUrl>, SourceError> {
         let text = url.to_request();
         let headers = vec![("Accept", "application/sdp".to_owned())];
         let answer = connection.call("DESCRIBE", &text, headers).await;
@@ -292,3 +312,6 @@ fn check(response: Response) -> Result<Response, SourceError> {
         status => Err(SourceError::Status(status)),
     }
 }
+
+#[cfg(test)]
+mod mutations;

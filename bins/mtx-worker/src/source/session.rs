@@ -1,6 +1,7 @@
 //! What a playing RTSP session yields: access units in worker time.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,11 +11,12 @@ use tokio::time::{sleep_until, timeout, timeout_at};
 use super::connection::{Arrived, Event};
 use super::datagrams::Datagrams;
 use super::error::SourceError;
-use super::losses::{Losses, Report};
+use super::losses::{Losses, Report, Total};
 use super::played::Played;
 use super::tracks::Chosen;
 use crate::entry::Entry;
 use crate::media::{AccessUnit, EntryPoint, Medium, Tracks};
+use crate::net;
 use crate::rtp::packet::Packet;
 use crate::rtp::payload::{Depacketizer, Description, Frame, Output, Unpacked};
 use crate::rtp::reception::Reception;
@@ -26,8 +28,8 @@ use crate::time::{Arrival, Discontinuity, Reference, RtpTimeline, Timed};
 /// 5 s is promised.
 const SILENCE: Duration = Duration::from_secs(4);
 
-/// How long parameter sets, or the key frame that holds them, may stay away while media comes.
-const DESCRIPTION: Duration = Duration::from_secs(10);
+/// How long video that can be decoded may stay away while other media comes.
+const NO_VIDEO: Duration = Duration::from_secs(10);
 
 /// Packets in a row that are no RTP before the session is given up.
 const MAX_BAD_PACKETS: u32 = 100;
@@ -58,6 +60,8 @@ pub(super) struct Receiver {
     has_started: bool,
     /// Whether packets came that belong to something else than was described.
     has_others: bool,
+    /// Whether it yielded any frame.
+    has_frames: bool,
 }
 
 impl Receiver {
@@ -75,6 +79,7 @@ impl Receiver {
             starts_at: None,
             has_started: false,
             has_others: false,
+            has_frames: false,
         }
     }
 
@@ -107,11 +112,15 @@ pub(crate) struct Session {
     datagrams: Option<Datagrams>,
     receivers: Vec<Receiver>,
     tracks: Option<Arc<Tracks>>,
+    /// Frames of described video that came before the audio was described, with their receivers.
+    undescribed: VecDeque<(usize, Frame)>,
     timeline: RtpTimeline<Payload>,
     entry: Entry,
     epoch: Instant,
     opened: Instant,
     last_media: Instant,
+    /// When the latest video came that goes on.
+    last_video: Instant,
     next_report: Instant,
     next_sign_of_life: Instant,
     bad_packets: u32,
@@ -120,6 +129,7 @@ pub(crate) struct Session {
     waiting: VecDeque<SourceItem>,
     left_out: Vec<String>,
     report: Report,
+    losses: Rc<Total>,
 }
 
 /// A unit without its times.
@@ -163,12 +173,14 @@ impl Session {
         receivers: Vec<Receiver>,
         left_out: Vec<String>,
         epoch: Instant,
+        losses: Rc<Total>,
     ) -> Self {
+        losses.start_session();
         let clock = |medium| {
             let receiver = receivers.iter().find(|receiver| receiver.medium == medium);
             receiver.map(|receiver| receiver.clock_rate)
         };
-        let now = Instant::now();
+        let now = net::now();
         let mut session = Self {
             timeline: RtpTimeline::new(clock(Medium::Video), clock(Medium::Audio)),
             next_sign_of_life: now + played.conversation.keep_alive(),
@@ -176,16 +188,19 @@ impl Session {
             datagrams,
             receivers,
             tracks: None,
+            undescribed: VecDeque::new(),
             entry: Entry::default(),
             epoch,
             opened: now,
             last_media: now,
+            last_video: now,
             next_report: now + REPORTS,
             bad_packets: 0,
             early: VecDeque::new(),
             waiting: VecDeque::new(),
             left_out,
             report: Report::default(),
+            losses,
         };
         session.describe_tracks();
         session
@@ -196,8 +211,8 @@ impl Session {
         &self.left_out
     }
 
-    /// What got lost so far.
-    pub(crate) fn losses(&self) -> Losses {
+    /// What got lost in this session so far.
+    fn count_losses(&self) -> Losses {
         let each = self.receivers.iter().map(|receiver| Losses {
             packets: receiver.reception.lost(),
             units: receiver.output.count_damaged(),
@@ -217,10 +232,15 @@ impl Session {
                     self.take(arrived)?;
                     at
                 }
-                None => Instant::now(),
+                None => net::now(),
             };
             self.unpack(now)?;
-            self.report.update(now, self.losses());
+            let losses = self.count_losses();
+            self.losses.update(losses);
+            self.report.update(now, losses);
+            if self.waiting.is_empty() {
+                self.check_video(now)?;
+            }
         }
     }
 
@@ -315,7 +335,7 @@ impl Session {
 
     /// Sends receiver reports and signs of life when their time has come.
     async fn do_duty(&mut self) -> Result<(), SourceError> {
-        let now = Instant::now();
+        let now = net::now();
         if now >= self.next_report {
             self.next_report = now + REPORTS;
             for receiver in &mut self.receivers {
@@ -372,7 +392,7 @@ impl Session {
         while let Some(receiver) = self.receivers.get_mut(index) {
             receiver.depacketize(at);
             match receiver.output.pop() {
-                Some(Unpacked::Frame(frame)) => self.take_frame(index, frame, now)?,
+                Some(Unpacked::Frame(frame)) => self.take_frame(index, frame, now),
                 Some(Unpacked::Description(description)) => {
                     receiver.description = Some(description);
                     self.describe_tracks();
@@ -388,6 +408,10 @@ impl Session {
     fn leave_out(&mut self, index: usize, what: &str) -> Result<(), SourceError> {
         log::warn!(codec = what; "track left out: {what} (RTMP does not carry it)");
         self.receivers.remove(index);
+        self.undescribed.retain(|(held, _)| *held != index);
+        for (held, _) in &mut self.undescribed {
+            *held -= usize::from(*held > index);
+        }
         if self.receivers.is_empty() {
             return Err(SourceError::Unsupported(what.to_owned()));
         }
@@ -395,30 +419,53 @@ impl Session {
         Ok(())
     }
 
-    fn take_frame(&mut self, index: usize, frame: Frame, now: Instant) -> Result<(), SourceError> {
+    fn take_frame(&mut self, index: usize, frame: Frame, now: Instant) {
         self.last_media = now;
+        self.receivers[index].has_frames = true;
         if self.tracks.is_none() {
             self.describe_tracks();
         }
-        let is_known = self.receivers[index].description.is_some();
-        if self.tracks.is_some() && is_known {
-            self.place(index, frame);
-        }
-        let is_overdue = now.duration_since(self.opened) > DESCRIPTION;
-        if is_overdue && self.tracks.is_none() {
-            let what = "video without parameter sets, or without the key frame that brings them";
-            return Err(SourceError::Unsupported(what.to_owned()));
-        }
-        if is_overdue
-            && is_known
-            && self.receivers[index].medium == Medium::Video
-            && self.entry == Entry::Waiting
+        self.undescribed.push_back((index, frame));
+        if self.tracks.is_some() {
+            while let Some((index, frame)) = self.undescribed.pop_front() {
+                if self.receivers[index].description.is_some() {
+                    self.place(index, frame, now);
+                }
+            }
+        } else if self
+            .video()
+            .is_some_and(|video| video.description.is_none())
         {
-            let what =
-                "video without a picture at which decoding can start (IDR, CRA or recovery point)";
-            return Err(SourceError::Unsupported(what.to_owned()));
+            self.undescribed.clear();
         }
-        Ok(())
+    }
+
+    fn video(&self) -> Option<&Receiver> {
+        let mut receivers = self.receivers.iter();
+        receivers.find(|receiver| receiver.medium == Medium::Video)
+    }
+
+    /// Fails if there is video, and none went on for long.
+    fn check_video(&self, now: Instant) -> Result<(), SourceError> {
+        let Some(video) = self.video() else {
+            return Ok(());
+        };
+        if now.saturating_duration_since(self.last_video) < NO_VIDEO {
+            return Ok(());
+        }
+        let reason = if !video.has_frames {
+            "no complete picture of it arrives"
+        } else if video.description.is_none() {
+            "its parameter sets do not come, nor the key frame that brings them"
+        } else if self.entry == Entry::Waiting {
+            "no picture comes at which decoding can start (IDR, CRA or recovery point)"
+        } else {
+            "its packets stay away or arrive damaged"
+        };
+        Err(SourceError::NoVideo {
+            time: NO_VIDEO,
+            reason,
+        })
     }
 
     /// Announces the tracks when they are known first, or changed. An audio track that does not tell what it is holds up
@@ -430,7 +477,7 @@ impl Session {
                 Some(Description::Video(video)) => tracks.video = Some(video),
                 Some(Description::Audio(audio)) => tracks.audio = Some(audio),
                 None if receiver.medium == Medium::Audio
-                    && self.opened.elapsed() > SILENT_TRACK => {}
+                    && (net::now() - self.opened) > SILENT_TRACK => {}
                 None => return,
             }
         }
@@ -452,7 +499,7 @@ impl Session {
     }
 
     /// Places a unit on the timeline; the first of its track with what `RTP-Info` told of it.
-    fn place(&mut self, index: usize, frame: Frame) {
+    fn place(&mut self, index: usize, frame: Frame, now: Instant) {
         let receiver = &mut self.receivers[index];
         let medium = receiver.medium;
         let nanoseconds =
@@ -473,6 +520,9 @@ impl Session {
         let goes_on =
             medium == Medium::Audio || self.entry.admits(frame.entry, placed.pts, placed.broke);
         if goes_on {
+            if medium == Medium::Video {
+                self.last_video = now;
+            }
             let payload = Payload {
                 medium,
                 entry: frame.entry,

@@ -3,6 +3,7 @@
 use super::nal::{Assembly, Ended, Grammar};
 use super::{Depacketizer, Description, Output};
 use crate::codec::h264::{self, ParameterSets};
+use crate::codec::nal::starts_byte_stream;
 use crate::media::{VideoCodec, VideoTrack};
 use crate::rtp::reception::Received;
 
@@ -42,6 +43,8 @@ impl H264 {
         };
         match header & 0x1f {
             1..STAP_A => self.assembly.nal(payload),
+            // Some cameras send a byte stream as it is.
+            0 if starts_byte_stream(payload) => self.assembly.nal(payload),
             STAP_A => self.aggregate(rest),
             // A decoding order number stands before the first unit.
             STAP_B => self.aggregate(rest.get(2..).unwrap_or_default()),

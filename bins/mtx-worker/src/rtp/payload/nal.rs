@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{Frame, MAX_UNIT, Output};
-use crate::codec::nal::split_byte_stream;
+use crate::codec::nal::{split_byte_stream, starts_byte_stream};
 use crate::media::EntryPoint;
 
 /// What the codecs tell of NAL units.
@@ -128,7 +128,7 @@ impl Assembly {
         };
         let nal = &self.data[start + LENGTH..];
         let grammar = &self.grammar;
-        if (grammar.is_slice)(nal) {
+        if (grammar.is_slice)(nal) && !starts_byte_stream(nal) {
             let is_whole = self.has_slice || !self.behind_gap || (grammar.is_first_slice)(nal);
             self.is_damaged |= !is_whole;
             self.has_slice = true;
@@ -140,17 +140,11 @@ impl Assembly {
         let nal = nal.to_vec();
         self.data.truncate(start);
         // Within a NAL unit there is no start code, but some cameras pack a byte stream.
-        match &split_byte_stream(&nal)[..] {
-            [] => {}
-            [_] => self.add_other(&nal),
-            several => {
-                for nal in several {
-                    if (self.grammar.is_slice)(nal) {
-                        self.nal(nal);
-                    } else {
-                        self.add_other(nal);
-                    }
-                }
+        for nal in split_byte_stream(&nal) {
+            if (self.grammar.is_slice)(nal) {
+                self.nal(nal);
+            } else {
+                self.add_other(nal);
             }
         }
     }
