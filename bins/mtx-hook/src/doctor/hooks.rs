@@ -9,6 +9,7 @@ use super::command::{base_name, shell_feature, split};
 use super::configuration::{Configuration, Entry, Hook, flag};
 use super::finding::{Findings, Severity};
 use super::process::{Process, Program};
+use super::quoted;
 use super::server::Server;
 use crate::cli::Cli;
 
@@ -201,7 +202,7 @@ fn check_event(hook: &Hook<'_>, words: &[String], findings: &mut Findings) {
         // Its help, or its version.
         Err(error) if !error.use_stderr() => return,
         Err(error) => {
-            let error = error.to_string();
+            let error = quoted::without_urls(&error.to_string(), words);
             let line = error.lines().next().unwrap_or_default();
             let reason = line.trim_start_matches("error: ").trim_end_matches(':');
             let text = format!(

@@ -12,6 +12,7 @@ mod names;
 mod orchestrator;
 mod process;
 mod protocols;
+mod quoted;
 mod server;
 mod settings;
 mod streams;
