@@ -53,6 +53,12 @@ pub(super) fn check(
             "the arguments of {WORKER}: it is not in the folder of mtx-hook"
         ));
     };
+    if let Err(why) = takes_checks(&program) {
+        return findings.unchecked(format!(
+            "the arguments of {WORKER}: {} is of another release: {why}",
+            program.display()
+        ));
+    }
     for worker in workers {
         for trial in trials(configuration, &worker.hook, server, findings) {
             let trial = suited(trial, worker);
@@ -66,6 +72,17 @@ pub(super) fn check(
             );
         }
     }
+}
+
+/// Whether the program accepts arguments that every release with `--check` does.
+fn takes_checks(program: &Path) -> Result<(), String> {
+    const RIGHT: [&str; 4] = ["--input", "rtsp://h/a", "--output", "rtmp://h/b"];
+    let answer = ask(program, &RIGHT.map(str::to_owned), &[]);
+    let answer = answer.map_err(|error| error.to_string())?;
+    if answer.status.success() {
+        return Ok(());
+    }
+    Err(format!("it refuses --check {}", RIGHT.join(" ")))
 }
 
 fn trials(

@@ -137,8 +137,11 @@ impl Group<'_> {
             Some(Value::Bool(_)) if flag(value).is_none() => "yes or no",
             Some(Value::Number(_)) if !value.is_number() => "a number",
             Some(Value::Array(_)) if !value.is_array() => "a list, such as [a, b]",
-            // An `…Encryption: no` is a boolean, too.
+            Some(Value::String(_)) if value.is_array() || value.is_object() => "one text",
             Some(Value::String(_)) if value.is_number() => "a text: put quotes around it",
+            Some(Value::String(_)) if value.is_boolean() && !takes_flags(name) => {
+                "a text, and not yes or no"
+            }
             _ => return,
         };
         // Set to nothing, a setting is as good as not there.
