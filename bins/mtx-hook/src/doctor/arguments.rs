@@ -11,7 +11,7 @@ use regex_lite::Regex;
 use super::command::{expand, split};
 use super::configuration::{Configuration, Entry, Hook};
 use super::example::Example;
-use super::finding::{Findings, Severity};
+use super::finding::{Diagnosis, Severity};
 use super::hooks::{WorkerHook, ends_in};
 use super::process::Process;
 use super::quoted;
@@ -43,24 +43,24 @@ pub(super) fn check(
     workers: &[WorkerHook<'_>],
     server: Option<&Server>,
     process: &Process,
-    findings: &mut Findings,
+    diagnosis: &mut Diagnosis,
 ) {
     if workers.is_empty() {
         return;
     }
     let Some(program) = process.beside(WORKER) else {
-        return findings.unchecked(format!(
+        return diagnosis.unchecked(format!(
             "the arguments of {WORKER}: it is not in the folder of mtx-hook"
         ));
     };
     if let Err(why) = takes_checks(&program) {
-        return findings.unchecked(format!(
+        return diagnosis.unchecked(format!(
             "the arguments of {WORKER}: {} is of another release: {why}",
             program.display()
         ));
     }
     for worker in workers {
-        for trial in trials(configuration, &worker.hook, server, findings) {
+        for trial in trials(configuration, &worker.hook, server, diagnosis) {
             let trial = suited(trial, worker);
             try_hook(
                 &program,
@@ -68,7 +68,7 @@ pub(super) fn check(
                 &worker.hook,
                 &trial,
                 process,
-                findings,
+                diagnosis,
             );
         }
     }
@@ -89,11 +89,11 @@ fn trials(
     configuration: &Configuration,
     hook: &Hook<'_>,
     server: Option<&Server>,
-    findings: &mut Findings,
+    diagnosis: &mut Diagnosis,
 ) -> Vec<Trial> {
     let entries = configuration.entries_with(hook);
     if entries.len() > MOST {
-        findings.unchecked(format!(
+        diagnosis.unchecked(format!(
             "{}: whether its arguments are right for each of {} paths: {MOST} were tried",
             hook.place(),
             entries.len()
@@ -103,7 +103,7 @@ fn trials(
     for entry in entries.iter().take(MOST) {
         match trial(entry, server) {
             Some(trial) => trials.push(trial),
-            None => findings.unchecked(format!(
+            None => diagnosis.unchecked(format!(
                 "{}: {}: its arguments: no path comes to mind that the expression is for, and none has a stream now",
                 entry.name, hook.setting
             )),
@@ -170,7 +170,7 @@ fn try_hook(
     hook: &Hook<'_>,
     trial: &Trial,
     process: &Process,
-    findings: &mut Findings,
+    diagnosis: &mut Diagnosis,
 ) {
     let place = match &trial.entry {
         Some(entry) => format!("{entry}: {}", hook.setting),
@@ -178,14 +178,14 @@ fn try_hook(
     };
     let variables = variables(configuration, &trial.example, process);
     let Some(arguments) = arguments(hook.line, &variables, process) else {
-        return findings.unchecked(format!(
+        return diagnosis.unchecked(format!(
             "{place}: its arguments: they have variables that are not known here"
         ));
     };
     let answer = match ask(program, &arguments, &variables) {
         Ok(answer) => answer,
         Err(error) => {
-            return findings.unchecked(format!(
+            return diagnosis.unchecked(format!(
                 "{place}: its arguments: {}: {error}",
                 program.display()
             ));
@@ -207,20 +207,20 @@ fn try_hook(
         .lines()
         .filter_map(|line| line.strip_prefix("warning: "))
     {
-        findings.warning(&place, line);
+        diagnosis.warning(&place, line);
     }
     match (answer.status.code(), found("error: ")) {
         (Some(0), _) => {}
         (Some(NO_KEY), Some(_)) if trial.is_made_up => {}
-        (Some(NO_KEY), Some(error)) if !process.is_hook() => findings.warning(place, error),
+        (Some(NO_KEY), Some(error)) if !process.is_hook() => diagnosis.warning(place, error),
         (Some(_), Some(error)) => {
-            findings.add(
+            diagnosis.add(
                 Severity::Error,
                 place,
                 format!("{WORKER} refuses to start: {shown}{error}"),
             );
         }
-        (_, None) | (None, _) => findings.unchecked(format!(
+        (_, None) | (None, _) => diagnosis.unchecked(format!(
             "{place}: its arguments: {} does not judge them ({})",
             program.display(),
             answer.status
