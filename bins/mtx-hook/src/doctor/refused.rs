@@ -69,6 +69,13 @@ impl Group<'_> {
         }
     }
 
+    /// What the server has there itself, be it under the setting's new name.
+    fn own(&self, name: &str) -> Option<&Value> {
+        let renamed = RENAMED.iter().find(|(old, _)| *old == name);
+        let new = renamed.map_or(name, |(_, new)| *new);
+        self.known?.get(name).or_else(|| self.known?.get(new))
+    }
+
     fn has(&self, name: &str) -> bool {
         self.known.is_some_and(|known| known.contains_key(name))
     }
@@ -134,7 +141,7 @@ impl Group<'_> {
     /// By what the server has there itself.
     fn check_value(&self, name: &str, value: &Value, diagnosis: &mut Diagnosis) {
         const A_TEXT: &str = "a text: without quotes, yes, no, on, off, true and false are none";
-        let wanted = match self.known.and_then(|known| known.get(name)) {
+        let wanted = match self.own(name) {
             Some(Value::Bool(_)) if flag(value).is_none() => "yes or no",
             Some(Value::Number(_)) if !value.is_number() => "a number",
             Some(Value::Array(_)) if !value.is_array() => "a list, such as [a, b]",
