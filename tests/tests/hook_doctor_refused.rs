@@ -106,13 +106,26 @@ fn values_of_the_wrong_kind_are_said_where_a_server_can_be_asked() {
             "error: a: srtReadPassphrase:",
             "quotes",
         ),
+        ("rtspAddress: {}", "error: rtspAddress:", "a single text"),
+        ("rtmpEncryption: true", "error: rtmpEncryption:", "a text"),
+        ("paths: {a: {source: yes}}", "error: a: source:", "a text"),
+        (
+            "paths: {a: {runOnReady: off}}",
+            "error: a: runOnReady:",
+            "a text",
+        ),
+        (
+            "paths: {a: {recordPath: [x]}}",
+            "error: a: recordPath:",
+            "a single text",
+        ),
     ] {
         is_refused(yaml);
         let visit = doctor(Some(file(yaml).path()), &[("MEDIAMTX_API_URL", &api)]);
         assert_eq!(visit.exit, 1, "{}", visit.text);
         visit.says(start, part);
     }
-    let fine = "rtmpEncryption: no\nrtspEncryption: 'no'\nreadTimeout: 10s\nauthInternalUsers: []\n\
+    let fine = "rtspEncryption: 'no'\nreadTimeout: 10s\nauthInternalUsers: []\n\
         paths: {a: {record: yes, recordDeleteAfter: 7d, maxReaders: 5, runOnInit: }}";
     let visit = doctor(Some(file(fine).path()), &[("MEDIAMTX_API_URL", &api)]);
     assert_eq!(visit.exit, 0, "{}", visit.text);
@@ -247,6 +260,29 @@ fn arguments_that_the_worker_refuses_are_said_before_a_stream_comes() {
         "for a path such as copy/a: ",
     );
     visit.is_silent_about(" cam1: ");
+}
+
+#[test]
+fn a_worker_of_a_release_without_checks_is_not_taken_for_a_refusal() {
+    let folder = tempfile::tempdir().expect("a temp folder");
+    let hook = folder.path().join("mtx-hook");
+    fs::copy(binaries::suite_binary("mtx-hook"), &hook).expect("it is there");
+    // mtx-hook does not know --check either.
+    fs::copy(&hook, folder.path().join("mtx-worker")).expect("it is there");
+    let yaml = file(
+        "paths: {a: {runOnAvailable: mtx-worker --output rtmp://h/a/b, runOnAvailableRestart: yes}}",
+    );
+    let mut command = Command::new(hook);
+    command.arg("doctor").arg(yaml.path()).env_clear();
+    command.env("PATH", folder.path());
+    let output = command.output().expect("it starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(!text.contains("refuses to start"), "{text}");
+    let mut lines = text.lines();
+    let said = lines.any(|line| {
+        line.starts_with("not checked: the arguments of mtx-worker: ") && line.contains("release")
+    });
+    assert!(said, "{text}");
 }
 
 #[test]
