@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use mediamtx::version::Version;
-use suite_tests::binaries;
+use suite_tests::binaries::{self, place_program};
 use suite_tests::clips::Clip;
 use suite_tests::doctor::{doctor, doctor_in, examine, file, path_of_programs};
 use suite_tests::mediamtx::{Config, MediaMtx};
@@ -245,12 +245,12 @@ fn arguments_that_the_worker_refuses_are_said_before_a_stream_comes() {
     visit.is_silent_about(" fine: ");
     visit.is_silent_about("/fine$: ");
 
-    // Which server an output on this machine is, the RTMP port tells.
+    // Which server an output on this machine is, the RTMP port tells, also where the worker was not told of it.
     let rtmp = server.ports.rtmp.to_string();
     let yaml = fs::read_to_string(server.file()).expect("it is there");
     let yaml = file(&yaml.replace("rtmp://localhost/", &format!("rtmp://localhost:{rtmp}/")));
     mode(0o600);
-    let visit = doctor(Some(yaml.path()), &[("RTMP_PORT", &rtmp)]);
+    let visit = doctor(Some(yaml.path()), &[]);
     visit.says(
         "error: circle: runOnAvailable: mtx-worker refuses",
         "the input itself",
@@ -266,9 +266,9 @@ fn arguments_that_the_worker_refuses_are_said_before_a_stream_comes() {
 fn a_worker_of_a_release_without_checks_is_not_taken_for_a_refusal() {
     let folder = tempfile::tempdir().expect("a temp folder");
     let hook = folder.path().join("mtx-hook");
-    fs::copy(binaries::suite_binary("mtx-hook"), &hook).expect("it is there");
+    place_program(&binaries::suite_binary("mtx-hook"), &hook);
     // mtx-hook does not know --check either.
-    fs::copy(&hook, folder.path().join("mtx-worker")).expect("it is there");
+    place_program(&hook, &folder.path().join("mtx-worker"));
     let yaml = file(
         "paths: {a: {runOnAvailable: mtx-worker --output rtmp://h/a/b, runOnAvailableRestart: yes}}",
     );

@@ -152,6 +152,22 @@ fn trial(entry: &Entry, server: Option<&Server>) -> Option<Trial> {
     })
 }
 
+/// Where RTMP is on the server: a worker that is not told takes an output there for another server's, and so would take
+/// over the path that it reads.
+fn with_rtmp_port(
+    mut variables: Vec<(String, String)>,
+    configuration: &Configuration,
+) -> Vec<(String, String)> {
+    const NAME: &str = "RTMP_PORT";
+    let is_set = variables.iter().any(|(name, _)| name == NAME);
+    if let Some(port) = configuration.port("rtmpAddress")
+        && !is_set
+    {
+        variables.push((NAME.to_owned(), port.to_string()));
+    }
+    variables
+}
+
 /// That a worker without outputs needs a path that ends in `/in` is said elsewhere.
 fn suited(mut trial: Trial, worker: &WorkerHook<'_>) -> Trial {
     let path = trial.example.path.as_str();
@@ -182,7 +198,11 @@ fn try_hook(
             "{place}: its arguments: they have variables that are not known here"
         ));
     };
-    let answer = match ask(program, &arguments, &variables) {
+    let answer = match ask(
+        program,
+        &arguments,
+        &with_rtmp_port(variables, configuration),
+    ) {
         Ok(answer) => answer,
         Err(error) => {
             return diagnosis.unchecked(format!(
