@@ -295,3 +295,25 @@ fn passwords_of_the_configuration_are_never_printed() {
     assert_eq!(visit.exit, 1, "{}", visit.text);
     visit.is_silent_about("hunter2");
 }
+
+#[test]
+fn stream_keys_in_arguments_that_are_refused_are_never_printed() {
+    for (place, line) in [
+        (
+            "worker",
+            "mtx-worker rtmp://a.rtmp.youtube.com/live2/KEYKEY",
+        ),
+        ("worker", "mtx-worker --outputrtmp://h/live2/KEYKEY"),
+        ("worker", "mtx-worker --output rtmp://h/live2 KEYKEY"),
+        ("hook", "mtx-hook ready rtmp://h/live2/KEYKEY"),
+        ("hook", "mtx-hook rtmp://h/live2/KEYKEY"),
+    ] {
+        let yaml = format!("paths: {{{place}/in: {{runOnAvailable: '{line}'}}}}");
+        let visit = doctor(Some(file(&yaml).path()), &[]);
+        visit.says(
+            &format!("error: {place}/in: runOnAvailable:"),
+            "refuses to start",
+        );
+        visit.is_silent_about("KEYKEY");
+    }
+}

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use mediamtx::version::Version;
-use suite_tests::binaries;
+use suite_tests::binaries::{self, place_program};
 use suite_tests::clips::Clip;
 use suite_tests::doctor::{doctor, doctor_in, examine, file, path_of_programs};
 use suite_tests::mediamtx::{Config, MediaMtx};
@@ -106,13 +106,26 @@ fn values_of_the_wrong_kind_are_said_where_a_server_can_be_asked() {
             "error: a: srtReadPassphrase:",
             "quotes",
         ),
+        ("rtspAddress: {}", "error: rtspAddress:", "a single text"),
+        ("rtmpEncryption: true", "error: rtmpEncryption:", "a text"),
+        ("paths: {a: {source: yes}}", "error: a: source:", "a text"),
+        (
+            "paths: {a: {runOnReady: off}}",
+            "error: a: runOnReady:",
+            "a text",
+        ),
+        (
+            "paths: {a: {recordPath: [x]}}",
+            "error: a: recordPath:",
+            "a single text",
+        ),
     ] {
         is_refused(yaml);
         let visit = doctor(Some(file(yaml).path()), &[("MEDIAMTX_API_URL", &api)]);
         assert_eq!(visit.exit, 1, "{}", visit.text);
         visit.says(start, part);
     }
-    let fine = "rtmpEncryption: no\nrtspEncryption: 'no'\nreadTimeout: 10s\nauthInternalUsers: []\n\
+    let fine = "rtspEncryption: 'no'\nreadTimeout: 10s\nauthInternalUsers: []\n\
         paths: {a: {record: yes, recordDeleteAfter: 7d, maxReaders: 5, runOnInit: }}";
     let visit = doctor(Some(file(fine).path()), &[("MEDIAMTX_API_URL", &api)]);
     assert_eq!(visit.exit, 0, "{}", visit.text);
@@ -232,12 +245,12 @@ fn arguments_that_the_worker_refuses_are_said_before_a_stream_comes() {
     visit.is_silent_about(" fine: ");
     visit.is_silent_about("/fine$: ");
 
-    // Which server an output on this machine is, the RTMP port tells.
+    // Which server an output on this machine is, the RTMP port tells, also where the worker was not told of it.
     let rtmp = server.ports.rtmp.to_string();
     let yaml = fs::read_to_string(server.file()).expect("it is there");
     let yaml = file(&yaml.replace("rtmp://localhost/", &format!("rtmp://localhost:{rtmp}/")));
     mode(0o600);
-    let visit = doctor(Some(yaml.path()), &[("RTMP_PORT", &rtmp)]);
+    let visit = doctor(Some(yaml.path()), &[]);
     visit.says(
         "error: circle: runOnAvailable: mtx-worker refuses",
         "the input itself",
@@ -247,6 +260,29 @@ fn arguments_that_the_worker_refuses_are_said_before_a_stream_comes() {
         "for a path such as copy/a: ",
     );
     visit.is_silent_about(" cam1: ");
+}
+
+#[test]
+fn a_worker_of_a_release_without_checks_is_not_taken_for_a_refusal() {
+    let folder = tempfile::tempdir().expect("a temp folder");
+    let hook = folder.path().join("mtx-hook");
+    place_program(&binaries::suite_binary("mtx-hook"), &hook);
+    // mtx-hook does not know --check either.
+    place_program(&hook, &folder.path().join("mtx-worker"));
+    let yaml = file(
+        "paths: {a: {runOnAvailable: mtx-worker --output rtmp://h/a/b, runOnAvailableRestart: yes}}",
+    );
+    let mut command = Command::new(hook);
+    command.arg("doctor").arg(yaml.path()).env_clear();
+    command.env("PATH", folder.path());
+    let output = command.output().expect("it starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(!text.contains("refuses to start"), "{text}");
+    let mut lines = text.lines();
+    let said = lines.any(|line| {
+        line.starts_with("not checked: the arguments of mtx-worker: ") && line.contains("release")
+    });
+    assert!(said, "{text}");
 }
 
 #[test]

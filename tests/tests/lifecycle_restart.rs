@@ -117,9 +117,9 @@ fn everything_can_be_taken_back() {
 
 #[test]
 fn exported_and_migrated_configurations_are_taken_by_the_server() {
-    let server = MediaMtx::start(Config::default());
+    let server = MediaMtx::start(Config::default().path("push", "record: yes"));
     let lifecycle = Lifecycle::of(&server);
-    let policy = "paths:\n- path: cam\n  useCase: recording\n  source: {command: sleep 100}\n- path: hall\n  useCase: viewing\n  source: {rtsp: 'rtsp://127.0.0.1:1/x'}\n";
+    let policy = "paths:\n- path: cam\n  useCase: recording\n  source: {command: sleep 100}\n- path: hall\n  useCase: viewing\n  source: {rtsp: 'rtsp://127.0.0.1:1/x'}\n- path: push\n  useCase: recording\n";
     let policy = lifecycle.file("policy.yml", policy);
     lifecycle.ok(&["apply", policy.to_str().unwrap()]);
     let settings = |server: &MediaMtx| {
@@ -131,6 +131,12 @@ fn exported_and_migrated_configurations_are_taken_by_the_server() {
         entries
     };
     let exported: serde_yaml::Value = serde_yaml::from_str(&lifecycle.ok(&["export"])).unwrap();
+    let names: Vec<_> = exported["paths"].as_mapping().unwrap().keys().collect();
+    let is_kept = |path: &str| {
+        let mut keepers = names.iter().filter_map(|name| name.as_str());
+        keepers.any(|name| name.starts_with("lifecycle/") && name.ends_with(path))
+    };
+    assert!(is_kept("/cam") && !is_kept("/push"), "{names:?}");
     let mut config = Config::default();
     for (name, entry) in exported["paths"].as_mapping().unwrap() {
         let yaml = serde_yaml::to_string(entry).unwrap();

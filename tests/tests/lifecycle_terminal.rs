@@ -83,6 +83,31 @@ fn status_warns_before_the_disk_is_full() {
 }
 
 #[test]
+fn relative_folder_of_the_server_is_not_taken_for_the_one_here() {
+    let here = tempfile::tempdir().unwrap();
+    std::fs::create_dir(here.path().join("recordings")).unwrap();
+    let camera = camera(Path::new("./recordings")) + "\nrecord: yes";
+    let server = MediaMtx::start(Config::default().path("cam", &camera));
+    let lifecycle = Lifecycle::of(&server);
+    let status = |variables: &[(&str, &str)]| {
+        let mut command = lifecycle.command(&["status"]);
+        command
+            .current_dir(here.path())
+            .envs(variables.iter().copied());
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    let why = "FILES and FREE are unknown: recordPath begins with ./recordings";
+    let table = status(&[]);
+    assert!(table.contains(why), "{table}");
+    // As MediaMTX starts its hooks: in its own working directory.
+    let table = status(&[("MTX_PATH", "cam")]);
+    assert!(
+        !table.contains("unknown") && table.contains("iB"),
+        "{table}"
+    );
+}
+
+#[test]
 fn disk_of_a_server_elsewhere_is_said_to_be_unknown() {
     let folder = tempfile::tempdir().unwrap();
     let server = MediaMtx::start(Config::default().path("cam", &camera(folder.path())));

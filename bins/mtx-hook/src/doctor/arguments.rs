@@ -11,9 +11,10 @@ use regex_lite::Regex;
 use super::command::{expand, split};
 use super::configuration::{Configuration, Entry, Hook};
 use super::example::Example;
-use super::finding::{Findings, Severity};
+use super::finding::{Diagnosis, Severity};
 use super::hooks::{WorkerHook, ends_in};
 use super::process::Process;
+use super::quoted;
 use super::server::Server;
 
 const WORKER: &str = "mtx-worker";
@@ -42,18 +43,24 @@ pub(super) fn check(
     workers: &[WorkerHook<'_>],
     server: Option<&Server>,
     process: &Process,
-    findings: &mut Findings,
+    diagnosis: &mut Diagnosis,
 ) {
     if workers.is_empty() {
         return;
     }
     let Some(program) = process.beside(WORKER) else {
-        return findings.unchecked(format!(
+        return diagnosis.unchecked(format!(
             "the arguments of {WORKER}: it is not in the folder of mtx-hook"
         ));
     };
+    if let Err(why) = takes_checks(&program) {
+        return diagnosis.unchecked(format!(
+            "the arguments of {WORKER}: {} is of another release: {why}",
+            program.display()
+        ));
+    }
     for worker in workers {
-        for trial in trials(configuration, &worker.hook, server, findings) {
+        for trial in trials(configuration, &worker.hook, server, diagnosis) {
             let trial = suited(trial, worker);
             try_hook(
                 &program,
@@ -61,21 +68,32 @@ pub(super) fn check(
                 &worker.hook,
                 &trial,
                 process,
-                findings,
+                diagnosis,
             );
         }
     }
+}
+
+/// Whether the program accepts arguments that every release with `--check` does.
+fn takes_checks(program: &Path) -> Result<(), String> {
+    const RIGHT: [&str; 4] = ["--input", "rtsp://h/a", "--output", "rtmp://h/b"];
+    let answer = ask(program, &RIGHT.map(str::to_owned), &[]);
+    let answer = answer.map_err(|error| error.to_string())?;
+    if answer.status.success() {
+        return Ok(());
+    }
+    Err(format!("it refuses --check {}", RIGHT.join(" ")))
 }
 
 fn trials(
     configuration: &Configuration,
     hook: &Hook<'_>,
     server: Option<&Server>,
-    findings: &mut Findings,
+    diagnosis: &mut Diagnosis,
 ) -> Vec<Trial> {
     let entries = configuration.entries_with(hook);
     if entries.len() > MOST {
-        findings.unchecked(format!(
+        diagnosis.unchecked(format!(
             "{}: whether its arguments are right for each of {} paths: {MOST} were tried",
             hook.place(),
             entries.len()
@@ -85,7 +103,7 @@ fn trials(
     for entry in entries.iter().take(MOST) {
         match trial(entry, server) {
             Some(trial) => trials.push(trial),
-            None => findings.unchecked(format!(
+            None => diagnosis.unchecked(format!(
                 "{}: {}: its arguments: no path comes to mind that the expression is for, and none has a stream now",
                 entry.name, hook.setting
             )),
@@ -134,6 +152,22 @@ fn trial(entry: &Entry, server: Option<&Server>) -> Option<Trial> {
     })
 }
 
+/// Where RTMP is on the server: a worker that is not told takes an output there for another server's, and so would take
+/// over the path that it reads.
+fn with_rtmp_port(
+    mut variables: Vec<(String, String)>,
+    configuration: &Configuration,
+) -> Vec<(String, String)> {
+    const NAME: &str = "RTMP_PORT";
+    let is_set = variables.iter().any(|(name, _)| name == NAME);
+    if let Some(port) = configuration.port("rtmpAddress")
+        && !is_set
+    {
+        variables.push((NAME.to_owned(), port.to_string()));
+    }
+    variables
+}
+
 /// That a worker without outputs needs a path that ends in `/in` is said elsewhere.
 fn suited(mut trial: Trial, worker: &WorkerHook<'_>) -> Trial {
     let path = trial.example.path.as_str();
@@ -152,7 +186,7 @@ fn try_hook(
     hook: &Hook<'_>,
     trial: &Trial,
     process: &Process,
-    findings: &mut Findings,
+    diagnosis: &mut Diagnosis,
 ) {
     let place = match &trial.entry {
         Some(entry) => format!("{entry}: {}", hook.setting),
@@ -160,14 +194,18 @@ fn try_hook(
     };
     let variables = variables(configuration, &trial.example, process);
     let Some(arguments) = arguments(hook.line, &variables, process) else {
-        return findings.unchecked(format!(
+        return diagnosis.unchecked(format!(
             "{place}: its arguments: they have variables that are not known here"
         ));
     };
-    let answer = match ask(program, &arguments, &variables) {
+    let answer = match ask(
+        program,
+        &arguments,
+        &with_rtmp_port(variables, configuration),
+    ) {
         Ok(answer) => answer,
         Err(error) => {
-            return findings.unchecked(format!(
+            return diagnosis.unchecked(format!(
                 "{place}: its arguments: {}: {error}",
                 program.display()
             ));
@@ -177,8 +215,9 @@ fn try_hook(
         true => format!("for a path such as {}: ", trial.example.path),
         false => String::new(),
     };
-    let text = [answer.stdout, answer.stderr].concat();
-    let text = String::from_utf8_lossy(&text);
+    // On stdout the worker judges its own arguments, and hides their secrets; on stderr its option parser quotes them.
+    let refused = quoted::without_values(&String::from_utf8_lossy(&answer.stderr), &arguments);
+    let text = String::from_utf8_lossy(&answer.stdout) + refused.as_str();
     let found = |start: &str| {
         text.lines()
             .find_map(|line| line.strip_prefix(start))
@@ -188,21 +227,20 @@ fn try_hook(
         .lines()
         .filter_map(|line| line.strip_prefix("warning: "))
     {
-        findings.warning(&place, line);
+        diagnosis.warning(&place, line);
     }
     match (answer.status.code(), found("error: ")) {
         (Some(0), _) => {}
         (Some(NO_KEY), Some(_)) if trial.is_made_up => {}
-        (Some(NO_KEY), Some(error)) if !process.is_hook() => findings.warning(place, error),
+        (Some(NO_KEY), Some(error)) if !process.is_hook() => diagnosis.warning(place, error),
         (Some(_), Some(error)) => {
-            let error = without_secrets(&error, &arguments);
-            findings.add(
+            diagnosis.add(
                 Severity::Error,
                 place,
                 format!("{WORKER} refuses to start: {shown}{error}"),
             );
         }
-        (_, None) | (None, _) => findings.unchecked(format!(
+        (_, None) | (None, _) => diagnosis.unchecked(format!(
             "{place}: its arguments: {} does not judge them ({})",
             program.display(),
             answer.status
@@ -274,15 +312,6 @@ fn ask(program: &Path, arguments: &[String], variables: &[(String, String)]) -> 
     child.wait_with_output()
 }
 
-/// What was typed may have a login in it.
-fn without_secrets(text: &str, arguments: &[String]) -> String {
-    let urls = arguments.iter().filter(|word| word.contains("://"));
-    urls.fold(text.to_owned(), |text, url| {
-        let url = url.rsplit_once('=').map_or(url.as_str(), |(_, url)| url);
-        text.replace(url, &mediamtx::secret::redact_url(url))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -303,18 +332,5 @@ mod tests {
         let hook = Process::test(&[("MTX_PATH", "init"), ("KEY", "k")]);
         let set = variables(&configuration, &example, &hook);
         assert_eq!(arguments(line, &set, &hook).unwrap()[1], "rtmp://h/k");
-    }
-
-    #[test]
-    fn logins_of_urls_are_not_repeated() {
-        let arguments = [
-            "--input=rtsp://u:hunter2@h/a".to_owned(),
-            "rtsp://u:hunter2@h/a".to_owned(),
-        ];
-        let text = without_secrets(
-            "unexpected argument 'rtsp://u:hunter2@h/a' found",
-            &arguments,
-        );
-        assert!(!text.contains("hunter2"), "{text}");
     }
 }

@@ -6,7 +6,7 @@ use regex_lite::Regex;
 use serde_json::Value;
 
 use super::configuration::{Configuration, Entry};
-use super::finding::Findings;
+use super::finding::Diagnosis;
 use super::server::Server;
 
 /// The entries that MediaMTX takes for one (`Validate` in its `internal/conf/conf.go`).
@@ -23,17 +23,17 @@ const BEYOND_REGEX_LITE: [&str; 14] = [
 pub(super) fn check(
     configuration: &Configuration,
     server: Option<&Server>,
-    findings: &mut Findings,
+    diagnosis: &mut Diagnosis,
 ) {
     for entry in &configuration.entries {
         match entry.name.strip_prefix('~') {
-            Some(expression) => check_expression(expression, entry, server, findings),
-            None => check_name(entry, server, findings),
+            Some(expression) => check_expression(expression, entry, server, diagnosis),
+            None => check_name(entry, server, diagnosis),
         }
         if entry.expression().is_some() {
-            check_init(configuration, entry, findings);
+            check_init(configuration, entry, diagnosis);
         }
-        check_demand(configuration, entry, findings);
+        check_demand(configuration, entry, diagnosis);
     }
     let for_all = configuration
         .entries
@@ -45,7 +45,7 @@ pub(super) fn check(
         let text = format!(
             "{names} are the same to the server, which refuses the whole file: keep one of them"
         );
-        findings.error("paths", text);
+        diagnosis.error("paths", text);
     }
 }
 
@@ -58,7 +58,7 @@ fn is_accepted(entry: &Entry, server: Option<&Server>) -> bool {
         .any(|it| it.name == entry.name)
 }
 
-fn check_name(entry: &Entry, server: Option<&Server>, findings: &mut Findings) {
+fn check_name(entry: &Entry, server: Option<&Server>, diagnosis: &mut Diagnosis) {
     let name = &entry.name;
     if is_accepted(entry, server) {
         return;
@@ -69,18 +69,18 @@ fn check_name(entry: &Entry, server: Option<&Server>, findings: &mut Findings) {
             false => "",
         };
         let text = format!("the server refuses the whole file: {error}{way_out}");
-        return findings.error(format!("paths: {name:?}"), text);
+        return diagnosis.error(format!("paths: {name:?}"), text);
     }
     if name.contains(['~', ':']) {
         let version = server.and_then(|server| server.version.as_deref()?.parse::<Version>().ok());
         let text = "~ and : in the name of a path";
         match version {
-            Some(version) if version >= STRICT_NAMES => findings.error(
+            Some(version) if version >= STRICT_NAMES => diagnosis.error(
                 name,
                 format!("this server refuses the whole file for {text}: rename it"),
             ),
             Some(_) => {}
-            None => findings.warning(
+            None => diagnosis.warning(
                 name,
                 format!("{STRICT_NAMES} and later refuse the whole file for {text}: rename it"),
             ),
@@ -96,7 +96,7 @@ fn check_expression(
     expression: &str,
     entry: &Entry,
     server: Option<&Server>,
-    findings: &mut Findings,
+    diagnosis: &mut Diagnosis,
 ) {
     let Err(error) = Regex::new(expression) else {
         return;
@@ -108,7 +108,7 @@ fn check_expression(
             .any(|part| expression.contains(part));
     if is_accepted(entry, server) {
     } else if is_beyond {
-        findings.unchecked(format!(
+        diagnosis.unchecked(format!(
             "whether {} is a regular expression: it is too unusual",
             entry.name
         ));
@@ -116,11 +116,11 @@ fn check_expression(
         let text = format!(
             "the server refuses the whole file, since that is no regular expression (of RE2): {error}"
         );
-        findings.error(&entry.name, text);
+        diagnosis.error(&entry.name, text);
     }
 }
 
-fn check_init(configuration: &Configuration, entry: &Entry, findings: &mut Findings) {
+fn check_init(configuration: &Configuration, entry: &Entry, diagnosis: &mut Diagnosis) {
     if !is_set(configuration, entry, "runOnInit") {
         return;
     }
@@ -129,10 +129,10 @@ fn check_init(configuration: &Configuration, entry: &Entry, findings: &mut Findi
     } else {
         "the server refuses the whole file, since an expression has no path to run it for: move runOnInit from pathDefaults to an entry with a plain name"
     };
-    findings.error(format!("{}: runOnInit", entry.name), text);
+    diagnosis.error(format!("{}: runOnInit", entry.name), text);
 }
 
-fn check_demand(configuration: &Configuration, entry: &Entry, findings: &mut Findings) {
+fn check_demand(configuration: &Configuration, entry: &Entry, diagnosis: &mut Diagnosis) {
     let source = configuration
         .of_entry(entry, "source")
         .and_then(Value::as_str);
@@ -141,7 +141,7 @@ fn check_demand(configuration: &Configuration, entry: &Entry, findings: &mut Fin
     }
     for hook in ["runOnDemand", "runOnUnDemand"] {
         if is_set(configuration, entry, hook) {
-            findings.error(
+            diagnosis.error(
                 format!("{}: {hook}", entry.name),
                 "the server refuses the whole file, since only a path without a source has it: for one that is fetched on demand write sourceOnDemand: yes",
             );
@@ -158,13 +158,13 @@ fn is_set(configuration: &Configuration, entry: &Entry, hook: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn findings(paths: &str) -> (Vec<String>, Vec<String>) {
+    fn diagnosis(paths: &str) -> (Vec<String>, Vec<String>) {
         let yaml = format!("paths: {{{paths}}}");
         let configuration = super::super::file::parse(yaml.as_bytes()).unwrap();
-        let mut findings = Findings::default();
-        check(&configuration, None, &mut findings);
-        let found = findings.found.iter().map(ToString::to_string).collect();
-        (found, findings.unchecked)
+        let mut diagnosis = Diagnosis::default();
+        check(&configuration, None, &mut diagnosis);
+        let found = diagnosis.found.iter().map(ToString::to_string).collect();
+        (found, diagnosis.unchecked)
     }
 
     #[test]
@@ -196,7 +196,7 @@ mod tests {
                 "write sourceOnDemand: yes",
             ),
         ] {
-            let (found, _) = findings(paths);
+            let (found, _) = diagnosis(paths);
             assert!(
                 found.len() == 1 && found[0].contains(part),
                 "{paths}: {found:?}"
@@ -213,7 +213,7 @@ mod tests {
             ("'~[a[b]': {}", 1),
             ("'~a{,2}': {}", 1),
         ] {
-            let (found, not_checked) = findings(paths);
+            let (found, not_checked) = diagnosis(paths);
             assert_eq!(
                 (found.len(), not_checked.len()),
                 (0, unchecked),

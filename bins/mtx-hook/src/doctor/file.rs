@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::configuration::{Configuration, Entry, Settings};
-use super::finding::Findings;
+use super::finding::Diagnosis;
 use super::process::Process;
 use super::variables;
 
@@ -45,7 +45,7 @@ pub(super) fn locate(process: &Process) -> Option<PathBuf> {
 pub(super) fn read(
     file: &Path,
     process: &Process,
-    findings: &mut Findings,
+    diagnosis: &mut Diagnosis,
 ) -> Result<(Configuration, Vec<String>), FileError> {
     let length = fs::metadata(file).map_err(FileError::Read)?.len();
     if length > LARGEST {
@@ -59,7 +59,7 @@ pub(super) fn read(
         Err(_) if is_encrypted(&text) => return Err(FileError::Encrypted),
         Err(error) => return Err(FileError::Content(error)),
     };
-    let variables = variables::apply(process, &mut configuration, findings);
+    let variables = variables::apply(process, &mut configuration, diagnosis);
     Ok((configuration, variables))
 }
 

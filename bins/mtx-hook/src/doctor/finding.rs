@@ -32,7 +32,7 @@ impl fmt::Display for Finding {
 
 /// All that one look has come to.
 #[derive(Debug, Default)]
-pub(super) struct Findings {
+pub(super) struct Diagnosis {
     pub(super) found: Vec<Finding>,
     /// Checks that could not be made, each with the reason.
     pub(super) unchecked: Vec<String>,
@@ -40,7 +40,7 @@ pub(super) struct Findings {
     pub(super) notes: Vec<String>,
 }
 
-impl Findings {
+impl Diagnosis {
     pub(super) fn error(&mut self, place: impl Into<String>, text: impl Into<String>) {
         self.add(Severity::Error, place.into(), text.into());
     }

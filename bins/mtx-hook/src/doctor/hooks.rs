@@ -7,8 +7,9 @@ use clap::Parser;
 use super::arguments;
 use super::command::{base_name, shell_feature, split};
 use super::configuration::{Configuration, Entry, Hook, flag};
-use super::finding::{Findings, Severity};
+use super::finding::{Diagnosis, Severity};
 use super::process::{Process, Program};
+use super::quoted;
 use super::server::Server;
 use crate::cli::Cli;
 
@@ -91,11 +92,11 @@ pub(super) fn check(
     configuration: &Configuration,
     process: &Process,
     server: Option<&Server>,
-    findings: &mut Findings,
+    diagnosis: &mut Diagnosis,
 ) {
     let programs_are_here = process.is_hook() || server.is_none_or(Server::is_here);
     if !programs_are_here {
-        findings.unchecked(
+        diagnosis.unchecked(
             "whether the hooks' programs are there, and right: the server is another machine",
         );
     }
@@ -103,7 +104,7 @@ pub(super) fn check(
         let words = match split(hook.line) {
             Ok(words) => words,
             Err(open) => {
-                findings.error(
+                diagnosis.error(
                     hook.place(),
                     format!("MediaMTX cannot split the line, it has {open}: close or escape it"),
                 );
@@ -114,27 +115,27 @@ pub(super) fn check(
             continue;
         };
         if programs_are_here {
-            check_program(&hook, program, process, findings);
+            check_program(&hook, program, process, diagnosis);
         }
         if !SHELLS.contains(&base_name(program)) {
-            check_shell(&hook, &words, findings);
+            check_shell(&hook, &words, diagnosis);
         }
         if base_name(program) == "mtx-hook" {
-            check_event(&hook, &words, findings);
+            check_event(&hook, &words, diagnosis);
         }
     }
     let mut workers = workers(configuration, process);
-    workers.retain(|worker| check_worker(configuration, worker, findings));
+    workers.retain(|worker| check_worker(configuration, worker, diagnosis));
     if programs_are_here {
-        arguments::check(configuration, &workers, server, process, findings);
+        arguments::check(configuration, &workers, server, process, diagnosis);
     }
 }
 
-fn check_program(hook: &Hook<'_>, program: &str, process: &Process, findings: &mut Findings) {
+fn check_program(hook: &Hook<'_>, program: &str, process: &Process, diagnosis: &mut Diagnosis) {
     let place = hook.place();
     if program.starts_with("~/") {
         let text = format!("MediaMTX does not know what ~ is in {program}: write the whole path");
-        return findings.error(place, text);
+        return diagnosis.error(place, text);
     }
     if program.contains('=') {
         // What follows the name could be a secret.
@@ -142,23 +143,23 @@ fn check_program(hook: &Hook<'_>, program: &str, process: &Process, findings: &m
         let text = format!(
             "MediaMTX takes the assignment of {name} for a program: set variables in the server's environment, or write `env` before it"
         );
-        return findings.error(place, text);
+        return diagnosis.error(place, text);
     }
     if program.contains('$') {
         let text = format!("{place}: whether the program is there: its name is a variable's");
-        return findings.unchecked(text);
+        return diagnosis.unchecked(text);
     }
     match process.program(program) {
         Some(Program::Found) => {}
-        None => findings.unchecked(format!(
+        None => diagnosis.unchecked(format!(
             "{place}: whether {program} is there: its path is relative to the server's folder"
         )),
-        Some(Program::NotExecutable(file)) => findings.error(
+        Some(Program::NotExecutable(file)) => diagnosis.error(
             place,
             format!("{0} is not executable: chmod +x {0}", file.display()),
         ),
         Some(Program::NotFound) if program.contains('/') => {
-            findings.error(place, format!("there is no {program}: write where it is"));
+            diagnosis.error(place, format!("there is no {program}: write where it is"));
         }
         Some(Program::NotFound) => {
             let way_out = match process.beside(program) {
@@ -172,16 +173,16 @@ fn check_program(hook: &Hook<'_>, program: &str, process: &Process, findings: &m
             } else {
                 Severity::Warning
             };
-            findings.add(severity, place, text);
+            diagnosis.add(severity, place, text);
             let path = process.variable("PATH").unwrap_or_default();
-            findings.note(format!("PATH is that of {}: {path}", process.owner()));
+            diagnosis.note(format!("PATH is that of {}: {path}", process.owner()));
         }
     }
 }
 
-fn check_shell(hook: &Hook<'_>, words: &[String], findings: &mut Findings) {
+fn check_shell(hook: &Hook<'_>, words: &[String], diagnosis: &mut Diagnosis) {
     if let Some(feature) = shell_feature(words) {
-        findings.error(
+        diagnosis.error(
             hook.place(),
             format!(
                 "MediaMTX runs no shell: {feature} reaches {} as an argument: write sh -c '…' if the server has a shell",
@@ -192,7 +193,7 @@ fn check_shell(hook: &Hook<'_>, words: &[String], findings: &mut Findings) {
 }
 
 /// What this program itself says to the line. The values of its variables are not known.
-fn check_event(hook: &Hook<'_>, words: &[String], findings: &mut Findings) {
+fn check_event(hook: &Hook<'_>, words: &[String], diagnosis: &mut Diagnosis) {
     if words.iter().any(|word| word.contains('$')) {
         return;
     }
@@ -201,19 +202,19 @@ fn check_event(hook: &Hook<'_>, words: &[String], findings: &mut Findings) {
         // Its help, or its version.
         Err(error) if !error.use_stderr() => return,
         Err(error) => {
-            let error = error.to_string();
+            let error = quoted::without_urls(&error.to_string(), words);
             let line = error.lines().next().unwrap_or_default();
             let reason = line.trim_start_matches("error: ").trim_end_matches(':');
             let text = format!(
                 "mtx-hook refuses to start: {reason}; write mtx-hook {}",
                 hook.event
             );
-            return findings.error(hook.place(), text);
+            return diagnosis.error(hook.place(), text);
         }
     };
     match cli.event {
         Some(event) if event == hook.event => {}
-        Some(event) => findings.warning(
+        Some(event) => diagnosis.warning(
             hook.place(),
             format!(
                 "it sends {event} events, which belong to {}: write mtx-hook {}",
@@ -230,7 +231,7 @@ fn check_event(hook: &Hook<'_>, words: &[String], findings: &mut Findings) {
 fn check_worker(
     configuration: &Configuration,
     worker: &WorkerHook<'_>,
-    findings: &mut Findings,
+    diagnosis: &mut Diagnosis,
 ) -> bool {
     let WorkerHook {
         hook,
@@ -238,7 +239,7 @@ fn check_worker(
         outputs,
     } = worker;
     if inputs.is_empty() && !matches!(hook.event, EventName::Ready | EventName::Online) {
-        findings.error(
+        diagnosis.error(
             hook.place(),
             "no stream is there to be read then: start mtx-worker in runOnAvailable",
         );
@@ -252,13 +253,13 @@ fn check_worker(
     for entry in configuration.entries_with(hook) {
         let restarts = configuration.of_entry(entry, &restart).and_then(flag);
         if can_restart && restarts != Some(true) {
-            findings.warning(
+            diagnosis.warning(
                 format!("{}: {}", entry.name, hook.setting),
                 format!("a worker that has given up is not started again: add {restart}: yes"),
             );
         }
         if outputs.is_empty() && !ends_in(&entry.name, "in") {
-            findings.error(
+            diagnosis.error(
                 format!("{}: {}", entry.name, hook.setting),
                 "mtx-worker publishes X/in to X/out, and nothing else without being told where: add --output rtmp://…",
             );
@@ -282,17 +283,17 @@ pub(super) fn ends_in(name: &str, segment: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn findings(hook: &str, variables: &[(&str, &str)]) -> Vec<String> {
+    fn diagnosis(hook: &str, variables: &[(&str, &str)]) -> Vec<String> {
         let yaml = format!("paths: {{cam: {{{hook}}}}}");
         let configuration = super::super::file::parse(yaml.as_bytes()).unwrap();
-        let mut findings = Findings::default();
+        let mut diagnosis = Diagnosis::default();
         check(
             &configuration,
             &Process::test(variables),
             None,
-            &mut findings,
+            &mut diagnosis,
         );
-        findings.found.iter().map(ToString::to_string).collect()
+        diagnosis.found.iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -301,22 +302,22 @@ mod tests {
         let program = [("PATH", "/nowhere")];
         for setting in ["runOnInit", "runOnDemand"] {
             let hook = format!("{setting}: '{worker}', {setting}Restart: yes");
-            let found = findings(&hook, &program);
+            let found = diagnosis(&hook, &program);
             assert!(!found.iter().any(|it| it.starts_with("error")), "{found:?}");
             let hook = hook.replace("--input rtsp://cam/s1 ", "");
-            let found = findings(&hook, &program).join(" ");
+            let found = diagnosis(&hook, &program).join(" ");
             assert!(found.contains("no stream is there"), "{found}");
         }
     }
 
     #[test]
     fn a_program_that_path_lacks_is_an_error_only_where_it_is_the_servers_path() {
-        let by_hand = findings("runOnRead: no-such-program", &[("PATH", "/nowhere")]);
+        let by_hand = diagnosis("runOnRead: no-such-program", &[("PATH", "/nowhere")]);
         assert!(by_hand[0].starts_with("warning"), "{by_hand:?}");
         let variables = [("PATH", "/nowhere"), ("MTX_PATH", "cam")];
-        let of_hook = findings("runOnRead: no-such-program", &variables);
+        let of_hook = diagnosis("runOnRead: no-such-program", &variables);
         assert!(of_hook[0].starts_with("error"), "{of_hook:?}");
-        let whole = findings("runOnRead: /nowhere/program", &[("PATH", "/nowhere")]);
+        let whole = diagnosis("runOnRead: /nowhere/program", &[("PATH", "/nowhere")]);
         assert!(whole[0].starts_with("error"), "{whole:?}");
     }
 }

@@ -8,10 +8,11 @@ mod example;
 mod file;
 mod finding;
 mod hooks;
-mod names;
 mod orchestrator;
 mod process;
 mod protocols;
+mod quoted;
+mod refused;
 mod server;
 mod settings;
 mod streams;
@@ -24,7 +25,7 @@ use std::time::Duration;
 
 use configuration::Configuration;
 use file::FileError;
-use finding::{Findings, Severity};
+use finding::{Diagnosis, Severity};
 use process::Process;
 use server::Server;
 
@@ -42,8 +43,8 @@ struct Seen {
 /// Looks at the named file, or at the one that MediaMTX would read, and at the running server.
 pub(crate) fn run(file: Option<PathBuf>, deadline: Duration) -> ExitCode {
     let process = Process::current();
-    let mut findings = Findings::default();
-    let seen = match read(file, &process, &mut findings) {
+    let mut diagnosis = Diagnosis::default();
+    let seen = match read(file, &process, &mut diagnosis) {
         Ok(seen) => seen,
         Err(message) => {
             // Nobody is left to tell if even that can't be written.
@@ -55,14 +56,14 @@ pub(crate) fn run(file: Option<PathBuf>, deadline: Duration) -> ExitCode {
         seen.configuration.as_ref(),
         &process,
         deadline,
-        &mut findings,
+        &mut diagnosis,
     );
-    if seen.configuration.is_none() && server.is_none() && findings.found.is_empty() {
+    if seen.configuration.is_none() && server.is_none() && diagnosis.found.is_empty() {
         let (place, text) = nothing_seen(&seen);
-        findings.error(place, text);
+        diagnosis.error(place, text);
     }
-    findings.merge(compare(&seen, server.as_ref(), &process));
-    print(&findings, &seen, server.as_ref())
+    diagnosis.merge(compare(&seen, server.as_ref(), &process));
+    print(&diagnosis, &seen, server.as_ref())
 }
 
 fn nothing_seen(seen: &Seen) -> (String, String) {
@@ -86,14 +87,14 @@ fn nothing_seen(seen: &Seen) -> (String, String) {
 fn read(
     named: Option<PathBuf>,
     process: &Process,
-    findings: &mut Findings,
+    diagnosis: &mut Diagnosis,
 ) -> Result<Seen, String> {
     let is_named = named.is_some();
     let Some(file) = named.or_else(|| file::locate(process)) else {
         return Ok(Seen::default());
     };
     let name = file.display().to_string();
-    let reason = match file::read(&file, process, findings) {
+    let reason = match file::read(&file, process, diagnosis) {
         Ok((configuration, variables)) => {
             return Ok(Seen {
                 file: Some(file),
@@ -103,7 +104,7 @@ fn read(
             });
         }
         Err(FileError::Content(error)) => {
-            findings.error(name, format!("MediaMTX cannot read it: {error}"));
+            diagnosis.error(name, format!("MediaMTX cannot read it: {error}"));
             return Ok(Seen::default());
         }
         Err(FileError::Read(error)) => error.to_string(),
@@ -114,7 +115,7 @@ fn read(
     if is_named {
         return Err(format!("{name}: {reason}"));
     }
-    findings.unchecked(format!("{name}: {reason}"));
+    diagnosis.unchecked(format!("{name}: {reason}"));
     Ok(Seen {
         unreadable: Some(file),
         ..Seen::default()
@@ -122,8 +123,8 @@ fn read(
 }
 
 /// The findings in the file and on the server, those of both once.
-fn compare(seen: &Seen, server: Option<&Server>, process: &Process) -> Findings {
-    let mut all = Findings::default();
+fn compare(seen: &Seen, server: Option<&Server>, process: &Process) -> Diagnosis {
+    let mut all = Diagnosis::default();
     if let Some(configuration) = &seen.configuration {
         check(configuration, Origin::File, server, process, &mut all);
     }
@@ -132,7 +133,7 @@ fn compare(seen: &Seen, server: Option<&Server>, process: &Process) -> Findings 
             Some(_) => Origin::ServerBesideFile,
             None => Origin::Server,
         };
-        let mut on_server = Findings::default();
+        let mut on_server = Diagnosis::default();
         check(
             &running.configuration,
             origin,
@@ -166,32 +167,32 @@ fn check(
     origin: Origin,
     server: Option<&Server>,
     process: &Process,
-    findings: &mut Findings,
+    diagnosis: &mut Diagnosis,
 ) {
-    hooks::check(configuration, process, server, findings);
-    names::check(configuration, server, findings);
+    hooks::check(configuration, process, server, diagnosis);
+    refused::check(configuration, server, diagnosis);
     if origin == Origin::File {
-        entries::check(configuration, server, findings);
+        entries::check(configuration, server, diagnosis);
     }
-    protocols::check(configuration, process, findings);
+    protocols::check(configuration, process, diagnosis);
     if origin != Origin::ServerBesideFile {
-        streams::check(configuration, origin == Origin::Server, findings);
+        streams::check(configuration, origin == Origin::Server, diagnosis);
     }
-    orchestrator::check(configuration, server, process, findings);
+    orchestrator::check(configuration, server, process, diagnosis);
 }
 
 /// 0 if nothing is wrong, warnings aside; 1 if something is.
-fn print(findings: &Findings, seen: &Seen, server: Option<&Server>) -> ExitCode {
-    let mut found = findings.found.clone();
+fn print(diagnosis: &Diagnosis, seen: &Seen, server: Option<&Server>) -> ExitCode {
+    let mut found = diagnosis.found.clone();
     found.sort();
     found.dedup();
     let mut lines: Vec<String> = found
         .iter()
         .map(|it| mediamtx::secret::conceal(&it.to_string()))
         .collect();
-    let notes = findings.notes.iter();
+    let notes = diagnosis.notes.iter();
     lines.extend(notes.map(|text| mediamtx::secret::conceal(&format!("note: {text}"))));
-    let unchecked = findings.unchecked.iter();
+    let unchecked = diagnosis.unchecked.iter();
     lines.extend(unchecked.map(|text| mediamtx::secret::conceal(&format!("not checked: {text}"))));
     let errors = found
         .iter()
@@ -252,11 +253,11 @@ mod tests {
     /// All checks that need no server.
     pub(super) fn look_at(configuration: &Configuration) {
         let process = Process::test(&[("PATH", "/nowhere")]);
-        let mut findings = Findings::default();
-        hooks::check(configuration, &process, None, &mut findings);
-        names::check(configuration, None, &mut findings);
-        entries::check(configuration, None, &mut findings);
-        protocols::check(configuration, &process, &mut findings);
-        streams::check(configuration, false, &mut findings);
+        let mut diagnosis = Diagnosis::default();
+        hooks::check(configuration, &process, None, &mut diagnosis);
+        refused::check(configuration, None, &mut diagnosis);
+        entries::check(configuration, None, &mut diagnosis);
+        protocols::check(configuration, &process, &mut diagnosis);
+        streams::check(configuration, false, &mut diagnosis);
     }
 }

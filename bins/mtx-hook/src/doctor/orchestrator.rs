@@ -11,7 +11,7 @@ use serde::Deserialize;
 use ureq::Agent;
 
 use super::configuration::{Configuration, Entry};
-use super::finding::Findings;
+use super::finding::Diagnosis;
 use super::hooks::{entries_that_tell, starts};
 use super::process::Process;
 use super::server::Server;
@@ -41,7 +41,7 @@ pub(super) fn check(
     configuration: &Configuration,
     server: Option<&Server>,
     process: &Process,
-    findings: &mut Findings,
+    diagnosis: &mut Diagnosis,
 ) {
     if !starts(configuration, "mtx-hook") || entries_that_tell(configuration).is_empty() {
         return;
@@ -51,12 +51,12 @@ pub(super) fn check(
     let token = process.variable(TOKEN).map(OsStr::new);
     if let Err(error) = target.and_then(|_| bearer(token)) {
         let text = format!("they are lost, since mtx-hook refuses to send them: {error:#}");
-        return findings.error("events", text);
+        return diagnosis.error("events", text);
     }
     let url = url(process);
     match get(process, "/healthz") {
         Err(error) => {
-            findings.error(
+            diagnosis.error(
                 PLACE,
                 format!("events are lost, {url}/healthz does not answer ({error}): start mtx-orchestrator, or set {PLACE} in the server's environment"),
             );
@@ -64,7 +64,7 @@ pub(super) fn check(
         }
         Ok(answer) if (500..600).contains(&answer.status) => {
             let text = format!("{url}/healthz answers {}: see its log", answer.status);
-            findings.error(PLACE, text);
+            diagnosis.error(PLACE, text);
         }
         // A service of somebody's own need not have that page.
         Ok(_) => {}
@@ -72,10 +72,10 @@ pub(super) fn check(
     match routes(process) {
         Ok(routes) => {
             for entry in entries_that_tell(configuration) {
-                check_route(entry, &routes, server, findings);
+                check_route(entry, &routes, server, diagnosis);
             }
         }
-        Err(reason) => findings.unchecked(format!("whether each path has a route: {reason}")),
+        Err(reason) => diagnosis.unchecked(format!("whether each path has a route: {reason}")),
     }
 }
 
@@ -101,11 +101,11 @@ fn check_route(
     entry: &Entry,
     routes: &[Pattern],
     server: Option<&Server>,
-    findings: &mut Findings,
+    diagnosis: &mut Diagnosis,
 ) {
     let matched = |path: &str| routes.iter().any(|route| route.matches(path));
-    let missing = |findings: &mut Findings, path: &str| {
-        findings.error(
+    let missing = |diagnosis: &mut Diagnosis, path: &str| {
+        diagnosis.error(
             path,
             format!("no route of mtx-orchestrator is for it ({}), so its stream goes nowhere: add one, for example --route '{path} => rtmp://…'", shown(routes)),
         );
@@ -114,7 +114,7 @@ fn check_route(
         Some(expression) => Regex::new(expression).ok(),
         None if matches!(entry.name.as_str(), "all" | "all_others") => Regex::new("").ok(),
         None if matched(&entry.name) => return,
-        None => return missing(findings, &entry.name),
+        None => return missing(diagnosis, &entry.name),
     };
     let streams = server
         .map(|server| server.streams.as_slice())
@@ -125,14 +125,14 @@ fn check_route(
         .map(|(name, _)| name.as_str())
         .collect();
     for stream in streams.iter().filter(|stream| !matched(stream)) {
-        missing(findings, stream);
+        missing(diagnosis, stream);
     }
     let fits = |expression: Regex| {
         let mut examples = routes.iter().flat_map(examples);
         examples.any(|example| expression.is_match(&example))
     };
     if streams.is_empty() && !expression.is_some_and(fits) {
-        findings.unchecked(format!(
+        diagnosis.unchecked(format!(
             "whether a route is for the paths of {}: none of them has a stream now (routes: {})",
             entry.name,
             shown(routes)
@@ -207,7 +207,7 @@ fn get(process: &Process, call: &str) -> Result<Answer, String> {
 mod tests {
     use super::*;
 
-    fn findings(entry: &str, streams: &[&str]) -> Findings {
+    fn diagnosis(entry: &str, streams: &[&str]) -> Diagnosis {
         let routes = ["live/*/in".parse().unwrap(), "cam/**".parse().unwrap()];
         let entry = Entry {
             name: entry.to_owned(),
@@ -223,9 +223,9 @@ mod tests {
                 .map(|stream| ((*stream).to_owned(), entry.name.clone()))
                 .collect(),
         };
-        let mut findings = Findings::default();
-        check_route(&entry, &routes, Some(&server), &mut findings);
-        findings
+        let mut diagnosis = Diagnosis::default();
+        check_route(&entry, &routes, Some(&server), &mut diagnosis);
+        diagnosis
     }
 
     #[test]
@@ -239,11 +239,11 @@ mod tests {
             ("~^.*$", &["live/a/in", "site/a", "b"], 2, 0),
             ("~^(?=x)$", &[], 0, 1),
         ] {
-            let findings = findings(entry, streams);
-            let counts = (findings.found.len(), findings.unchecked.len());
+            let diagnosis = diagnosis(entry, streams);
+            let counts = (diagnosis.found.len(), diagnosis.unchecked.len());
             assert_eq!(counts, (found, unchecked), "{entry}");
         }
-        let text = findings("building/floor1", &[]).found[0].to_string();
+        let text = diagnosis("building/floor1", &[]).found[0].to_string();
         assert!(
             text.contains("--route 'building/floor1 => rtmp://…'"),
             "{text}"
@@ -260,10 +260,10 @@ mod tests {
             (PLACE, "127.0.0.1:1", "is not http(s)://"),
             (TOKEN, "s3cret x", "is not a token"),
         ] {
-            let mut findings = Findings::default();
+            let mut diagnosis = Diagnosis::default();
             let process = Process::test(&[(name, value)]);
-            check(&configuration, None, &process, &mut findings);
-            let text = findings.found[0].to_string();
+            check(&configuration, None, &process, &mut diagnosis);
+            let text = diagnosis.found[0].to_string();
             assert!(text.contains(name) && text.contains(part), "{text}");
             assert!(!text.contains("s3cret"), "{text}");
         }

@@ -3,7 +3,7 @@
 use ureq::http::Uri;
 
 use super::configuration::Configuration;
-use super::finding::{Findings, Severity};
+use super::finding::{Diagnosis, Severity};
 use super::hooks::{entries_that_tell, workers};
 use super::process::Process;
 use super::server::is_this_machine;
@@ -72,7 +72,7 @@ struct Users {
     orchestrator: bool,
 }
 
-pub(super) fn check(configuration: &Configuration, process: &Process, findings: &mut Findings) {
+pub(super) fn check(configuration: &Configuration, process: &Process, diagnosis: &mut Diagnosis) {
     let workers = workers(configuration, process);
     let users = Users {
         workers: workers.iter().any(|worker| worker.inputs.is_empty()),
@@ -85,7 +85,7 @@ pub(super) fn check(configuration: &Configuration, process: &Process, findings: 
         process,
         users.workers,
         users.orchestrator,
-        findings,
+        diagnosis,
     );
     check_protocol(
         &RTMP,
@@ -93,21 +93,26 @@ pub(super) fn check(configuration: &Configuration, process: &Process, findings: 
         process,
         users.publishing_workers,
         users.orchestrator,
-        findings,
+        diagnosis,
     );
-    check_transports(configuration, process, &users, findings);
+    check_transports(configuration, process, &users, diagnosis);
     if users.publishing_workers && configuration.is_on("rtmp") {
-        check_rtmp_port(configuration, process, findings);
+        check_rtmp_port(configuration, process, diagnosis);
     }
     for worker in &workers {
         for output in &worker.outputs {
-            check_output(configuration, &worker.hook.place(), output, findings);
+            check_output(configuration, &worker.hook.place(), output, diagnosis);
         }
     }
 }
 
 /// An output on this machine. Another server may be there, so nothing is certain.
-fn check_output(configuration: &Configuration, place: &str, output: &str, findings: &mut Findings) {
+fn check_output(
+    configuration: &Configuration,
+    place: &str,
+    output: &str,
+    diagnosis: &mut Diagnosis,
+) {
     let Some(port) = configuration.port(RTMP.address) else {
         return;
     };
@@ -130,7 +135,7 @@ fn check_output(configuration: &Configuration, place: &str, output: &str, findin
     } else {
         return;
     };
-    findings.warning(
+    diagnosis.warning(
         place,
         format!("it publishes to port {used} of this machine, and {instead}"),
     );
@@ -142,14 +147,14 @@ fn check_protocol(
     process: &Process,
     worker: bool,
     orchestrator: bool,
-    findings: &mut Findings,
+    diagnosis: &mut Diagnosis,
 ) {
     if !worker && !orchestrator {
         return;
     }
     let Protocol { setting, task, .. } = protocol;
     if !configuration.is_on(setting) {
-        findings.error(
+        diagnosis.error(
             *setting,
             format!("it is off, and workers {task} over it: write {setting}: yes"),
         );
@@ -157,9 +162,9 @@ fn check_protocol(
     }
     let url = process.variable(protocol.variable);
     if configuration.is_strict(protocol.encryption) {
-        check_strict(protocol, configuration, worker, url, findings);
+        check_strict(protocol, configuration, worker, url, diagnosis);
     } else if orchestrator {
-        check_port(protocol, configuration, process, url, findings);
+        check_port(protocol, configuration, process, url, diagnosis);
     }
 }
 
@@ -168,7 +173,7 @@ fn check_strict(
     configuration: &Configuration,
     worker: bool,
     url: Option<&str>,
-    findings: &mut Findings,
+    diagnosis: &mut Diagnosis,
 ) {
     let secure = &protocol.secure;
     let is_matched = url.is_some_and(|url| url.starts_with(secure.scheme));
@@ -185,7 +190,7 @@ fn check_strict(
     } else {
         format!("give mtx-orchestrator {}={url}", protocol.variable)
     };
-    findings.add(
+    diagnosis.add(
         if worker { Severity::Error } else { Severity::Warning },
         protocol.encryption.to_owned(),
         format!("strict shuts out who uses {}://: write optional, or {instead}, and MEDIAMTX_FINGERPRINT if the certificate is self-signed", protocol.scheme),
@@ -206,7 +211,7 @@ fn check_port(
     configuration: &Configuration,
     process: &Process,
     url: Option<&str>,
-    findings: &mut Findings,
+    diagnosis: &mut Diagnosis,
 ) {
     let Some(port) = configuration.port(protocol.address) else {
         return;
@@ -220,7 +225,7 @@ fn check_port(
             Some(_) => format!("{} in {} names another", protocol.variable, process.owner()),
             None => format!("mtx-orchestrator uses {} by default", protocol.default_port),
         };
-        findings.warning(
+        diagnosis.warning(
             protocol.address,
             format!(
                 "the port is {port}, and {told}: give mtx-orchestrator {}={}://127.0.0.1:{port}",
@@ -230,7 +235,7 @@ fn check_port(
     }
 }
 
-fn check_rtmp_port(configuration: &Configuration, process: &Process, findings: &mut Findings) {
+fn check_rtmp_port(configuration: &Configuration, process: &Process, diagnosis: &mut Diagnosis) {
     let given = process.variable("RTMP_PORT");
     let used = given.map_or(Some(1935), |port| port.parse().ok());
     let Some(port) = configuration.port("rtmpAddress") else {
@@ -240,7 +245,7 @@ fn check_rtmp_port(configuration: &Configuration, process: &Process, findings: &
         .iter()
         .all(|worker| !worker.outputs.is_empty() || worker.hook.line.contains("--rtmp-port"));
     if used != Some(port) && !argument && !configuration.is_strict("rtmpEncryption") {
-        findings.add(
+        diagnosis.add(
             severity(true, process),
             "rtmpAddress".to_owned(),
             format!(
@@ -257,7 +262,7 @@ fn check_transports(
     configuration: &Configuration,
     process: &Process,
     users: &Users,
-    findings: &mut Findings,
+    diagnosis: &mut Diagnosis,
 ) {
     let Some(listed) = configuration.global.get("rtspTransports") else {
         return;
@@ -269,7 +274,7 @@ fn check_transports(
     };
     let uses_rtsp = (users.workers || users.orchestrator) && configuration.is_on("rtsp");
     if uses_rtsp && !has_tcp && process.variable("MTX_WORKER_TRANSPORT").is_none() {
-        findings.add(
+        diagnosis.add(
             severity(users.workers, process),
             "rtspTransports".to_owned(),
             "workers read over TCP, which is not listed: add tcp, or set MTX_WORKER_TRANSPORT=udp"
@@ -294,9 +299,9 @@ mod tests {
             let hook = format!("mtx-worker --output {output}");
             let yaml = format!("{global}\npaths: {{cam: {{runOnAvailable: '{hook}'}}}}");
             let configuration = super::super::file::parse(yaml.as_bytes()).unwrap();
-            let mut findings = Findings::default();
-            check(&configuration, &Process::test(&[]), &mut findings);
-            let found = findings.found.iter().map(ToString::to_string);
+            let mut diagnosis = Diagnosis::default();
+            check(&configuration, &Process::test(&[]), &mut diagnosis);
+            let found = diagnosis.found.iter().map(ToString::to_string);
             found.collect::<Vec<_>>().join(" ")
         };
         let own = "rtmp://localhost/{path}/s3cret";

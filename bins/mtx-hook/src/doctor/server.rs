@@ -8,7 +8,7 @@ use mediamtx::api::{Api, ApiError, Fields};
 use ureq::http::Uri;
 
 use super::configuration::{Configuration, Entry, Settings};
-use super::finding::Findings;
+use super::finding::Diagnosis;
 use super::process::Process;
 
 /// MediaMTX starts its runOnInit hooks before it listens.
@@ -32,11 +32,11 @@ pub(super) fn look(
     file: Option<&Configuration>,
     process: &Process,
     deadline: Duration,
-    findings: &mut Findings,
+    diagnosis: &mut Diagnosis,
 ) -> Option<Server> {
     let given = process.variable("MEDIAMTX_API_URL");
     if given.is_none() && file.is_some_and(|file| !file.is_on("api")) {
-        api_is_off(file, process, findings);
+        api_is_off(file, process, diagnosis);
         return None;
     }
     let url = match given {
@@ -51,30 +51,30 @@ pub(super) fn look(
                 Some(_) => "; MEDIAMTX_API_URL says so",
                 None => "; if it is elsewhere, set MEDIAMTX_API_URL",
             };
-            findings.unchecked(format!(
+            diagnosis.unchecked(format!(
                 "the running server: none is at {} ({error}){hint}",
                 mediamtx::secret::redact_url(&url)
             ));
             None
         }
         Err(error) => {
-            findings.error("api", error.to_string());
+            diagnosis.error("api", error.to_string());
             None
         }
     }
 }
 
-fn api_is_off(file: Option<&Configuration>, process: &Process, findings: &mut Findings) {
+fn api_is_off(file: Option<&Configuration>, process: &Process, diagnosis: &mut Diagnosis) {
     const TEXT: &str =
         "it is off, and mtx-orchestrator and mtx-lifecycle do all over it: write api: yes";
     let needed = file.is_some_and(|file| super::hooks::starts(file, "mtx-lifecycle"))
         || super::orchestrator::is_there(process);
     if needed {
-        findings.error("api", TEXT);
+        diagnosis.error("api", TEXT);
     } else {
-        findings.warning("api", TEXT);
+        diagnosis.warning("api", TEXT);
     }
-    findings.unchecked("the running server: its API is off");
+    diagnosis.unchecked("the running server: its API is off");
 }
 
 fn refused(error: &ureq::Error) -> bool {

@@ -2,7 +2,7 @@
 //! `MTX_PATHS_CAM1_RECORD`: see MediaMTX's `internal/conf/env/env.go`.
 
 use super::configuration::{Configuration, Entry, PATH_DEFAULTS, Settings};
-use super::finding::Findings;
+use super::finding::Diagnosis;
 use super::process::Process;
 use super::settings::Level;
 
@@ -35,7 +35,7 @@ const FAMILIES: [&str; 5] = ["WORKER_", "HOOK_", "LIFECYCLE_", "ORCHESTRATOR_", 
 pub(super) fn apply(
     process: &Process,
     configuration: &mut Configuration,
-    findings: &mut Findings,
+    diagnosis: &mut Diagnosis,
 ) -> Vec<String> {
     let mut used = Vec::new();
     for (variable, value) in process.variables_with(PREFIX) {
@@ -56,7 +56,7 @@ pub(super) fn apply(
         };
         match applied {
             Ok(()) => used.push(variable.to_owned()),
-            Err(text) => findings.warning(variable, text),
+            Err(text) => diagnosis.warning(variable, text),
         }
     }
     used
@@ -166,9 +166,13 @@ mod tests {
         variables: &[(&str, &str)],
     ) -> (Configuration, Vec<String>, Vec<String>) {
         let mut configuration = super::super::file::parse(yaml.as_bytes()).unwrap();
-        let mut findings = Findings::default();
-        let used = apply(&Process::test(variables), &mut configuration, &mut findings);
-        let found = findings.found.iter().map(ToString::to_string).collect();
+        let mut diagnosis = Diagnosis::default();
+        let used = apply(
+            &Process::test(variables),
+            &mut configuration,
+            &mut diagnosis,
+        );
+        let found = diagnosis.found.iter().map(ToString::to_string).collect();
         (configuration, used, found)
     }
 

@@ -6,7 +6,7 @@ mod execute;
 mod report;
 mod wait;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use describe::{describe, describe_fields};
 pub use error::Error;
@@ -17,7 +17,8 @@ pub(crate) use wait::{await_shown, wait_until};
 
 use crate::journal::{Journal, Record};
 use crate::plan::{Planner, Step};
-use crate::server::{Server, View};
+use crate::policy::Current;
+use crate::server::{Demand, Server, View};
 
 /// Questions about recorded files in one go: each makes the server read a folder.
 const QUESTIONS: usize = 5;
@@ -58,6 +59,7 @@ pub(crate) struct Applier<'a> {
     questions: usize,
     /// Why the server accepts no change at all.
     jammed: Option<String>,
+    demands: BTreeMap<String, Demand>,
     report: Report,
 }
 
@@ -76,6 +78,7 @@ impl<'a> Applier<'a> {
             force,
             questions: QUESTIONS,
             jammed: None,
+            demands: BTreeMap::new(),
             report: Report::default(),
         }
     }
@@ -102,8 +105,25 @@ impl<'a> Applier<'a> {
                 }
             }
         }
+        self.note_demands(&current)?;
         self.report.jammed = self.jammed;
         Ok(self.report)
+    }
+
+    /// For when the server can't be asked. Paths that come and go under a rule for many are of interest only while
+    /// something of them is this program's.
+    fn note_demands(&mut self, current: &Current) -> Result<(), Error> {
+        let named = current.named();
+        let mut paths = std::mem::take(&mut self.demands);
+        let state = self.journal.state();
+        paths.retain(|path, demand| {
+            let concerns = named.contains(path.as_str()) || state.ledger.get(path).is_some();
+            concerns && state.demands.get(path) != Some(demand)
+        });
+        if paths.is_empty() {
+            return Ok(());
+        }
+        self.note(Record::Demands { paths })
     }
 
     fn path(&mut self, planner: &Planner<'_>, path: &str) -> Result<(), Error> {
@@ -128,7 +148,10 @@ impl<'a> Applier<'a> {
         report: &mut PathReport,
     ) -> Result<Go, Error> {
         let plan = match planner.path(path) {
-            Ok(plan) => plan,
+            Ok(plan) => {
+                self.demands.insert(path.to_owned(), plan.original_demand);
+                plan
+            }
             Err(error) => {
                 report.failed = Some(error.to_string());
                 Default::default()

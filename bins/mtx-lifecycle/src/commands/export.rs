@@ -15,7 +15,7 @@ use url::Url;
 use super::{Error, Lifecycle};
 use crate::journal::{Journal, State};
 use crate::plan::keeper_fields;
-use crate::server::{Keeper, is_reserved};
+use crate::server::{Demand, Keeper, is_reserved};
 
 const HEAD: &str = "\
 # What mtx-lifecycle wants of these paths. Written out for a mediamtx.yml: an entry that is there already gets
@@ -105,43 +105,28 @@ fn export(state: &State, rtsp: Option<&Url>) -> String {
     format!("{HEAD}{yaml}")
 }
 
-/// The settings of a path without this program, as far as they decide whether it is on demand. Of a path in the
-/// server's own file the journal knows only what was written; what is left open is all that the path may be, since
-/// MediaMTX leaves the settings of the other kinds alone.
+/// The settings of a path without this program, as far as they decide whether it is on demand. A path that was never
+/// looked at may be all kinds, since MediaMTX leaves the settings of the other kinds alone.
 fn kinds(state: &State, path: &str) -> Vec<Fields> {
-    let command = ("runOnDemand", Value::from("?"));
-    let fetched = [
-        ("source", Value::from("rtsp://?")),
-        ("sourceOnDemand", Value::from(true)),
-    ];
-    let fields = |fields: &[(&str, Value)]| {
-        let fields = fields.iter();
-        fields
-            .map(|(name, value)| ((*name).to_owned(), value.clone()))
-            .collect()
-    };
-    let (command, fetched): (Fields, Fields) = (fields(&[command]), fields(&fetched));
-    let Some(owned) = state.ledger.get(path) else {
-        return vec![command, fetched];
-    };
-    let originals = owned.originals();
-    let has = |prefix: &str| owned.fields.keys().any(|name| name.starts_with(prefix));
-    if owned.created {
-        vec![originals]
-    } else if has("runOnDemand") {
-        vec![command]
-    } else if has("sourceOnDemand") {
-        vec![fetched]
-    } else if has("record") && !is_held(state, path) {
-        // A keeper is written right after the settings.
-        vec![originals]
-    } else {
-        vec![command, fetched]
+    match state.demands.get(path) {
+        Some(demand) => vec![example(*demand)],
+        None => vec![example(Demand::Command), example(Demand::Fetched)],
     }
 }
 
-fn is_held(state: &State, path: &str) -> bool {
-    state.ledger.get(&keeper_name(state, path)).is_some()
+fn example(demand: Demand) -> Fields {
+    let fields: &[(&str, Value)] = match demand {
+        Demand::Command => &[("runOnDemand", Value::from("?"))],
+        Demand::Fetched => &[
+            ("source", Value::from("rtsp://?")),
+            ("sourceOnDemand", Value::from(true)),
+        ],
+        Demand::None => &[],
+    };
+    let fields = fields.iter();
+    fields
+        .map(|(name, value)| ((*name).to_owned(), value.clone()))
+        .collect()
 }
 
 fn keeper_name(state: &State, path: &str) -> String {
@@ -171,10 +156,8 @@ mod tests {
     use crate::journal::Record;
     use mediamtx::timestamp::Timestamp;
 
-    #[test]
-    fn a_recording_is_exported_with_what_keeps_it_open() {
+    fn recording(policy: &str) -> State {
         let mut state = State::default();
-        let policy = "paths: [{path: cam, useCase: recording, source: {rtsp: 'rtsp://h/1'}}]";
         state.fold(Record::Revision {
             at: Timestamp::now(),
             number: 1,
@@ -182,6 +165,38 @@ mod tests {
             policy: Some(policy.parse().unwrap()),
             uses: std::collections::BTreeMap::new(),
         });
+        state
+    }
+
+    #[test]
+    fn nothing_keeps_a_path_open_that_is_only_published() {
+        let mut state = recording("paths: [{path: cam, useCase: recording}]");
+        let text = |state: &State| export(state, DEFAULT_RTSP.parse().ok().as_ref());
+        assert!(
+            text(&state).contains("lifecycle/keep/cam"),
+            "never looked at"
+        );
+        for (demand, is_kept) in [
+            (Demand::None, false),
+            (Demand::Command, true),
+            (Demand::Fetched, true),
+        ] {
+            let paths = [("cam".to_owned(), demand)].into();
+            state.fold(Record::Demands { paths });
+            let text = text(&state);
+            assert_eq!(
+                text.contains("lifecycle/keep"),
+                is_kept,
+                "{demand:?}: {text}"
+            );
+            assert!(text.contains("record: true"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_recording_is_exported_with_what_keeps_it_open() {
+        let policy = "paths: [{path: cam, useCase: recording, source: {rtsp: 'rtsp://h/1'}}]";
+        let state = recording(policy);
         let text = export(&state, DEFAULT_RTSP.parse().ok().as_ref());
         let yaml: serde_yaml::Value = serde_yaml::from_str(&text).unwrap();
         assert_eq!(yaml["paths"]["cam"]["record"], true);

@@ -19,6 +19,11 @@ pub fn default_folder() -> Option<PathBuf> {
     Some(state.join("mtx-lifecycle"))
 }
 
+/// MediaMTX's working directory, which is its hooks' as well.
+pub(super) fn of_server() -> Option<PathBuf> {
+    env::var_os("MTX_PATH").and_then(|_| env::current_dir().ok())
+}
+
 pub(super) fn prepare(folder: &Path) -> Result<(), Error> {
     let shown = || folder.display().to_string();
     let failed = |error| Error::Folder {

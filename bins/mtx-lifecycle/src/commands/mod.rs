@@ -6,6 +6,7 @@ mod export;
 mod folder;
 mod hold;
 mod preview;
+mod record_path;
 mod session;
 pub mod status;
 pub mod storage;
@@ -50,6 +51,9 @@ pub struct Lifecycle {
     is_bounded: bool,
     /// As it was read last, so that the next one reads only what is new.
     journal: Mutex<Journal>,
+    /// The server's working directory, where it is known.
+    server_folder: Option<PathBuf>,
+    sizes: storage::Sizes,
 }
 
 impl Lifecycle {
@@ -75,6 +79,8 @@ impl Lifecycle {
             interrupt: Interrupt::default(),
             is_bounded: false,
             journal,
+            server_folder: folder::of_server(),
+            sizes: storage::Sizes::default(),
         })
     }
 

@@ -66,6 +66,9 @@ pub struct PathStatus {
     pub recording: bool,
     /// Whether the server holds it open without any viewer.
     pub kept: bool,
+    /// Whether the server or the policy knows it, or the journal.
+    #[serde(skip)]
+    pub is_known: bool,
     /// Whether somebody wants the stream to be there without anybody who watches.
     #[serde(skip)]
     pub(crate) is_wanted: bool,
@@ -125,12 +128,16 @@ impl Lifecycle {
         let state = Journal::peek(&self.options().folder)?;
         let view = self.server().look();
         let mut status = status(&state, view.as_ref(), only);
-        if let Ok(view) = &view {
-            if let (Some(path), [status]) = (only, &mut status.paths[..])
-                && is_unknown(&state, view, path)
-            {
+        if let (Some(path), [status]) = (only, &mut status.paths[..]) {
+            status.is_known = match &view {
+                Ok(view) => !is_unknown(&state, view, path),
+                Err(_) => state.current().named().contains(path),
+            };
+            if view.is_ok() && !status.is_known {
                 status.problem = Some(Error::Unknown(path.to_owned()).to_string());
             }
+        }
+        if let Ok(view) = &view {
             for path in &mut status.paths {
                 path.storage = self.storage(view, &path.path);
             }
@@ -186,6 +193,7 @@ fn unknown(state: &State, current: &Current, path: &str) -> PathStatus {
         viewers: 0,
         recording: false,
         kept: false,
+        is_known: true,
         is_wanted: false,
         keep: false,
         pending: Vec::new(),

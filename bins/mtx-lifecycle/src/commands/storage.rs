@@ -1,9 +1,12 @@
 //! Where the server puts the recorded files of a path, how long it keeps them, and whether its disk has room.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use mediamtx::api::Fields;
 use nix::errno::Errno;
@@ -11,12 +14,17 @@ use nix::sys::statvfs::statvfs;
 use serde::Serialize;
 use url::{Host, Url};
 
+use super::record_path::{base, size};
 use super::{Error, Lifecycle};
 use crate::server::{View, is_on, text};
 use crate::span::Span;
 
 /// A disk with less than one part in so many free is nearly full.
 const SCARCE: u64 = 10;
+/// It is said anew only of one that had more free meanwhile, in percent.
+const ENOUGH: u64 = 12;
+/// Adding up the files of all paths can take seconds: that often it is done for somebody who asks again and again.
+const FRESH: Duration = Duration::from_secs(30);
 
 /// How long recorded files are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -60,14 +68,20 @@ pub struct Disk {
     pub free: u64,
     /// The disk.
     pub total: u64,
+    /// Which one it is for the kernel (`st_dev`).
+    #[serde(skip)]
+    pub(crate) device: u64,
 }
 
 impl Disk {
     /// The disk of a folder, whatever is in it.
     fn at(folder: &Path) -> Result<Self, Errno> {
         let disk = statvfs(folder)?;
+        let metadata = fs::metadata(folder);
+        let metadata = metadata.map_err(|it| Errno::try_from(it).unwrap_or(Errno::UnknownErrno))?;
         Ok(Self {
             folder: folder.to_owned(),
+            device: metadata.dev(),
             used: 0,
             free: wide(disk.blocks_available()) * wide(disk.fragment_size()),
             total: wide(disk.blocks()) * wide(disk.fragment_size()),
@@ -78,6 +92,11 @@ impl Disk {
     #[must_use]
     pub fn is_nearly_full(&self) -> bool {
         self.free < self.total / SCARCE
+    }
+
+    /// Whether one that was nearly full is so no longer.
+    pub(crate) fn has_room_again(&self) -> bool {
+        self.free > self.total / 100 * ENOUGH
     }
 }
 
@@ -106,30 +125,69 @@ impl Lifecycle {
     pub(crate) fn storage(&self, view: &View, path: &str) -> Option<Storage> {
         let entry = view.governing(path)?;
         let retention = retention(entry)?;
-        let place = if is_here(self.options().api.url()) {
-            Pattern::new(text(entry, "recordPath"), path).place()
-        } else {
-            let why = "MediaMTX runs on another machine, as far as the address of its API tells";
-            Place::DiskUnknown(why.to_owned())
+        let record_path = text(entry, "recordPath");
+        let place = match self.disk(record_path) {
+            Ok(disk) => Place::Disk(Disk {
+                used: self.sizes.of(&disk.folder, record_path, path),
+                ..disk
+            }),
+            Err(why) => Place::DiskUnknown(why),
         };
         Some(Storage { retention, place })
     }
 
-    /// The disks of this machine that are nearly full, and recorded to at the moment.
-    pub(crate) fn full_disks(&self, view: &View) -> BTreeMap<PathBuf, Disk> {
-        if !is_here(self.options().api.url()) {
-            return BTreeMap::new();
-        }
+    /// The disks that are recorded to at the moment, or why one can't be told.
+    pub(crate) fn disks(&self, view: &View) -> Vec<Result<Disk, String>> {
         let recorded = view.live.keys();
         let recorded = recorded.filter(|path| view.busy(path, "").recordings > 0);
         let entries = recorded.filter_map(|path| view.governing(path));
-        let folders = entries.map(|entry| base(text(entry, "recordPath")));
-        let folders: BTreeSet<_> = folders.collect();
-        let disks = folders.into_iter().filter_map(|folder| {
-            let disk = Disk::at(&folder).ok()?;
-            disk.is_nearly_full().then_some((folder, disk))
-        });
-        disks.collect()
+        let places: BTreeSet<&str> = entries.map(|entry| text(entry, "recordPath")).collect();
+        places.into_iter().map(|it| self.disk(it)).collect()
+    }
+
+    fn disk(&self, record_path: &str) -> Result<Disk, String> {
+        if !is_here(self.options().api.url()) {
+            return Err(ELSEWHERE.to_owned());
+        }
+        disk(record_path, self.server_folder.as_deref())
+    }
+}
+
+const ELSEWHERE: &str = "MediaMTX runs on another machine, as far as the address of its API tells";
+
+fn disk(record_path: &str, server_folder: Option<&Path>) -> Result<Disk, String> {
+    let base = base(record_path);
+    let folder = match (base.is_absolute(), server_folder) {
+        (true, _) => base,
+        (false, Some(folder)) => folder.join(base),
+        (false, None) => {
+            return Err(format!(
+                "recordPath begins with {}, in MediaMTX's working directory, which is not known here: write it with \
+                 the whole path",
+                base.display()
+            ));
+        }
+    };
+    Disk::at(&folder).map_err(|error| format!("{}: {}", folder.display(), error.desc()))
+}
+
+/// What the files of paths took when they were last added up.
+#[derive(Debug, Default)]
+pub(super) struct Sizes(Mutex<HashMap<(String, String), (Instant, u64)>>);
+
+impl Sizes {
+    fn of(&self, folder: &Path, record_path: &str, path: &str) -> u64 {
+        let key = (record_path.to_owned(), path.to_owned());
+        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_fresh = |at: Instant| at.elapsed() < FRESH;
+        if let Some((_, size)) = known().get(&key).filter(|(at, _)| is_fresh(*at)) {
+            return *size;
+        }
+        let size = size(folder, record_path, path);
+        let mut known = known();
+        known.retain(|_, (at, _)| is_fresh(*at));
+        known.insert(key, (Instant::now(), size));
+        size
     }
 }
 
@@ -153,73 +211,9 @@ fn is_here(url: &str) -> bool {
     }
 }
 
-/// MediaMTX's `recordPath` for one path: `/rec/%path/%Y-%m-%d_%H-%M-%S-%f`.
-#[derive(Debug, PartialEq, Eq)]
-struct Pattern {
-    /// The part before the first variable: `/rec`.
-    base: PathBuf,
-    /// The folder of the path's files: `/rec/cam`.
-    folder: PathBuf,
-    /// What the names in the folder begin with.
-    prefix: String,
-    /// Folders between that one and the files.
-    depth: usize,
-}
-
-impl Pattern {
-    fn new(record_path: &str, path: &str) -> Self {
-        let named = record_path.replace("%path", path);
-        let (fixed, rest) = named.split_once('%').unwrap_or((&named, ""));
-        let prefix = fixed.rsplit('/').next().unwrap_or_default();
-        Self {
-            base: base(record_path),
-            folder: base(&named),
-            prefix: prefix.to_owned(),
-            depth: rest.matches('/').count(),
-        }
-    }
-
-    fn place(self) -> Place {
-        let base = self.base.display();
-        match Disk::at(&self.base) {
-            Ok(disk) => Place::Disk(Disk {
-                used: size(&self.folder, &self.prefix, self.depth),
-                ..disk
-            }),
-            Err(_) if self.base.is_relative() => Place::DiskUnknown(format!(
-                "recordPath begins with {base}, in MediaMTX's working directory, which is not this one: write it \
-                 with the whole path"
-            )),
-            Err(error) => Place::DiskUnknown(format!("{base}: {}", error.desc())),
-        }
-    }
-}
-
-/// The folder that a `recordPath` begins with, before its first variable.
-fn base(record_path: &str) -> PathBuf {
-    let fixed = record_path.split('%').next().unwrap_or_default();
-    let folder = fixed.rsplit_once('/').map_or(".", |(folder, _)| folder);
-    PathBuf::from(if folder.is_empty() { "/" } else { folder })
-}
-
 /// macOS counts blocks in 32 bits.
 fn wide(number: impl Into<u64>) -> u64 {
     number.into()
-}
-
-/// What the files take whose names begin so, as far below the folder. What can't be read counts for nothing.
-fn size(folder: &Path, prefix: &str, depth: usize) -> u64 {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let named = entries.filter(|it| it.file_name().to_string_lossy().starts_with(prefix));
-    let sizes = named.filter_map(|entry| {
-        let metadata = entry.metadata().ok()?;
-        match (metadata.is_dir(), depth) {
-            (true, 1..) => Some(size(&entry.path(), "", depth - 1)),
-            (true, 0) => None,
-            (false, _) => Some(metadata.len()),
-        }
-    });
-    sizes.sum()
 }
 
 /// Bytes as people read them.
@@ -270,41 +264,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_files_of_a_path_are_found_wherever_its_name_stands() {
+    fn a_relative_folder_is_the_servers_and_not_the_one_of_that_name_here() {
         let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().display().to_string();
-        for (file, length) in [
-            ("live/a/2026.mp4", 10),
-            ("live/a/b/2026.mp4", 100),
-            ("live/2026/11.mp4", 1000),
-            ("a_2026.mp4", 3),
-        ] {
-            let file = folder.path().join(file);
-            fs::create_dir_all(file.parent().unwrap()).unwrap();
-            fs::write(file, vec![0; length]).unwrap();
-        }
-        for (record_path, path, used) in [
-            ("%path/%Y-%m-%d", "live/a", 10),
-            ("%path/%Y-%m-%d", "live/a/b", 100),
-            ("%path/%Y/%m", "live", 1010),
-            ("%path_%Y", "a", 3),
-            ("%path/%Y", "never", 0),
-        ] {
-            let pattern = Pattern::new(&format!("{root}/{record_path}"), path);
-            let Place::Disk(disk) = pattern.place() else {
-                panic!("{record_path}");
-            };
-            assert_eq!((disk.used, disk.folder), (used, folder.path().into()));
-            assert!(disk.free <= disk.total && disk.total > 0);
-        }
+        fs::create_dir(folder.path().join("recordings")).unwrap();
+        let known = disk("./recordings/%path/%Y", Some(folder.path())).unwrap();
+        assert_eq!(known.folder, folder.path().join("./recordings"));
+        // The tests' own folder has one of this name.
+        let why = disk("src/%path/%Y", None).unwrap_err();
+        assert!(
+            why.contains("begins with src") && why.contains("whole path"),
+            "{why}"
+        );
+    }
+
+    #[test]
+    fn files_are_added_up_anew_only_after_a_while() {
+        let folder = tempfile::tempdir().unwrap();
+        let record_path = format!("{}/%path_%Y", folder.path().display());
+        let (sizes, write) = (Sizes::default(), |name: &str| {
+            fs::write(folder.path().join(name), "12345").unwrap();
+        });
+        let size = |path| sizes.of(folder.path(), &record_path, path);
+        write("a_2026.mp4");
+        assert_eq!((size("a"), size("b")), (5, 0));
+        write("a_2027.mp4");
+        assert_eq!((size("a"), size("c")), (5, 0));
     }
 
     #[test]
     fn a_disk_that_is_not_here_is_said_to_be_unknown() {
-        let pattern = Pattern::new("./nowhere/%path/%Y", "cam");
-        assert!(matches!(pattern.place(), Place::DiskUnknown(why) if why.contains("working")));
-        let pattern = Pattern::new("/nowhere/at/all/%path/%Y", "cam");
-        assert!(matches!(pattern.place(), Place::DiskUnknown(why) if why.contains("/nowhere")));
+        let why = disk("/nowhere/at/all/%path/%Y", None).unwrap_err();
+        assert!(why.contains("/nowhere"), "{why}");
         for (url, expected) in [
             ("http://127.0.0.1:9997", true),
             ("http://localhost:9997", true),
@@ -323,6 +313,7 @@ mod tests {
             used: 0,
             free,
             total: 100 << 30,
+            device: 1,
         };
         assert!(disk(9 << 30).is_nearly_full() && !disk(10 << 30).is_nearly_full());
         let text = disk(9 << 30).to_string();

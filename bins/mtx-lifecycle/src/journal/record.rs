@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ledger::{Change, Owned};
 use crate::policy::{Hold, Policy, Use};
+use crate::server::Demand;
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -73,6 +74,12 @@ pub enum Record {
     Disowned {
         /// Which entry.
         entry: String,
+    },
+    /// How paths come by their streams without this program, as far as it was not known.
+    #[serde(rename_all = "camelCase")]
+    Demands {
+        /// By path.
+        paths: BTreeMap<String, Demand>,
     },
     /// The server does not want what a path's rule overrides.
     #[serde(rename_all = "camelCase")]

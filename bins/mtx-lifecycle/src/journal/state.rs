@@ -9,6 +9,7 @@ use url::Url;
 use super::record::{Outcome, Record};
 use crate::ledger::{Change, Ledger, Owned};
 use crate::policy::{Current, Hold, Wanted};
+use crate::server::Demand;
 
 /// As many revisions can be gone back to.
 const KEPT_REVISIONS: usize = 50;
@@ -35,6 +36,8 @@ pub struct State {
     pub revisions: Vec<Revision>,
     /// What of the server is this program's.
     pub ledger: Ledger,
+    /// How paths come by their streams without this program, as far as they were looked at.
+    pub demands: BTreeMap<String, Demand>,
     /// What the server did not want of which entry.
     pub rejected: BTreeMap<String, String>,
     /// Paths that commands hold open, by the holds' names.
@@ -106,6 +109,7 @@ impl State {
             Record::Written { entry, outcome, .. } => self.written(&entry, &outcome),
             Record::Owned { entry, owned } => self.ledger.set(&entry, Some(owned)),
             Record::Disowned { entry } => self.ledger.disown(&entry),
+            Record::Demands { paths } => self.demands.extend(paths),
             Record::Rejected { entry, why } => {
                 self.rejected.insert(entry, why);
             }
@@ -138,7 +142,12 @@ impl State {
             return;
         };
         match outcome {
-            Outcome::Holds => self.ledger.is_written(entry, &change),
+            Outcome::Holds => {
+                self.ledger.is_written(entry, &change);
+                if change == Change::Remove {
+                    self.demands.remove(entry);
+                }
+            }
             Outcome::Undone => self.ledger.set(entry, before),
         }
     }
@@ -168,6 +177,16 @@ impl State {
             entry: entry.clone(),
             owned: owned.clone(),
         }));
+        let wanted = self.wanted();
+        let named = wanted.named();
+        let concerns = |path: &str| named.contains(path) || self.ledger.get(path).is_some();
+        let demands = self.demands.iter().filter(|(path, _)| concerns(path));
+        let demands: BTreeMap<_, _> = demands
+            .map(|(path, demand)| (path.clone(), *demand))
+            .collect();
+        if !demands.is_empty() {
+            records.push(Record::Demands { paths: demands });
+        }
         let rejected = self.rejected.iter();
         records.extend(rejected.map(|(entry, why)| Record::Rejected {
             entry: entry.clone(),

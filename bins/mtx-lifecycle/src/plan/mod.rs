@@ -46,6 +46,8 @@ pub struct PathPlan {
     pub kept: bool,
     /// How it comes by its stream.
     pub on_demand: bool,
+    /// The same without this program.
+    pub original_demand: Demand,
 }
 
 /// Everything that a plan follows from.
@@ -145,12 +147,14 @@ impl<'a> Planner<'a> {
         others.extend(originals.clone());
         let Target { fields, kept } = self.current.target(path, &others);
         let on_demand = self.current.demand(path, &others) != Demand::None;
+        let original_demand = Demand::of(&others);
         let has_lapsed = self.has_lapsed(path);
         if standing.created && (has_lapsed || self.is_unwanted(path)) {
             return PathPlan {
                 steps: vec![self.removal(path, current, &standing)],
                 kept: kept && !has_lapsed,
                 on_demand,
+                original_demand,
             };
         }
         let mut aim = originals;
@@ -167,6 +171,7 @@ impl<'a> Planner<'a> {
                 .collect(),
             kept,
             on_demand,
+            original_demand,
         }
     }
 
@@ -207,6 +212,7 @@ impl<'a> Planner<'a> {
         };
         let Target { fields, kept } = self.current.target(path, &others);
         let on_demand = self.current.demand(path, &others) != Demand::None;
+        let original_demand = Demand::of(&others);
         let differing = difference(&others, &fields);
         let is_needless = differing.is_empty() && (model.is_some() || fields.is_empty());
         if is_needless || self.has_lapsed(path) {
@@ -214,6 +220,7 @@ impl<'a> Planner<'a> {
                 steps: Vec::new(),
                 kept: kept && model.is_some() && !self.has_lapsed(path),
                 on_demand,
+                original_demand,
             });
         }
         if model.is_none() && !fields.contains_key("source") {
@@ -237,6 +244,7 @@ impl<'a> Planner<'a> {
             steps: vec![self.step(path, Change::Add(whole), originals, impact)],
             kept,
             on_demand,
+            original_demand,
         })
     }
 

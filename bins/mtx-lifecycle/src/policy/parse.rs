@@ -42,7 +42,7 @@ thread_local! {
 }
 
 /// What rules refer to, whatever else there is.
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Rest {
     #[serde(default)]
@@ -57,9 +57,10 @@ impl FromStr for Policy {
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
+        // What is no YAML would else be taken for a file that lacks what comes after the mistake.
+        serde_yaml::from_str::<IgnoredAny>(text).map_err(PolicyError)?;
         // Should this fail, so does the whole, with the better message.
-        let rest: Rest = serde_yaml::from_str(text).unwrap_or_default();
-        REST.set(Some(rest));
+        REST.set(serde_yaml::from_str(text).ok());
         let policy = serde_yaml::from_str(text).map_err(PolicyError);
         REST.take();
         policy
@@ -182,6 +183,18 @@ mod tests {
                 ["weekdays 08:00-18:00", "line 2"],
             ),
             ("paths: 3\n", ["expected a sequence", "line 1"]),
+            (
+                "timeZone: Europe/Berlin\npaths:\n- path: cam\n  schedule: daily 08:00-18:00\n- path: [\n",
+                ["did not find expected", "line 6"],
+            ),
+            (
+                "useCases: {patrol: {}}\npaths:\n- path: cam\n  useCase: patrol\n- path: \"a\n",
+                ["unexpected end", "line 6"],
+            ),
+            (
+                "useCases: {patrol: {}, [x]: {}}\npaths:\n- {path: cam, useCase: patrol}\n",
+                ["invalid type", "line 1"],
+            ),
         ] {
             let message = message(yaml);
             for part in parts {

@@ -2,6 +2,7 @@
 
 use mediamtx::api::Fields;
 use mediamtx::version::RECORDING;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::span::Span;
@@ -74,13 +75,15 @@ pub fn is_on(fields: &Fields, name: &str) -> bool {
 }
 
 /// How a path comes by its stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Demand {
     /// The server runs a command when somebody reads.
     Command,
     /// The server fetches it when somebody reads.
     Fetched,
     /// It is there when it is there.
+    #[default]
     None,
 }
 

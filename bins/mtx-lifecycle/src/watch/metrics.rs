@@ -116,7 +116,7 @@ impl Metrics {
         );
         all.register(
             "full_disks",
-            "Disks of this machine that are recorded to, and have less than a tenth left",
+            "Disks of this machine that are recorded to, and have had less than a tenth left since they had 12 %",
             self.full_disks.clone(),
         );
         all.register(

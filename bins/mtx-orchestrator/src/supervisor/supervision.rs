@@ -36,6 +36,9 @@ use presence::Available;
 /// With nothing to wait for, there is still a look around now and then.
 const IDLE: Duration = Duration::from_secs(1);
 /// Until something that is held back is looked at again.
+/// How long declared streams wait at the start for what MediaMTX has, which goes before them: two that feed each other
+/// would otherwise be judged by who is known first.
+const FIRST_LIST: Duration = Duration::from_secs(3);
 const HELD_BACK: Duration = Duration::from_millis(50);
 /// Without a look around for this long, it is this process that hung, and not its workers.
 const STALLED: Duration = Duration::from_secs(3);
@@ -108,6 +111,7 @@ pub(super) struct Supervision {
     limit: StartLimit,
     totals: Totals,
     workers: u64,
+    began: Instant,
     looked: Instant,
 }
 
@@ -137,6 +141,7 @@ impl Supervision {
             server: Server::NeverReached,
             totals: Totals::default(),
             workers: 0,
+            began: now,
             looked: now,
         }
     }

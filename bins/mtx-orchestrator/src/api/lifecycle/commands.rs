@@ -16,16 +16,18 @@ pub(super) fn status(commands: &Commands) -> Result<Answer, Problem> {
 
 /// The same of one path, which has to be known to MediaMTX, to the policy or to the journal.
 pub(super) fn status_of(commands: &Commands, path: &str) -> Result<Answer, Problem> {
-    let mut status = commands.status(None).map_err(|error| problem(&error))?;
-    status.paths.retain(|one| one.path == path);
-    match (status.paths.is_empty(), &status.api_error) {
-        (true, Some(error)) => Err(Problem::new(503, secret::scrub(error))),
-        (true, None) => {
+    let status = commands
+        .status(Some(path))
+        .map_err(|error| problem(&error))?;
+    let is_known = status.paths.iter().all(|one| one.is_known);
+    match (is_known, &status.api_error) {
+        (false, Some(error)) => Err(Problem::new(503, secret::scrub(error))),
+        (false, None) => {
             let detail =
                 format!("MediaMTX has no path {path} at the moment, and no policy names it");
             Err(Problem::new(404, detail).field("path"))
         }
-        (false, _) => Ok(Answer::json(200, &shown(status))),
+        (true, _) => Ok(Answer::json(200, &shown(status))),
     }
 }
 

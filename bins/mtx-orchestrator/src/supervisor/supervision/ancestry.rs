@@ -150,7 +150,12 @@ impl Supervision {
 
     /// Finds out which of the workers publishes a path, if one does, under whatever name of the server.
     pub(super) fn find_parent(&mut self, key: &StreamKey) {
-        let parent = self.publisher(key);
+        // What is there already comes from no declared stream that has not begun.
+        let has_begun = |parent: &&StreamKey| {
+            let parent = self.streams.get(*parent);
+            parent.is_some_and(|it| it.declared.is_none() || it.worker.is_some())
+        };
+        let parent = self.publisher(key).filter(has_begun);
         let parent = parent.or_else(|| self.possible_publisher(key)).cloned();
         let Some(stream) = self.streams.get_mut(key) else {
             return;

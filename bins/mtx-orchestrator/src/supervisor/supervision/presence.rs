@@ -38,6 +38,7 @@ impl Supervision {
 
     pub(super) fn reconcile(&mut self, covers: u64, paths: Vec<PathInfo>, findings: Findings) {
         self.totals.reconciliations += 1;
+        let is_first = self.server == Server::NeverReached;
         if self.server != Server::Reached {
             log::info!(url = self.config.api.url(); "MediaMTX is reached");
             if self.server == Server::NeverReached {
@@ -63,7 +64,7 @@ impl Supervision {
         }
         self.settle();
         self.clear_strangers(&known);
-        if has_new_names {
+        if has_new_names || is_first {
             self.plan_all_again();
         }
         hints.iter().for_each(|hint| self.note_hint(hint));

@@ -131,14 +131,16 @@ fn a_known_result_is_not_taken_for_what_another_stream_has_elsewhere() {
     supervision.look_after();
     let declared = declaration("late", "rtsp://camera/1", "rtmp://127.0.0.1:1935/out/cam");
     supervision.declare(&declared);
+    supervision.look_after();
     supervision.sees(&[("a/cam", "rtspSession", "1"), ("out/cam", "rtmpConn", "2")]);
     let parent = supervision.streams[&key("out/cam")].parent.clone();
     assert_eq!(parent, Some(declared.key()));
     assert!(!supervision.blocks("out/cam"));
 }
 
+/// A process that starts anew knows what was declared before it knows what MediaMTX has.
 #[test]
-fn a_circle_through_a_declared_stream_is_blocked() {
+fn what_is_published_already_goes_before_a_declared_stream_that_would_feed_it() {
     let mut supervision = supervision("cam => copy/cam");
     let declared = declaration(
         "back",
@@ -146,6 +148,26 @@ fn a_circle_through_a_declared_stream_is_blocked() {
         "rtmp://127.0.0.1:1935/cam",
     );
     supervision.declare(&declared);
+    supervision.look_after();
+    assert!(supervision.streams[&declared.key()].worker.is_none());
+    supervision.sees(&[("cam", "rtspSession", "1")]);
+    supervision.look_after();
+    assert!(!supervision.blocks("cam"));
+    assert!(supervision.streams[&key("cam")].worker.is_some());
+    assert!(supervision.streams[&declared.key()].is_blocked());
+}
+
+#[test]
+fn a_circle_through_a_declared_stream_is_blocked() {
+    let mut supervision = supervision("cam => copy/cam");
+    supervision.sees(&[]);
+    let declared = declaration(
+        "back",
+        "rtsp://127.0.0.1:8554/copy/cam",
+        "rtmp://127.0.0.1:1935/cam",
+    );
+    supervision.declare(&declared);
+    supervision.look_after();
     supervision.sees(&[("cam", "rtmpConn", "1")]);
     assert!(supervision.blocks("cam"));
     supervision.undeclare(&declared.key());

@@ -9,7 +9,7 @@ use super::super::machine::{Cause, Ended, Input};
 use super::super::output::{Said, WorkerId};
 use super::super::publishers::Suspect;
 use super::super::worker::{HUNG_AFTER, Worker};
-use super::{STALLED, Server, Supervision};
+use super::{FIRST_LIST, STALLED, Server, Supervision};
 use crate::stream_key::StreamKey;
 
 impl Supervision {
@@ -149,6 +149,10 @@ impl Supervision {
         // A worker that failed along with its server would only fail again.
         let waits = self.server == Server::Lost && stream.plan.task.needs_mediamtx;
         if waits && cause != Cause::Wanted {
+            return;
+        }
+        let is_early = self.server == Server::NeverReached && now - self.began < FIRST_LIST;
+        if is_early && stream.declared.is_some() && stream.plan.task.needs_mediamtx {
             return;
         }
         if !self.knows_names(key, now) {

@@ -4,7 +4,7 @@ use mediamtx::version::tried_versions;
 use serde_json::Value;
 
 use super::configuration::{Configuration, Settings, flag};
-use super::finding::Findings;
+use super::finding::Diagnosis;
 use super::server::Server;
 use super::settings::Level;
 
@@ -28,7 +28,7 @@ struct Group<'a> {
 pub(super) fn check(
     configuration: &Configuration,
     server: Option<&Server>,
-    findings: &mut Findings,
+    diagnosis: &mut Diagnosis,
 ) {
     let global = Group {
         owner: None,
@@ -47,15 +47,15 @@ pub(super) fn check(
     let defaults = of_path("pathDefaults", &configuration.defaults);
     for group in [global, defaults].into_iter().chain(entries) {
         for (name, value) in group.settings {
-            group.check_name(name, findings);
+            group.check_name(name, diagnosis);
             // A variable is text, whatever is made of it.
             if !configuration.is_of_variable(group.owner, name) {
-                group.check_value(name, value, findings);
+                group.check_value(name, value, diagnosis);
             }
         }
     }
     if server.is_none() {
-        findings.unchecked(
+        diagnosis.unchecked(
             "whether this version of the server has each setting, and takes its value: no server was asked",
         );
     }
@@ -69,11 +69,18 @@ impl Group<'_> {
         }
     }
 
+    /// What the server has there itself, be it under the setting's new name.
+    fn own(&self, name: &str) -> Option<&Value> {
+        let renamed = RENAMED.iter().find(|(old, _)| *old == name);
+        let new = renamed.map_or(name, |(_, new)| *new);
+        self.known?.get(name).or_else(|| self.known?.get(new))
+    }
+
     fn has(&self, name: &str) -> bool {
         self.known.is_some_and(|known| known.contains_key(name))
     }
 
-    fn check_name(&self, name: &str, findings: &mut Findings) {
+    fn check_name(&self, name: &str, diagnosis: &mut Diagnosis) {
         let place = self.place(name);
         let renamed = RENAMED.iter().find(|(old, _)| *old == name);
         if let Some((_, new)) = renamed.filter(|(_, new)| self.has(new)) {
@@ -82,7 +89,7 @@ impl Group<'_> {
             } else {
                 format!(" and silently beats a {new} that is set later")
             };
-            findings.warning(
+            diagnosis.warning(
                 place,
                 format!("it is an old name, works with a warning,{both}: write {new}"),
             );
@@ -95,7 +102,7 @@ impl Group<'_> {
         // Where paths stand, which are looked at one by one.
         let is_group = self.level == Level::Server && matches!(name, "paths" | "pathDefaults");
         if !is_known && !is_group {
-            findings.error(place, self.unknown(name));
+            diagnosis.error(place, self.unknown(name));
         }
     }
 
@@ -132,13 +139,17 @@ impl Group<'_> {
     }
 
     /// By what the server has there itself.
-    fn check_value(&self, name: &str, value: &Value, findings: &mut Findings) {
-        let wanted = match self.known.and_then(|known| known.get(name)) {
+    fn check_value(&self, name: &str, value: &Value, diagnosis: &mut Diagnosis) {
+        const A_TEXT: &str = "a text: without quotes, yes, no, on, off, true and false are none";
+        let wanted = match self.own(name) {
             Some(Value::Bool(_)) if flag(value).is_none() => "yes or no",
             Some(Value::Number(_)) if !value.is_number() => "a number",
             Some(Value::Array(_)) if !value.is_array() => "a list, such as [a, b]",
-            // An `…Encryption: no` is a boolean, too.
+            Some(Value::String(_)) if value.is_array() || value.is_object() => "a single text",
             Some(Value::String(_)) if value.is_number() => "a text: put quotes around it",
+            Some(Value::String(_)) if value.is_boolean() => A_TEXT,
+            // Whether a word is in quotes can't be seen here, and some settings have such a word for a value.
+            Some(own @ Value::String(_)) if flag(value).is_some() && flag(own).is_none() => A_TEXT,
             _ => return,
         };
         // Set to nothing, a setting is as good as not there.
@@ -146,7 +157,7 @@ impl Group<'_> {
             let text = format!(
                 "the server refuses the whole file for its value, which has to be {wanted}"
             );
-            findings.error(self.place(name), text);
+            diagnosis.error(self.place(name), text);
         }
     }
 }
