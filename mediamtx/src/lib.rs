@@ -14,6 +14,7 @@ pub mod path;
 #[cfg(feature = "pattern")]
 pub mod pattern;
 pub mod program;
+pub mod quoted;
 pub mod retry;
 pub mod secret;
 #[cfg(feature = "signals")]

@@ -213,3 +213,33 @@ fn a_check_says_what_would_be_done_or_what_is_wrong_and_remembers_nothing() {
     let left = fs::read_dir(folder.path()).expect("it is there").count();
     assert_eq!(left, 0, "a check is no failure");
 }
+
+/// Started by MediaMTX, their standard error is its log.
+#[test]
+fn a_url_in_the_wrong_place_is_not_repeated_by_any_program() {
+    for program in [
+        "mtx-hook",
+        "mtx-worker",
+        "mtx-lifecycle",
+        "mtx-orchestrator",
+    ] {
+        let mut command = Command::new(suite_binary(program));
+        let refused = command
+            .args(["--bogus", "rtmp://h/live2/k3y-in-url"])
+            .output();
+        let refused = refused.expect("it starts");
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{program}: {said}");
+        assert!(
+            said.contains("--bogus") && !said.contains("k3y"),
+            "{program}: {said}"
+        );
+        let mut command = Command::new(suite_binary(program));
+        let refused = command.arg("rtmp://h/live2/k3y-in-url").output();
+        let said = String::from_utf8_lossy(&refused.expect("it starts").stderr).into_owned();
+        assert!(
+            !said.contains("k3y") && said.contains("://***"),
+            "{program}: {said}"
+        );
+    }
+}

@@ -15,17 +15,23 @@ use clap::Parser;
 use log::{Level, LevelFilter};
 use mediamtx::duration;
 use mediamtx::logging::{self, Output};
+use mediamtx::quoted;
 use mediamtx::timestamp::Timestamp;
 use ureq::http::StatusCode;
 
 use cli::{Cli, Command};
 use request::Request;
 
+const WRONG_USAGE: u8 = 2;
+
 fn main() -> ExitCode {
     // Before anything else: the end of a stream may come at once.
     signals::hold_back();
     let (timestamp, start) = (Timestamp::now(), Instant::now());
-    let mut cli = Cli::parse();
+    let mut cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
     if let Some(Command::Doctor { file }) = &mut cli.command {
         signals::let_through();
         return doctor::run(file.take(), cli.timeout);
@@ -45,9 +51,20 @@ fn main() -> ExitCode {
         Ok(request) => run(request, timeout, report),
         Err(error) => {
             log::error!("{} refused, nothing sent: {error:#}", report.what);
-            ExitCode::from(2)
+            ExitCode::from(WRONG_USAGE)
         }
     }
+}
+
+/// Says what clap has to say, be it help or what is wrong.
+fn usage(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() {
+        quoted::print_refusal(&error.render().to_string());
+        return ExitCode::from(WRONG_USAGE);
+    }
+    // Nobody is left to tell if even that can't be written.
+    let _ = error.print();
+    ExitCode::SUCCESS
 }
 
 fn run(request: Request, timeout: Duration, report: Report) -> ExitCode {

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use log::LevelFilter;
 use mediamtx::logging::{self, Output};
+use mediamtx::quoted;
 use mediamtx::secret;
 use mediamtx::signals::StopSignals;
 use mtx_lifecycle::commands::Error;
@@ -19,7 +20,10 @@ const WRONG_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     complete::complete();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
     let (format, level) = (cli.common.log_format, LevelFilter::Info);
     let signals = StopSignals::hold_back();
     if matches!(cli.command, Command::Watch { .. }) {
@@ -42,6 +46,17 @@ fn main() -> ExitCode {
             ExitCode::from(exit_code(&failure))
         }
     }
+}
+
+/// Says what clap has to say, be it help or what is wrong.
+fn usage(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() {
+        quoted::print_refusal(&error.render().to_string());
+        return ExitCode::from(WRONG_USAGE);
+    }
+    // Nobody is left to tell if even that can't be written.
+    let _ = error.print();
+    ExitCode::SUCCESS
 }
 
 fn exit_code(failure: &run::Failure) -> u8 {

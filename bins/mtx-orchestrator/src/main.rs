@@ -21,6 +21,7 @@ use clap::Parser;
 use log::LevelFilter;
 use mediamtx::http;
 use mediamtx::logging::{self, Output};
+use mediamtx::quoted;
 use mediamtx::signals::{Request, StopSignals};
 
 use api::{Access, Api, Dashboard};
@@ -37,7 +38,10 @@ const WRONG_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let stop = StopSignals::hold_back_with_hangup();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
     logging::init_background(
         cli.log_format,
         Output::Stdout,
@@ -57,6 +61,17 @@ fn main() -> ExitCode {
     );
     log::logger().flush();
     code
+}
+
+/// Says what clap has to say, be it help or what is wrong.
+fn usage(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() {
+        quoted::print_refusal(&error.render().to_string());
+        return ExitCode::from(WRONG_USAGE);
+    }
+    // Nobody is left to tell if even that can't be written.
+    let _ = error.print();
+    ExitCode::SUCCESS
 }
 
 fn run(config: Config, stop: &StopSignals) -> Result<()> {

@@ -32,6 +32,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use mediamtx::hook::HookEnvironment;
 use mediamtx::logging::{self, Output};
+use mediamtx::quoted;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -110,8 +111,12 @@ impl Task {
 
 /// Says what clap has to say, be it help or what is wrong.
 fn usage(error: &clap::Error, hook: &HookEnvironment) -> ExitCode {
-    // Nobody is left to tell if even that can't be written.
-    let _ = error.print();
+    if error.use_stderr() {
+        quoted::print_refusal_without_values(&error.render().to_string());
+    } else {
+        // Nobody is left to tell if even that can't be written.
+        let _ = error.print();
+    }
     match (error.use_stderr(), check::is_asked_for()) {
         (false, _) => ExitCode::SUCCESS,
         (true, true) => ExitCode::from(WRONG_USAGE),

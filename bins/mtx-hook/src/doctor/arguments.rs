@@ -6,6 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use mediamtx::quoted;
 use regex_lite::Regex;
 
 use super::command::{expand, split};
@@ -14,7 +15,6 @@ use super::example::Example;
 use super::finding::{Diagnosis, Severity};
 use super::hooks::{WorkerHook, ends_in};
 use super::process::Process;
-use super::quoted;
 use super::server::Server;
 
 const WORKER: &str = "mtx-worker";

@@ -1,6 +1,7 @@
 //! Hooks: whether MediaMTX can start them, and whether the suite's programs can do what they are started for.
 
 use mediamtx::event::EventName;
+use mediamtx::quoted;
 
 use clap::Parser;
 
@@ -9,7 +10,6 @@ use super::command::{base_name, shell_feature, split};
 use super::configuration::{Configuration, Entry, Hook, flag};
 use super::finding::{Diagnosis, Severity};
 use super::process::{Process, Program};
-use super::quoted;
 use super::server::Server;
 use crate::cli::Cli;
 

@@ -11,7 +11,6 @@ mod hooks;
 mod orchestrator;
 mod process;
 mod protocols;
-mod quoted;
 mod refused;
 mod server;
 mod settings;

@@ -1,9 +1,12 @@
 //! Messages of option parsers, which quote what was typed: a URL can have a login in it, or end in a stream key.
 
-use mediamtx::secret;
+use std::io::Write;
+
+use crate::secret;
 
 /// The message without what stands behind `scheme://` in these arguments.
-pub(super) fn without_urls(message: &str, arguments: &[String]) -> String {
+#[must_use]
+pub fn without_urls(message: &str, arguments: &[String]) -> String {
     let mut urls: Vec<&str> = arguments
         .iter()
         .filter_map(|word| behind_scheme(word))
@@ -17,7 +20,8 @@ pub(super) fn without_urls(message: &str, arguments: &[String]) -> String {
 
 /// The same for mtx-worker, without its stray arguments either: all that it takes are options and their values, and
 /// platforms show a stream key apart from its URL.
-pub(super) fn without_values(message: &str, arguments: &[String]) -> String {
+#[must_use]
+pub fn without_values(message: &str, arguments: &[String]) -> String {
     let before = std::iter::once("").chain(arguments.iter().map(String::as_str));
     let strays = before.zip(arguments).filter(|(before, word)| {
         let is_value = before.starts_with('-') && !before.contains('=');
@@ -26,6 +30,27 @@ pub(super) fn without_values(message: &str, arguments: &[String]) -> String {
     strays.fold(without_urls(message, arguments), |text, (_, word)| {
         text.replace(&format!("'{word}'"), &format!("'{}'", secret::HIDDEN))
     })
+}
+
+/// Says on standard error what an option parser of this process has to say of wrong usage, without what stands in URLs.
+pub fn print_refusal(message: &str) {
+    print(&without_urls(message, &arguments()));
+}
+
+/// The same for mtx-worker, see [`without_values`].
+pub fn print_refusal_without_values(message: &str) {
+    print(&without_values(message, &arguments()));
+}
+
+fn arguments() -> Vec<String> {
+    let all = std::env::args_os().skip(1);
+    all.map(|word| word.to_string_lossy().into_owned())
+        .collect()
+}
+
+fn print(text: &str) {
+    // Nobody is left to tell if even that can't be written.
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
 fn behind_scheme(word: &str) -> Option<&str> {
