@@ -194,6 +194,15 @@ fn slow_output_loses_frames_but_never_holds_up_the_input() {
     worker.wait_event(mark, "dropped frames", Duration::from_secs(60), |event| {
         event.number("dropped") > 0.0
     });
+    // The system takes nothing for many seconds at a time; what the server confirms meanwhile tells slow from frozen.
+    worker.wait_event(mark, "more of them", Duration::from_secs(60), |event| {
+        event.number("dropped") > 600.0
+    });
+    let retries = worker
+        .events()
+        .into_iter()
+        .filter(|event| !event.text("attempt").is_empty());
+    assert_eq!(retries.count(), 0, "the output was kept");
     proxy.set(Mode::Pass);
     assert_eq!(readers(&stack), before, "the input was kept");
     let source = publisher_of_output(&stack);

@@ -1,6 +1,5 @@
 //! One RTMP connection to a server: the bytes of a [`Publisher`] over a socket.
 
-use std::io;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,6 +17,9 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A server that takes nothing for this long, or acknowledges nothing, is gone. Detection within 5 s is promised.
 const STALL: Duration = Duration::from_secs(4);
+
+/// How often a server that takes nothing is looked at.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// An orderly end must not hold up a worker that was told to go.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
@@ -106,14 +108,19 @@ impl Connection {
         if !self.is_acknowledgement_overdue() {
             return Ok(());
         }
-        // It may have come while there was so much to send that nobody looked.
-        while let Ok(received) = timeout(Duration::ZERO, self.receive()).await {
-            received?;
-        }
+        self.receive_what_came().await?;
         match self.is_acknowledgement_overdue() {
             true => Err(SinkError::Stalled(STALL)),
             false => Ok(()),
         }
+    }
+
+    /// Takes in what came while there was so much to send that nobody looked.
+    async fn receive_what_came(&mut self) -> Result<(), SinkError> {
+        while let Ok(received) = timeout(Duration::ZERO, self.receive()).await {
+            received?;
+        }
+        Ok(())
     }
 
     fn is_acknowledgement_overdue(&self) -> bool {
@@ -129,16 +136,32 @@ impl Connection {
         self.cut = true;
         let mut rest = &bytes[..];
         while !rest.is_empty() {
-            let written = in_time(self.socket.write(rest)).await?;
-            if written == 0 {
-                return Err(SinkError::Closed);
-            }
+            let written = self.write_some(rest).await?;
             rest = &rest[written..];
         }
-        in_time(self.socket.flush()).await?;
+        match timeout(STALL, self.socket.flush()).await {
+            Err(_) => return Err(SinkError::Stalled(STALL)),
+            Ok(flushed) => flushed.map_err(SinkError::Broken)?,
+        }
         self.cut = false;
         self.publisher.recycle(bytes);
         Ok(())
+    }
+
+    /// Waits until at least a part can be written. The system makes room in large steps, which take a slow server many
+    /// seconds; what it acknowledges meanwhile shows that it goes on.
+    async fn write_some(&mut self, bytes: &[u8]) -> Result<usize, SinkError> {
+        let begun = Instant::now();
+        loop {
+            match timeout(LOOK, self.socket.write(bytes)).await {
+                Ok(Ok(0)) => return Err(SinkError::Closed),
+                Ok(written) => return written.map_err(SinkError::Broken),
+                Err(_) => self.receive_what_came().await?,
+            }
+            if begun.elapsed() >= STALL && self.acknowledged.elapsed() >= STALL {
+                return Err(SinkError::Stalled(STALL));
+            }
+        }
     }
 
     /// Ends the stream in an orderly way, as far as the server lets it.
@@ -151,13 +174,5 @@ impl Connection {
             }
         };
         let _ = timeout(CLOSE_TIMEOUT, end).await;
-    }
-}
-
-/// A step of writing, however small, takes no longer than a server may stall.
-async fn in_time<T>(step: impl Future<Output = io::Result<T>>) -> Result<T, SinkError> {
-    match timeout(STALL, step).await {
-        Err(_) => Err(SinkError::Stalled(STALL)),
-        Ok(done) => done.map_err(SinkError::Broken),
     }
 }
