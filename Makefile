@@ -34,5 +34,5 @@ bench: ## Measure the suite side by side with what people use today
 lint: ## Check formatting, lints, licences and scripts
 	@scripts/lint
 
-coverage: ## Run all tests and fail under 80 % of lines covered
+coverage: ## Run all tests and fail under 90 % of lines covered
 	@scripts/test --coverage
