@@ -45,23 +45,11 @@ impl H264 {
             1..STAP_A => self.assembly.nal(payload),
             // Some cameras send a byte stream as it is.
             0 if starts_byte_stream(payload) => self.assembly.nal(payload),
-            STAP_A => self.aggregate(rest),
+            STAP_A => self.assembly.aggregate(rest),
             // A decoding order number stands before the first unit.
-            STAP_B => self.aggregate(rest.get(2..).unwrap_or_default()),
+            STAP_B => self.assembly.aggregate(rest.get(2..).unwrap_or_default()),
             FU_A => self.fragment(header, rest),
             _ => self.assembly.damage(),
-        }
-    }
-
-    fn aggregate(&mut self, mut rest: &[u8]) {
-        while let Some((length, behind)) = rest.split_first_chunk() {
-            let length = usize::from(u16::from_be_bytes(*length));
-            let Some((nal, behind)) = behind.split_at_checked(length) else {
-                self.assembly.damage();
-                return;
-            };
-            self.assembly.nal(nal);
-            rest = behind;
         }
     }
 

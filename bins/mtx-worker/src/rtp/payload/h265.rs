@@ -39,22 +39,10 @@ impl H265 {
     fn read(&mut self, payload: &[u8]) {
         match h265::kind(payload) {
             None => {}
-            Some(AGGREGATION) => self.aggregate(&payload[HEADER..]),
+            Some(AGGREGATION) => self.assembly.aggregate(&payload[HEADER..]),
             Some(FRAGMENT) => self.fragment([payload[0], payload[1]], &payload[HEADER..]),
             Some(0..AGGREGATION) => self.assembly.nal(payload),
             Some(_) => self.assembly.damage(),
-        }
-    }
-
-    fn aggregate(&mut self, mut rest: &[u8]) {
-        while let Some((length, behind)) = rest.split_first_chunk() {
-            let length = usize::from(u16::from_be_bytes(*length));
-            let Some((nal, behind)) = behind.split_at_checked(length) else {
-                self.assembly.damage();
-                return;
-            };
-            self.assembly.nal(nal);
-            rest = behind;
         }
     }
 

@@ -101,6 +101,20 @@ impl Assembly {
         self.end_fragment();
     }
 
+    /// Adds the NAL units of an aggregation packet, each behind its length in two bytes (RFC 6184, section 5.7.1; RFC 7798,
+    /// section 4.4.2).
+    pub(super) fn aggregate(&mut self, mut rest: &[u8]) {
+        while let Some((length, behind)) = rest.split_first_chunk() {
+            let length = usize::from(u16::from_be_bytes(*length));
+            let Some((nal, behind)) = behind.split_at_checked(length) else {
+                self.damage();
+                return;
+            };
+            self.nal(nal);
+            rest = behind;
+        }
+    }
+
     /// Starts a NAL unit that comes in pieces.
     pub(super) fn start_fragment(&mut self, header: &[u8]) {
         // The one before it has lost its end.
