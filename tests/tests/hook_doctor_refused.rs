@@ -318,10 +318,11 @@ fn a_path_without_a_route_is_found_on_a_running_orchestrator() {
     let config = Config::default()
         .path("studio", hook)
         .path("cam/a", hook)
+        .path("~^house/", hook)
         .path("~^site/", hook);
     let server = MediaMtx::start(config);
-    let orchestrator =
-        Orchestrator::start(&server, &["--route", "cam/* => rtmp://127.0.0.1:1/{path}"]);
+    let routes = ["cam/* => rtmp://127.0.0.1:1/{path}", "site/c => site/copy"];
+    let orchestrator = Orchestrator::start(&server, &["--route", routes[0], "--route", routes[1]]);
     let (url, api) = (orchestrator.url(), server.api(""));
     let visit = || {
         doctor(
@@ -332,20 +333,24 @@ fn a_path_without_a_route_is_found_on_a_running_orchestrator() {
     let first = visit();
     assert_eq!(first.exit, 1, "{}", first.text);
     first.says(
-        "error: studio: no route of mtx-orchestrator is for it (cam/*)",
+        "error: studio: no route of mtx-orchestrator is for it (cam/*, site/c)",
         "--route 'studio => rtmp://…'",
     );
     first.is_silent_about("cam/a: no route");
     first.says(
-        "not checked: whether a route is for the paths of ~^site/",
+        "not checked: whether a route is for the paths of ~^house/",
         "cam/*",
     );
-    let _publisher = Clip::h264_aac().publish(&server.rtmp("site/b"));
+    let _publishers = ["site/b", "site/c"].map(|path| Clip::h264_aac().publish(&server.rtmp(path)));
     server.wait_ready("site/b", SOON);
-    visit().says(
+    server.wait_ready("site/copy", SOON);
+    let second = visit();
+    second.says(
         "error: site/b: no route of mtx-orchestrator",
         "--route 'site/b => rtmp://…'",
     );
+    second.is_silent_about("site/c: no route");
+    second.is_silent_about("site/copy");
 }
 
 #[test]

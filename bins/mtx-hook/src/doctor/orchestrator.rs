@@ -8,6 +8,7 @@ use mediamtx::pattern::Pattern;
 use mediamtx::tls::ORCHESTRATOR_FINGERPRINT;
 use regex_lite::Regex;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use ureq::Agent;
 
 use super::configuration::{Configuration, Entry};
@@ -30,6 +31,37 @@ struct Routes {
 #[derive(Deserialize)]
 struct Route {
     path: Pattern,
+}
+
+#[derive(Deserialize)]
+struct Streams {
+    streams: Vec<Stream>,
+}
+
+#[derive(Deserialize)]
+struct Stream {
+    outputs: Vec<Output>,
+}
+
+/// Where a stream goes to; the path is one of this server's, if the output is on it.
+#[derive(Deserialize)]
+struct Output {
+    path: Option<String>,
+}
+
+/// What goes where, as the orchestrator tells it.
+struct Plan {
+    routes: Vec<Pattern>,
+    /// Paths of this server that its workers publish.
+    outputs: Vec<String>,
+}
+
+impl Plan {
+    /// Whether the orchestrator has to do with a path.
+    fn knows(&self, path: &str) -> bool {
+        self.routes.iter().any(|route| route.matches(path))
+            || self.outputs.iter().any(|output| output == path)
+    }
 }
 
 /// Whether an orchestrator is there.
@@ -69,51 +101,55 @@ pub(super) fn check(
         // A service of somebody's own need not have that page.
         Ok(_) => {}
     }
-    match routes(process) {
-        Ok(routes) => {
+    match plan(process) {
+        Ok(plan) => {
             for entry in entries_that_tell(configuration) {
-                check_route(entry, &routes, server, diagnosis);
+                check_route(entry, &plan, server, diagnosis);
             }
         }
         Err(reason) => diagnosis.unchecked(format!("whether each path has a route: {reason}")),
     }
 }
 
-fn routes(process: &Process) -> Result<Vec<Pattern>, String> {
-    let url = format!("{}/v1/routes", url(process));
-    let answer = get(process, "/v1/routes").map_err(|error| format!("{url}: {error}"))?;
-    match answer.status {
-        200 => {}
-        401 | 403 => {
-            return Err(format!(
-                "{url} answers {}: set ORCHESTRATOR_TOKEN",
-                answer.status
-            ));
-        }
-        status => return Err(format!("{url} answers {status}")),
-    }
-    let routes: Routes = serde_json::from_slice(&answer.body)
-        .map_err(|error| format!("{url} answers something else: {error}"))?;
-    Ok(routes.routes.into_iter().map(|route| route.path).collect())
+fn plan(process: &Process) -> Result<Plan, String> {
+    let routes: Routes = ask(process, "/v1/routes")?;
+    let streams: Streams = ask(process, "/v1/streams")?;
+    let outputs = streams
+        .streams
+        .into_iter()
+        .flat_map(|stream| stream.outputs);
+    Ok(Plan {
+        routes: routes.routes.into_iter().map(|route| route.path).collect(),
+        outputs: outputs.filter_map(|output| output.path).collect(),
+    })
 }
 
-fn check_route(
-    entry: &Entry,
-    routes: &[Pattern],
-    server: Option<&Server>,
-    diagnosis: &mut Diagnosis,
-) {
-    let matched = |path: &str| routes.iter().any(|route| route.matches(path));
+fn ask<T: DeserializeOwned>(process: &Process, call: &str) -> Result<T, String> {
+    let url = format!("{}{call}", url(process));
+    let answer = get(process, call).map_err(|error| format!("{url}: {error}"))?;
+    match answer.status {
+        200 => serde_json::from_slice(&answer.body)
+            .map_err(|error| format!("{url} answers something else: {error}")),
+        401 | 403 => Err(format!(
+            "{url} answers {}: set ORCHESTRATOR_TOKEN",
+            answer.status
+        )),
+        status => Err(format!("{url} answers {status}")),
+    }
+}
+
+fn check_route(entry: &Entry, plan: &Plan, server: Option<&Server>, diagnosis: &mut Diagnosis) {
+    let routes = shown(&plan.routes);
     let missing = |diagnosis: &mut Diagnosis, path: &str| {
         diagnosis.error(
             path,
-            format!("no route of mtx-orchestrator is for it ({}), so its stream goes nowhere: add one, for example --route '{path} => rtmp://…'", shown(routes)),
+            format!("no route of mtx-orchestrator is for it ({routes}), so its stream goes nowhere: add one, for example --route '{path} => rtmp://…'"),
         );
     };
     let expression = match entry.name.strip_prefix('~') {
         Some(expression) => Regex::new(expression).ok(),
         None if matches!(entry.name.as_str(), "all" | "all_others") => Regex::new("").ok(),
-        None if matched(&entry.name) => return,
+        None if plan.knows(&entry.name) => return,
         None => return missing(diagnosis, &entry.name),
     };
     let streams = server
@@ -124,18 +160,17 @@ fn check_route(
         .filter(|(_, conf_name)| *conf_name == entry.name)
         .map(|(name, _)| name.as_str())
         .collect();
-    for stream in streams.iter().filter(|stream| !matched(stream)) {
+    for stream in streams.iter().filter(|stream| !plan.knows(stream)) {
         missing(diagnosis, stream);
     }
     let fits = |expression: Regex| {
-        let mut examples = routes.iter().flat_map(examples);
+        let mut examples = plan.routes.iter().flat_map(examples);
         examples.any(|example| expression.is_match(&example))
     };
     if streams.is_empty() && !expression.is_some_and(fits) {
         diagnosis.unchecked(format!(
-            "whether a route is for the paths of {}: none of them has a stream now (routes: {})",
-            entry.name,
-            shown(routes)
+            "whether a route is for the paths of {}: none of them has a stream now (routes: {routes})",
+            entry.name
         ));
     }
 }
@@ -208,7 +243,10 @@ mod tests {
     use super::*;
 
     fn diagnosis(entry: &str, streams: &[&str]) -> Diagnosis {
-        let routes = ["live/*/in".parse().unwrap(), "cam/**".parse().unwrap()];
+        let plan = Plan {
+            routes: vec!["live/*/in".parse().unwrap(), "cam/**".parse().unwrap()],
+            outputs: vec!["copy/a".to_owned()],
+        };
         let entry = Entry {
             name: entry.to_owned(),
             settings: super::super::configuration::Settings::new(),
@@ -224,7 +262,7 @@ mod tests {
                 .collect(),
         };
         let mut diagnosis = Diagnosis::default();
-        check_route(&entry, &routes, Some(&server), &mut diagnosis);
+        check_route(&entry, &plan, Some(&server), &mut diagnosis);
         diagnosis
     }
 
@@ -236,7 +274,7 @@ mod tests {
             ("~^live/([a-z]+)/in$", &[], 0, 0),
             ("all_others", &[], 0, 0),
             ("~^site/.*$", &[], 0, 1),
-            ("~^.*$", &["live/a/in", "site/a", "b"], 2, 0),
+            ("~^.*$", &["live/a/in", "copy/a", "site/a", "b"], 2, 0),
             ("~^(?=x)$", &[], 0, 1),
         ] {
             let diagnosis = diagnosis(entry, streams);
