@@ -93,9 +93,9 @@ fn clients_that_say_nothing_or_little_are_waited_for_5_seconds_and_keep_nobody_o
     let start = Instant::now();
     for (number, connection) in connections.iter_mut().enumerate() {
         match number % 3 {
-            0 => connection.send(b"POST /v1/mediamtx/events/ready HTTP/1.1\r\nHost: a\r\nX: "),
+            0 => connection.send(b"POST /v1/mediamtx/events/ready HTTP/1.1\r\nHost: localhost\r\nX: "),
             1 => connection.send(
-                b"POST /v1/mediamtx/events/ready HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
+                b"POST /v1/mediamtx/events/ready HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
             ),
             _ => connection.send(b"G"),
         }
@@ -157,7 +157,7 @@ fn a_lack_of_file_descriptors_ends_idle_connections_and_not_the_service() {
 fn clients_that_leave_at_once_or_read_nothing_do_no_harm() {
     let target = Target::start();
     let event = format!(
-        "POST {READY} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{EVENT}",
+        "POST {READY} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{EVENT}",
         EVENT.len()
     );
     for number in 0..300 {
@@ -173,7 +173,7 @@ fn clients_that_leave_at_once_or_read_nothing_do_no_harm() {
     let _ = deaf
         .stream()
         .set_write_timeout(Some(Duration::from_millis(500)));
-    let many = "GET /v1/openapi.json HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2000);
+    let many = "GET /v1/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(2000);
     deaf.send(many.as_bytes());
     target.assert_well();
 }
@@ -190,7 +190,8 @@ fn bodies_of_10_mb_are_refused_unread() {
             .unwrap()
             .contains("65536 bytes")
     );
-    let head = format!("POST {READY} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n");
+    let head =
+        format!("POST {READY} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n");
     for length in [
         "65537",
         "4294967297",
@@ -229,8 +230,14 @@ fn endless_heads_are_refused() {
     let many = "X: y\r\n".repeat(65);
     for (request, expected) in [
         (format!("GET /{long}"), 431),
-        (format!("GET / HTTP/1.1\r\nHost: a\r\nX: {long}"), 431),
-        (format!("GET / HTTP/1.1\r\nHost: a\r\n{many}\r\n"), 431),
+        (
+            format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {long}"),
+            431,
+        ),
+        (
+            format!("GET / HTTP/1.1\r\nHost: localhost\r\n{many}\r\n"),
+            431,
+        ),
         (long.clone(), 431),
     ] {
         assert_eq!(statuses(&target, request.as_bytes()), [expected]);
@@ -265,7 +272,7 @@ fn deeply_nested_json_is_refused() {
 fn smuggled_requests_are_not_served() {
     let target = Target::start();
     let smuggled = format!(
-        "POST {READY} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{EVENT}",
+        "POST {READY} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{EVENT}",
         EVENT.len()
     );
     let length = smuggled.len() + 5;
@@ -283,21 +290,24 @@ fn smuggled_requests_are_not_served() {
         "Content-Length: +5".to_owned(),
         "Content-Length: 5,5".to_owned(),
     ] {
-        let head =
-            format!("POST {READY} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n");
+        let head = format!(
+            "POST {READY} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        );
         let request = format!("{head}{framing}\r\n\r\n0\r\n\r\n{smuggled}");
         assert_eq!(statuses(&target, request.as_bytes()), [400], "{framing}");
     }
     // What follows a chunked body, or one that was refused, is not even looked at.
-    let head = format!("POST {READY} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n");
+    let head =
+        format!("POST {READY} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n");
     let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n{smuggled}");
     assert_eq!(statuses(&target, chunked.as_bytes()), [400]);
     let refused = format!("{head}Content-Length: 70000\r\n\r\n{smuggled}");
     assert_eq!(statuses(&target, refused.as_bytes()), [413]);
-    let elsewhere =
-        format!("POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc{smuggled}");
+    let elsewhere = format!(
+        "POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc{smuggled}"
+    );
     assert_eq!(statuses(&target, elsewhere.as_bytes()), [404]);
-    let newer = format!("GET /healthz HTTP/2.0\r\nHost: a\r\n\r\n{smuggled}");
+    let newer = format!("GET /healthz HTTP/2.0\r\nHost: localhost\r\n\r\n{smuggled}");
     assert_eq!(statuses(&target, newer.as_bytes()), [505]);
     let metrics = call(target.address, "GET", "/metrics", &[], "").body;
     assert!(!metrics.contains("outcome=\"ignored\""), "{metrics}");
@@ -309,12 +319,13 @@ fn well_formed_requests_may_share_a_connection() {
     let target = Target::start();
     let chunk = |text: &str| format!("{:x};a=b\r\n{text}\r\n", text.len());
     let (first, second) = EVENT.split_at(40);
-    let head = format!("POST {READY} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n");
+    let head =
+        format!("POST {READY} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n");
     let requests = [
         format!("{head}Content-Length: {}\r\n\r\n{EVENT}", EVENT.len()),
-        "GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+        "GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(),
         format!(
-            "GET http://{}/healthz HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET http://{}/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
             target.address
         ),
         format!(
@@ -347,11 +358,38 @@ fn well_formed_requests_may_share_a_connection() {
 }
 
 #[test]
+fn the_last_answer_of_a_connection_says_that_it_is_the_last() {
+    let target = Target::start();
+    let get = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n";
+    let large = "Content-Length: 99999999\r\n";
+    let post =
+        format!("POST {READY} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n");
+    for (last, status) in [
+        (format!("{get}Connection: close\r\n\r\n"), 200),
+        (format!("{post}{large}\r\n"), 413),
+        ("GET /\r\n\r\n".to_owned(), 400),
+        ("GET /healthz HTTP/1.0\r\n\r\n".to_owned(), 200),
+        (
+            format!("POST / HTTP/1.1\r\nHost: localhost\r\n{large}\r\n"),
+            405,
+        ),
+    ] {
+        let given = answers(target.address, format!("{get}\r\n{last}").as_bytes());
+        let closes: Vec<_> = given
+            .iter()
+            .map(|answer| answer.header("connection"))
+            .collect();
+        assert_eq!(closes, [None, Some("close")], "{last}");
+        assert_eq!(given[1].status, status, "{last}");
+    }
+}
+
+#[test]
 fn a_connection_that_is_kept_but_not_used_is_closed_after_30_seconds() {
     let target = Target::start();
     let mut connection = Connection::open(target.address);
     let start = Instant::now();
-    connection.send(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+    connection.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let said = connection.read_to_end(Duration::from_secs(40));
     let said = String::from_utf8(said.expect("it is closed")).unwrap();
     assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
@@ -383,17 +421,18 @@ fn senseless_requests_and_paths_are_refused() {
         ("*", 400),
         ("/V1/STREAMS", 404),
     ] {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         assert_eq!(statuses(&target, request.as_bytes()), [status], "{path}");
     }
     let raw: [(&[u8], u16); 8] = [
-        (b"GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        (b"GET /\xff HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: b\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\n\r\n", 400),
         (b"GET /healthz\r\n\r\n", 400),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\r\n\r\n", 400),
         (b"GET / HTTP/1.1\nHost: a\n\r\n\r\n", 400),
-        (b"GET / HTTP/3.0\r\nHost: a\r\n\r\n", 505),
+        (b"GET / HTTP/3.0\r\nHost: localhost\r\n\r\n", 505),
         (b"\r\n\r\n\r\n\r\n", 400),
     ];
     for (request, status) in raw {

@@ -430,11 +430,33 @@ fn other_sites_pages_may_not_post() {
     // A page whose name was made to resolve to this machine.
     let request = "POST /v1/streams/x/stop HTTP/1.1\r\nHost: evil.example:8080\r\n\
         Origin: http://evil.example:8080\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-    problem(&answers(service.address, request.as_bytes())[0], 403);
+    problem(&answers(service.address, request.as_bytes())[0], 421);
     assert_eq!(
         service.metric("events_total{event=\"ready\",outcome=\"ignored\"}"),
         1.0
     );
+}
+
+#[test]
+fn a_name_from_elsewhere_that_leads_here_shows_nothing() {
+    let service = Service::start();
+    let ask = |path: &str, host: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        answers(service.address, request.as_bytes()).remove(0)
+    };
+    for path in [
+        "/",
+        "/v1/streams",
+        "/metrics",
+        "/v1/lifecycle/policy",
+        "/v1/events",
+    ] {
+        let named = problem(&ask(path, "rebound.example:8080"), 421);
+        assert_eq!(named.as_deref(), Some("Host"), "{path}");
+        for host in ["localhost", "127.0.0.1:8080", "[::1]:8080"] {
+            assert_ne!(ask(path, host).status, 421, "{path} {host}");
+        }
+    }
 }
 
 #[test]

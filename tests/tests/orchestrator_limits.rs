@@ -119,3 +119,34 @@ fn a_login_at_mediamtx_works_and_is_told_nobody() {
         assert!(!text.contains(PASSWORD), "{text}");
     }
 }
+
+#[test]
+fn a_worker_has_nothing_of_the_orchestrators_environment_that_it_does_not_need() {
+    let server = MediaMtx::start(Config::default());
+    let secrets = [
+        "ORCHESTRATOR_TOKEN",
+        "MEDIAMTX_API_TOKEN",
+        "AWS_SECRET_ACCESS_KEY",
+        "HOME",
+    ];
+    let orchestrator = Orchestrator::start_on(ports::tcp(), &server, |command| {
+        command.envs(secrets[1..].iter().map(|name| (name, "s3cret")));
+        command.env("SSL_CERT_FILE", "/nowhere/certificates.pem");
+        command.env("MTX_WORKER_RETRY", "1s,2s");
+    });
+    let _publisher = publish(&server, "cam");
+    let pid = orchestrator.wait_running("cam", SOON);
+    let environment = fs::read_to_string(format!("/proc/{pid}/environ")).expect("it runs");
+    let names = environment
+        .split('\0')
+        .filter_map(|pair| pair.split_once('='));
+    let names: Vec<_> = names.map(|(name, _)| name).collect();
+    for name in ["MTX_WORKER_INPUT", "SSL_CERT_FILE", "MTX_WORKER_RETRY"] {
+        assert!(names.contains(&name), "{name} in {names:?}");
+    }
+    assert!(
+        secrets.iter().all(|name| !names.contains(name)),
+        "{names:?}"
+    );
+    assert!(!environment.contains("s3cret"));
+}

@@ -161,7 +161,6 @@ fn packets_as_cameras_send_them_cost_no_frames() {
 fn datagrams_that_come_late_or_twice_cost_no_frames() {
     let late = Network {
         late: 0.1,
-        late_by: Duration::from_millis(50),
         ..Network::default()
     };
     let doubled = Network {

@@ -1,5 +1,7 @@
 //! The bearer token, and requests that a browser makes for somebody else's page.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use subtle::ConstantTimeEq;
@@ -102,13 +104,51 @@ pub fn check_origin(head: &Head, guarded: bool) -> Result<(), Problem> {
     Err(Problem::new(403, "another site's page may not do this").field("Origin"))
 }
 
+/// Lets only names of this machine be those of the server.
+///
+/// # Errors
+/// When the client calls it otherwise.
+pub(super) fn check_host(head: &Head) -> Result<(), Problem> {
+    match head.one("host") {
+        Some(host) if !is_loopback(host) => {
+            let detail =
+                "without a token, this server is known as localhost, 127.0.0.1 or [::1] only";
+            Err(Problem::new(421, detail).field("Host"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_loopback(host: &[u8]) -> bool {
+    let host = String::from_utf8_lossy(host).to_ascii_lowercase();
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if is_port(port) => name,
+        _ => host.as_str(),
+    };
+    if let Some(inside) = name
+        .strip_prefix('[')
+        .and_then(|name| name.strip_suffix(']'))
+    {
+        return inside
+            .parse::<Ipv6Addr>()
+            .is_ok_and(|address| address.is_loopback());
+    }
+    let name = name.trim_end_matches('.');
+    name == "localhost"
+        || name.ends_with(".localhost")
+        || name
+            .parse::<Ipv4Addr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
 fn is_unregistrable(host: &[u8]) -> bool {
     let host = String::from_utf8_lossy(host);
     if host.starts_with('[') {
         return true;
     }
     let name = host.split(':').next().unwrap_or_default();
-    !name.contains('.') || name.parse::<std::net::Ipv4Addr>().is_ok()
+    !name.contains('.') || name.parse::<Ipv4Addr>().is_ok()
 }
 
 #[cfg(test)]
@@ -197,6 +237,37 @@ mod tests {
             let head = post(&format!("Host: {host}\r\n{origin}"));
             let result = check_origin(&head, guarded);
             assert_eq!(result.is_ok(), allowed, "{host} {origin}");
+        }
+    }
+
+    #[test]
+    fn only_names_of_this_machine_are_loopback() {
+        for good in [
+            "localhost",
+            "LocalHost:8080",
+            "localhost.:8080",
+            "a.localhost",
+            "127.0.0.1:1",
+            "127.9.9.9",
+            "[::1]",
+            "[::1]:8080",
+        ] {
+            assert!(is_loopback(good.as_bytes()), "{good}");
+        }
+        for bad in [
+            "",
+            "rebound.example:8080",
+            "localhost.evil.example",
+            "notlocalhost",
+            "127.0.0.1.evil.example",
+            "10.0.0.1",
+            "[::2]:80",
+            "::1",
+            "[::1",
+            "2130706433",
+            "a@localhost:1x",
+        ] {
+            assert!(!is_loopback(bad.as_bytes()), "{bad}");
         }
     }
 

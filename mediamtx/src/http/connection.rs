@@ -1,12 +1,12 @@
 //! One connection: request after request.
 
-use std::io::Cursor;
 use std::time::Instant;
 
 use tiny_http::{HTTPVersion, Header, Method, Response};
 
 use super::Service;
 use super::answer::{Answer, Upgrade, Upgraded};
+use super::auth::check_host;
 use super::connections::Place;
 use super::head::Framing;
 use super::wire::{Failure, Wire};
@@ -29,16 +29,15 @@ impl Next {
 }
 
 /// Serves requests until the client or the rules end it.
-pub(super) fn serve<S: Service>(mut place: Place, service: &S) {
+pub(super) fn serve<S: Service>(mut place: Place, service: &S, only_local_names: bool) {
     let stream = std::sync::Arc::clone(&place.stream);
     let _ = stream.set_nodelay(true);
     let mut wire = Wire::new(&stream);
     loop {
-        match exchange(&mut wire, service) {
+        match exchange(&mut place, &mut wire, service, only_local_names) {
             Next::Request => place.renew(),
             Next::Close => break,
             Next::Upgrade(upgrade) => {
-                place.keep();
                 (upgrade.serve)(Upgraded {
                     stream: &stream,
                     received: wire.received(),
@@ -51,14 +50,23 @@ pub(super) fn serve<S: Service>(mut place: Place, service: &S) {
 }
 
 /// One request and its answer.
-fn exchange<S: Service>(wire: &mut Wire<'_>, service: &S) -> Next {
+fn exchange<S: Service>(
+    place: &mut Place,
+    wire: &mut Wire<'_>,
+    service: &S,
+    only_local_names: bool,
+) -> Next {
     let head = match wire.read_head() {
         Ok(head) => head,
         Err(failure) => return refuse(wire, service, failure, &Method::Get),
     };
     let start = Instant::now();
+    let named = match only_local_names {
+        true => check_host(&head),
+        false => Ok(()),
+    };
     // Whoever may not do it need not send the body.
-    let route = match service.admit(&head) {
+    let route = match named.and_then(|()| service.admit(&head)) {
         Ok(route) => route,
         Err(problem) => {
             let keep = head.keep_alive && head.framing == Framing::None;
@@ -66,6 +74,10 @@ fn exchange<S: Service>(wire: &mut Wire<'_>, service: &S) -> Next {
         }
     };
     match wire.read_body(&head) {
+        Ok(_) if !place.begin() => {
+            service.no_body(&route);
+            Next::Close
+        }
         Ok(body) => {
             let answer = service.answer(&head, route, &body);
             respond(wire, service, answer, head.method(), start, head.keep_alive)
@@ -94,8 +106,12 @@ fn respond<S: Service>(
 ) -> Next {
     let status = answer.status;
     let upgrade = answer.upgrade.take();
-    let protocol = upgrade.as_ref().map(|upgrade| upgrade.protocol);
-    let bytes = render(S::NAME, answer, *method == Method::Head, protocol);
+    let manner = Manner {
+        head_only: *method == Method::Head,
+        protocol: upgrade.as_ref().map(|upgrade| upgrade.protocol),
+        closes: upgrade.is_none() && !keep_alive,
+    };
+    let bytes = render(S::NAME, answer, &manner);
     let sent = bytes.and_then(|bytes| wire.write(&bytes)).is_ok();
     service.answered(status, start.elapsed());
     match upgrade {
@@ -105,12 +121,17 @@ fn respond<S: Service>(
     }
 }
 
-fn render(
-    name: &str,
-    answer: Answer,
+/// How an answer goes out.
+struct Manner {
+    /// Without its body.
     head_only: bool,
-    protocol: Option<&str>,
-) -> std::io::Result<Vec<u8>> {
+    /// What is spoken afterwards.
+    protocol: Option<&'static str>,
+    /// Whether it is the connection's last.
+    closes: bool,
+}
+
+fn render(name: &str, answer: Answer, manner: &Manner) -> std::io::Result<Vec<u8>> {
     let mut headers = vec![
         ("Server", name.to_owned()),
         ("Cache-Control", "no-store".to_owned()),
@@ -119,46 +140,50 @@ fn render(
     if !answer.content_type.is_empty() {
         headers.push(("Content-Type", answer.content_type.to_owned()));
     }
-    let offered = answer.headers.iter().find(|(name, _)| *name == "Upgrade");
-    let offered = offered.map(|(_, protocol)| protocol.clone());
-    headers.extend(answer.headers);
-    let headers = headers
-        .into_iter()
-        .filter_map(|(name, value)| Header::from_bytes(name, value).ok());
-    let (status, length) = (answer.status, answer.body.len());
+    // tiny_http keeps these two to itself.
+    let mut own = Vec::new();
+    if let Some((name, protocol)) = answer.headers.iter().find(|(name, _)| *name == "Upgrade") {
+        own.extend([("Connection", "upgrade"), (*name, protocol.as_str())]);
+    }
+    if manner.closes {
+        own.push(("Connection", "close"));
+    }
+    let given = headers
+        .iter()
+        .chain(&answer.headers)
+        .filter_map(|(name, value)| Header::from_bytes(*name, value.as_str()).ok());
     let response = Response::new(
-        status.into(),
-        headers.collect(),
-        Cursor::new(answer.body),
-        Some(length),
+        answer.status.into(),
+        given.collect(),
+        std::io::empty(),
+        Some(answer.body.len()),
         None,
     );
-    let mut bytes = Vec::with_capacity(length + 512);
+    let mut head = Vec::with_capacity(512);
     // Always with its length, whatever a client would like better.
     let response = response.with_chunked_threshold(usize::MAX);
-    response.raw_print(&mut bytes, HTTPVersion(1, 1), &[], head_only, protocol)?;
-    if let Some(offered) = offered {
-        offer(&mut bytes, &offered);
-    }
-    if status == 204 {
-        leave_length_out(&mut bytes);
+    response.raw_print(&mut head, HTTPVersion(1, 1), &[], true, manner.protocol)?;
+    let mut bytes = amend(&head, answer.status, &own);
+    if !manner.head_only {
+        bytes.extend(answer.body);
     }
     Ok(bytes)
 }
 
-/// tiny_http always gives a length, and 204 must not have one (RFC 9110, section 8.6).
-fn leave_length_out(bytes: &mut Vec<u8>) {
-    const LENGTH: &[u8] = b"Content-Length: 0\r\n";
-    let found = bytes.windows(LENGTH.len()).position(|some| some == LENGTH);
-    if let Some(at) = found {
-        bytes.drain(at..at + LENGTH.len());
+/// What tiny_http can't be made to say: further headers, and no length with status 204 (RFC 9110, section 8.6).
+fn amend(head: &[u8], status: u16, headers: &[(&str, &str)]) -> Vec<u8> {
+    let mut amended = Vec::with_capacity(head.len() + 64);
+    for line in head.split_inclusive(|byte| *byte == b'\n') {
+        if status == 204 && line.starts_with(b"Content-Length:") {
+            continue;
+        }
+        if line == b"\r\n" {
+            let lines = headers
+                .iter()
+                .map(|(name, value)| format!("{name}: {value}\r\n"));
+            amended.extend(lines.flat_map(String::into_bytes));
+        }
+        amended.extend_from_slice(line);
     }
-}
-
-/// tiny_http takes the header Upgrade away from all but what it upgrades itself, and 426 has to have it.
-fn offer(bytes: &mut Vec<u8>, protocol: &str) {
-    let headers = format!("Connection: upgrade\r\nUpgrade: {protocol}\r\n");
-    let end = bytes.windows(2).position(|two| two == b"\r\n");
-    let after = end.map_or(0, |end| end + 2);
-    bytes.splice(after..after, headers.into_bytes());
+    amended
 }

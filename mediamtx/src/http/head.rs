@@ -129,7 +129,10 @@ fn path(target: &str) -> Result<Vec<String>, Problem> {
     let absolute = ["http://", "https://"]
         .iter()
         .find_map(|scheme| target.strip_prefix(scheme))
-        .map(|rest| rest.find('/').map_or("/", |slash| &rest[slash..]));
+        .map(|rest| match rest.find(['/', '?', '#']) {
+            Some(end) if rest[end..].starts_with('/') => &rest[end..],
+            _ => "/",
+        });
     let path = absolute.unwrap_or(target).split('?').next();
     let path = path.and_then(|path| path.strip_prefix('/'));
     let path = path.ok_or_else(|| bad("the target is not a path that begins with /"))?;
@@ -222,6 +225,8 @@ mod tests {
             ("/../%2e%2E/x", &["..", "..", "x"]),
             ("http://other/a", &["a"]),
             ("http://other", &[""]),
+            ("http://other?x=/a", &[""]),
+            ("http://other#/a", &[""]),
             ("/a?%00", &["a"]),
         ] {
             assert_eq!(get(target).unwrap().path(), path, "{target}");

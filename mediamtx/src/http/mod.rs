@@ -35,6 +35,13 @@ pub trait Service: Send + Sync + 'static {
     /// What it calls itself in each answer.
     const NAME: &'static str;
 
+    /// Whether clients have to show that they may ask. Where they need not, and only this machine can reach the server,
+    /// it is known by names of this machine alone: a page from elsewhere can make its own name lead here (DNS
+    /// rebinding), and would then be taken for one of ours.
+    fn is_guarded(&self) -> bool {
+        false
+    }
+
     /// Decides from its head whether a request may be made: whoever may not make it need not send its body.
     ///
     /// # Errors

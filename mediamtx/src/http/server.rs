@@ -13,6 +13,8 @@ use super::{Service, connection};
 
 /// The deepest thing that runs on it is serde_json, which stops at 128 levels.
 const STACK: usize = 512 * 1024;
+/// Connections at a time. Each costs a thread and a file descriptor; hooks need one for some milliseconds.
+const MAX_CONNECTIONS: usize = 256;
 /// After an error of accept, most likely for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -53,7 +55,11 @@ pub fn serve<S: Service>(listener: TcpListener, service: Arc<S>) -> Result<(), S
 }
 
 fn accept<S: Service>(listener: &TcpListener, service: &Arc<S>) {
-    let connections = Arc::new(Connections::default());
+    let connections = Arc::new(Connections::new(MAX_CONNECTIONS));
+    let is_local = listener
+        .local_addr()
+        .is_ok_and(|address| address.ip().is_loopback());
+    let only_local_names = is_local && !service.is_guarded();
     loop {
         let stream = match listener.accept() {
             Ok((stream, _)) => stream,
@@ -68,7 +74,7 @@ fn accept<S: Service>(listener: &TcpListener, service: &Arc<S>) {
             continue;
         };
         let service = Arc::clone(service);
-        let served = move || connection::serve(place, &*service);
+        let served = move || connection::serve(place, &*service, only_local_names);
         // Without a thread the connection is closed, and the next one may have more luck.
         let _ = thread::Builder::new().stack_size(STACK).spawn(served);
     }

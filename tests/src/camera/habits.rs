@@ -1,6 +1,5 @@
 //! What is wrong with a camera.
 
-use std::time::Duration;
 
 use crate::clips::Clip;
 
@@ -69,10 +68,8 @@ pub struct Network {
     pub lost: f64,
     /// The share that comes twice.
     pub doubled: f64,
-    /// The share that comes late, by up to `late_by`.
+    /// The share that the next one overtakes.
     pub late: f64,
-    /// How late that is at most.
-    pub late_by: Duration,
 }
 
 /// How a camera behaves.

@@ -1,6 +1,7 @@
 //! Playing: samples become packets when their time has come.
 
 use std::io::Write;
+use std::iter;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -28,6 +29,8 @@ pub(super) struct Play {
     /// Whether the client closed the connection.
     gone: Arc<AtomicBool>,
     random: Random,
+    /// Of each track, a datagram that the next one overtakes.
+    overtaken: [Option<Vec<u8>>; 2],
     next_garbage: Duration,
 }
 
@@ -44,6 +47,7 @@ impl Play {
             film,
             gone,
             random: Random::new(1),
+            overtaken: [None, None],
             next_garbage: Duration::ZERO,
         }
     }
@@ -64,18 +68,15 @@ impl Play {
                     return Some(());
                 }
                 let copies = 1 + usize::from(random.chance(network.doubled));
-                for _ in 0..copies {
-                    if random.chance(network.late) {
-                        let late = network.late_by.mul_f64(random.share());
-                        let (socket, packet) = (rtp.try_clone().ok()?, packet.to_vec());
-                        thread::spawn(move || {
-                            thread::sleep(late);
-                            let _ = socket.send(&packet);
-                        });
-                    } else {
-                        // A port that nobody reads yet is no end.
-                        let _ = rtp.send(packet);
-                    }
+                let overtaken = self.overtaken[track].take();
+                if overtaken.is_none() && random.chance(network.late) {
+                    self.overtaken[track] = Some(packet.to_vec());
+                    return Some(());
+                }
+                let packets = iter::repeat_n(packet, copies).chain(overtaken.as_deref());
+                for packet in packets {
+                    // A port that nobody reads yet is no end.
+                    let _ = rtp.send(packet);
                 }
             }
             Some(Way::Datagrams(_, rtcp)) => {

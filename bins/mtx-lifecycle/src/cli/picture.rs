@@ -8,13 +8,21 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use mediamtx::program;
+use mediamtx::{program, tls};
 use mtx_lifecycle::commands::{Error, Interrupt, Lifecycle};
 
 use super::options;
 use super::run::{Failure, say};
 
 const WORKER: &str = "mtx-worker";
+/// What it may need of our environment: logins, certificates, how to read.
+const HANDED_ON: [&str; 5] = [
+    "RTSP_USERNAME",
+    "RTSP_PASSWORD",
+    tls::ROOTS_FILE,
+    tls::MEDIAMTX_FINGERPRINT,
+    "MTX_WORKER_TRANSPORT",
+];
 /// Between two looks whether it has ended.
 const INTERVAL: Duration = Duration::from_millis(5);
 
@@ -53,6 +61,10 @@ fn run(worker: &Path, url: &str, output: &Path, interrupt: &Interrupt) -> Result
     let mut command = Command::new(worker);
     command.arg("--output").arg(output).stdin(Stdio::null());
     command.stdout(Stdio::null()).stderr(Stdio::piped());
+    // It reads what anybody publishes, so of our own environment it has no more than it needs.
+    let handed_on = HANDED_ON.iter();
+    let handed_on = handed_on.filter_map(|name| env::var_os(name).map(|value| (name, value)));
+    command.env_clear().envs(handed_on);
     // In the environment, where a password is not seen by everybody.
     let child = command.env("MTX_WORKER_INPUT", url).spawn();
     let mut child = child.with_context(|| format!("can't run {}", worker.display()))?;

@@ -104,6 +104,10 @@ impl Service for Api {
 
     const NAME: &'static str = env!("CARGO_PKG_NAME");
 
+    fn is_guarded(&self) -> bool {
+        self.access.is_some()
+    }
+
     fn admit(&self, head: &Head) -> Result<Route, Problem> {
         let route = Route::find(&head.path());
         let open = matches!(route, Ok(Route::Health | Route::Ready));

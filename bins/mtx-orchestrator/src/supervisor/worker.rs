@@ -1,5 +1,7 @@
 //! One worker process.
 
+use std::env;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::Sender;
@@ -8,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use mediamtx::timestamp::Timestamp;
+use mediamtx::tls;
 use url::Url;
 
 pub(crate) use super::platform::Limits;
@@ -42,6 +45,8 @@ impl Template {
         let outputs: Vec<String> = task.outputs.iter().map(|to| literal(&to.url)).collect();
         let mut command = Command::new(&self.program);
         command
+            .env_clear()
+            .envs(Self::handed_on(task))
             // Other users of the host see command lines, not environments.
             .env("MTX_WORKER_INPUT", task.input.as_str())
             .env("MTX_WORKER_OUTPUT", outputs.join(" "))
@@ -54,25 +59,29 @@ impl Template {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
-        // They are ours, would make the worker take itself for a hook, or would change its outputs.
-        for name in [
-            "ORCHESTRATOR_TOKEN",
-            "MEDIAMTX_API_URL",
-            "MEDIAMTX_RTSP_URL",
-            "MEDIAMTX_RTMP_URL",
-            "MTX_PATH",
-            "MTX_WORKER_KEY_FILE",
-            "RTMP_STREAM_KEY",
-        ] {
-            command.env_remove(name);
-        }
-        if !task.reads_mediamtx {
-            for name in ["RTSP_USERNAME", "RTSP_PASSWORD", "MEDIAMTX_FINGERPRINT"] {
-                command.env_remove(name);
-            }
-        }
         platform::confine(&mut command, limits);
         command
+    }
+
+    /// What a worker gets of our own environment: it reads what anybody publishes, so it has no more than it needs.
+    fn handed_on(task: &Task) -> impl Iterator<Item = (&'static str, OsString)> {
+        /// For the server that it reads from.
+        const OF_MEDIAMTX: &[&str] = &["RTSP_USERNAME", "RTSP_PASSWORD", tls::MEDIAMTX_FINGERPRINT];
+        /// Certificates, folders for locks, options that are the same for all.
+        const OF_ALL: &[&str] = &[
+            tls::ROOTS_FILE,
+            "TMPDIR",
+            "XDG_RUNTIME_DIR",
+            "MTX_WORKER_RETRY",
+            "MTX_WORKER_TRANSPORT",
+        ];
+        let of_server = if task.reads_mediamtx {
+            OF_MEDIAMTX
+        } else {
+            &[]
+        };
+        let names = OF_ALL.iter().chain(of_server);
+        names.filter_map(|name| env::var_os(name).map(|value| (*name, value)))
     }
 }
 
