@@ -276,7 +276,7 @@ fn what_is_no_handshake_is_refused_with_what_is_missing() {
     let rebound = [("Host", "evil.example"), ("Origin", "http://evil.example")];
     assert_eq!(
         Listener::try_connect(service.address, &rebound).err(),
-        Some(403)
+        Some(421)
     );
 }
 
