@@ -1,6 +1,5 @@
 //! What is wrong with a camera.
 
-
 use crate::clips::Clip;
 
 /// What the RTCP sender reports of a camera tell.

@@ -25,8 +25,8 @@ impl Access {
         self.token.check(head, challenge)
     }
 
-    /// The value of a header `Set-Cookie`.
-    pub(super) fn cookie(&self) -> String {
-        self.session.cookie()
+    /// The value of a header `Set-Cookie`, for the one who sent this request.
+    pub(super) fn cookie(&self, head: &Head) -> String {
+        self.session.cookie(head)
     }
 }

@@ -66,6 +66,7 @@ pub(crate) enum Route {
     Routes,
     PutRoutes,
     Lifecycle(lifecycle::Route),
+    LifecycleMetrics,
 }
 
 impl Api {
@@ -93,7 +94,7 @@ impl Api {
     fn page(&self, head: &Head) -> Answer {
         let mut answer = self.dashboard.page(head.one("host"));
         if let Some(access) = &self.access {
-            answer.headers.push(("Set-Cookie", access.cookie()));
+            answer.headers.push(("Set-Cookie", access.cookie(head)));
         }
         answer
     }
@@ -136,7 +137,10 @@ impl Service for Api {
             Route::Style => dashboard::style(),
             Route::Script => dashboard::script(),
             Route::Feed => websocket::answer(&self.feed, head),
-            Route::Health => Answer::json(200, &json!({ "status": "ok" })),
+            Route::Health => match self.supervisor.is_alive() {
+                Ok(()) => Answer::json(200, &json!({ "status": "ok" })),
+                Err(why) => Problem::new(503, why).into(),
+            },
             Route::Ready => match self.supervisor.is_ready() {
                 Ok(()) => Answer::json(200, &json!({ "status": "ready" })),
                 Err(why) => Problem::new(503, why).into(),
@@ -164,6 +168,7 @@ impl Service for Api {
             }
             Route::Routes => routes::list(&self.supervisor, &self.router),
             Route::PutRoutes => routes::put(&self.router, head, body).unwrap_or_else(Answer::from),
+            Route::LifecycleMetrics => lifecycle::metrics(self.lifecycle.as_ref()),
             Route::Lifecycle(route) => {
                 lifecycle::answer(self.lifecycle.as_ref(), route, head, body)
             }
@@ -203,6 +208,7 @@ impl Route {
                 .parse()
                 .map(Self::Event)
                 .map_err(|error| Problem::new(404, format!("{error}")).field("event")),
+            ["v1", "lifecycle", "metrics"] => Ok(Self::LifecycleMetrics),
             ["v1", "lifecycle", rest @ ..] => lifecycle::Route::find(rest).map(Self::Lifecycle),
             ["v1", "streams"] => Ok(Self::Streams),
             ["v1", "routes"] => Ok(Self::Routes),

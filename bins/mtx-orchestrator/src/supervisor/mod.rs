@@ -10,6 +10,7 @@ mod platform;
 mod policy;
 mod poller;
 mod publishers;
+mod pulse;
 mod routing;
 mod sockets;
 mod status;
@@ -22,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use mediamtx::api::Api;
@@ -46,6 +47,7 @@ use crate::stream_key::{Address, StreamKey};
 use changes::Changes;
 use names::Names;
 use poller::Poller;
+use pulse::Pulse;
 use supervision::{Message, Supervision};
 
 /// Longer than a worker may take to end.
@@ -77,6 +79,7 @@ struct View {
     routes: Mutex<Arc<RouteTable>>,
     changes: Changes,
     totals: Mutex<Totals>,
+    pulse: Pulse,
     /// Or why the path list is not known.
     ready: Mutex<Result<(), String>>,
 }
@@ -100,6 +103,7 @@ impl Supervisor {
             routes: Mutex::new(Arc::clone(&routes)),
             changes: Changes::default(),
             totals: Mutex::default(),
+            pulse: Pulse::new(Instant::now()),
             ready: Mutex::new(Err("MediaMTX has not been asked yet".to_owned())),
         });
         let poller = Poller::start(config.api.clone(), messages.clone())?;
@@ -237,6 +241,11 @@ impl Supervisor {
 
     pub(crate) fn totals(&self) -> Totals {
         *locked(&self.view.totals)
+    }
+
+    /// Whether anybody looks after the streams; if not, what is wrong.
+    pub(crate) fn is_alive(&self) -> Result<(), String> {
+        self.view.pulse.check(Instant::now())
     }
 
     /// Whether MediaMTX's path list is known as of now; if not, why.

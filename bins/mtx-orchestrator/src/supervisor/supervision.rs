@@ -35,10 +35,10 @@ use presence::Available;
 
 /// With nothing to wait for, there is still a look around now and then.
 const IDLE: Duration = Duration::from_secs(1);
-/// Until something that is held back is looked at again.
 /// How long declared streams wait at the start for what MediaMTX has, which goes before them: two that feed each other
 /// would otherwise be judged by who is known first.
 const FIRST_LIST: Duration = Duration::from_secs(3);
+/// Until something that is held back is looked at again.
 const HELD_BACK: Duration = Duration::from_millis(50);
 /// Without a look around for this long, it is this process that hung, and not its workers.
 const STALLED: Duration = Duration::from_secs(3);
@@ -164,6 +164,7 @@ impl Supervision {
             }
             self.look_after();
             self.publish();
+            self.view.pulse.beat(Instant::now());
         }
     }
 

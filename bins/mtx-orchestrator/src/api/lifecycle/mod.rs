@@ -24,7 +24,6 @@ pub(crate) enum Route {
     Apply,
     Reconcile,
     Rollback,
-    Metrics,
 }
 
 impl Route {
@@ -38,7 +37,6 @@ impl Route {
             ["policy"] => Ok(Self::Policy),
             ["reconcile"] => Ok(Self::Reconcile),
             ["rollback"] => Ok(Self::Rollback),
-            ["metrics"] => Ok(Self::Metrics),
             _ => Err(Problem::new(
                 404,
                 "there is nothing here; below /v1/lifecycle there are paths, policy, reconcile, rollback and metrics",
@@ -48,7 +46,7 @@ impl Route {
 
     pub(super) fn allow(&self) -> &'static str {
         match self {
-            Self::Paths | Self::Path(_) | Self::Metrics => "GET, HEAD",
+            Self::Paths | Self::Path(_) => "GET, HEAD",
             Self::Policy | Self::Apply => "GET, HEAD, PUT",
             Self::Start(_) | Self::Stop(_) | Self::Reconcile | Self::Rollback => "POST",
         }
@@ -87,9 +85,7 @@ pub(super) fn answer(
     body: &[u8],
 ) -> Answer {
     let Some(lifecycle) = lifecycle else {
-        let detail = "mtx-orchestrator has no journal for policies; start it with --lifecycle-state FOLDER \
-                      (or ORCHESTRATOR_LIFECYCLE_STATE)";
-        return Problem::new(503, detail).into();
+        return no_journal();
     };
     let Some(commands) = lifecycle.commands() else {
         let problem = Problem::new(
@@ -107,9 +103,22 @@ pub(super) fn answer(
         Route::Apply => policy::apply(&commands, head.query(), body),
         Route::Reconcile => commands::reconcile(&commands),
         Route::Rollback => policy::rollback(&commands, body),
-        Route::Metrics => Ok(Answer::new(200, PROMETHEUS, lifecycle.metrics())),
     };
     done.unwrap_or_else(Answer::from)
+}
+
+/// What `watch` has seen. Asking for it waits for nobody, so it always has a place.
+pub(super) fn metrics(lifecycle: Option<&Lifecycle>) -> Answer {
+    match lifecycle {
+        Some(lifecycle) => Answer::new(200, PROMETHEUS, lifecycle.metrics()),
+        None => no_journal(),
+    }
+}
+
+fn no_journal() -> Answer {
+    let detail = "mtx-orchestrator has no journal for policies; start it with --lifecycle-state FOLDER \
+                  (or ORCHESTRATOR_LIFECYCLE_STATE)";
+    Problem::new(503, detail).into()
 }
 
 /// What is answered where the library refuses or fails.

@@ -49,6 +49,7 @@ fn supervision(route: &str) -> Supervision {
         routes: std::sync::Mutex::new(Arc::clone(&routes)),
         changes: super::super::Changes::default(),
         totals: std::sync::Mutex::default(),
+        pulse: super::super::Pulse::new(Instant::now()),
         ready: std::sync::Mutex::new(Ok(())),
     });
     let messages = mpsc::channel().0;
