@@ -1,6 +1,6 @@
 //! Where a decoder begins that comes in the middle of a stream.
 
-use crate::media::EntryPoint;
+use crate::media::{AccessUnit, EntryPoint, TrackId};
 
 /// Follows a video track up to the point from which on everything can be decoded.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -30,6 +30,25 @@ impl Entry {
             Self::Leading(start) => pts == start,
             Self::Open => true,
         }
+    }
+}
+
+/// Follows all video tracks of a stream; audio can be decoded at every frame.
+#[derive(Debug, Default)]
+pub(crate) struct Entries(Vec<(TrackId, Entry)>);
+
+impl Entries {
+    /// Whether the next unit can be decoded; its time is on a line that does not break.
+    pub(crate) fn admits(&mut self, unit: &AccessUnit) -> bool {
+        if !unit.is_video() {
+            return true;
+        }
+        let known = self.0.iter().position(|(track, _)| *track == unit.track);
+        let place = known.unwrap_or_else(|| {
+            self.0.push((unit.track, Entry::default()));
+            self.0.len() - 1
+        });
+        self.0[place].1.admits(unit.entry, unit.pts, false)
     }
 }
 

@@ -43,6 +43,17 @@ pub(crate) enum AudioCodec {
     G711MuLaw,
 }
 
+impl AudioCodec {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Aac { .. } => "MPEG-4 Audio",
+            Self::Opus => "Opus",
+            Self::Mp3 => "MPEG-1/2 Audio",
+            Self::G711ALaw | Self::G711MuLaw => "G711",
+        }
+    }
+}
+
 /// A video track.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct VideoTrack {
@@ -63,35 +74,67 @@ pub(crate) struct AudioTrack {
     pub(crate) channels: u16,
 }
 
-/// What a source carries.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Tracks {
-    pub(crate) video: Option<VideoTrack>,
-    pub(crate) audio: Option<AudioTrack>,
+/// What a track is, as far as it tells.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Description {
+    Video(VideoTrack),
+    Audio(AudioTrack),
 }
 
+/// One of a source's tracks.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Track {
+    pub(crate) id: TrackId,
+    pub(crate) description: Description,
+}
+
+/// What a source carries, in the order in which it names it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Tracks(pub(crate) Vec<Track>);
+
 impl Tracks {
-    /// Whether `other` can go on in the same RTMP stream: the same codecs, whatever their parameters.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Track> {
+        self.0.iter()
+    }
+
+    /// The video tracks.
+    pub(crate) fn videos(&self) -> impl Iterator<Item = (TrackId, &VideoTrack)> {
+        self.iter().filter_map(|track| match &track.description {
+            Description::Video(video) => Some((track.id, video)),
+            Description::Audio(_) => None,
+        })
+    }
+
+    /// The audio tracks.
+    pub(crate) fn audios(&self) -> impl Iterator<Item = (TrackId, &AudioTrack)> {
+        self.iter().filter_map(|track| match &track.description {
+            Description::Audio(audio) => Some((track.id, audio)),
+            Description::Video(_) => None,
+        })
+    }
+
+    /// Whether `other` can go on in the same RTMP stream: the same tracks and codecs, whatever their parameters.
     pub(crate) fn continues(&self, other: &Self) -> bool {
-        let codecs = |tracks: &Self| {
-            let video = tracks
-                .video
-                .as_ref()
-                .map(|video| std::mem::discriminant(&video.codec));
-            let audio = tracks.audio.as_ref().map(|audio| {
-                (
-                    std::mem::discriminant(&audio.codec),
-                    audio.sample_rate,
-                    audio.channels,
-                )
-            });
-            (video, audio)
+        let videos = |tracks: &Self| -> Vec<_> {
+            let videos = tracks.videos();
+            videos
+                .map(|(id, video)| (id, std::mem::discriminant(&video.codec)))
+                .collect()
         };
-        codecs(self) == codecs(other)
+        let audios = |tracks: &Self| -> Vec<_> {
+            let audios = tracks.audios();
+            audios
+                .map(|(id, audio)| {
+                    let codec = std::mem::discriminant(&audio.codec);
+                    (id, codec, audio.sample_rate, audio.channels)
+                })
+                .collect()
+        };
+        videos(self) == videos(other) && audios(self) == audios(other)
     }
 }
 
-/// Which track an access unit belongs to.
+/// The kind of a track.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Medium {
     Video,
@@ -104,6 +147,31 @@ impl fmt::Display for Medium {
             Self::Video => "video",
             Self::Audio => "audio",
         })
+    }
+}
+
+/// Names a track of a source, over all its sessions: its first video, its second audio, and so on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TrackId {
+    pub(crate) medium: Medium,
+    /// Its place among the source's tracks of this medium, from 0.
+    pub(crate) index: u8,
+}
+
+impl TrackId {
+    /// The first track of a medium.
+    #[cfg(test)]
+    pub(crate) const fn first(medium: Medium) -> Self {
+        Self { medium, index: 0 }
+    }
+}
+
+impl fmt::Display for TrackId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.index {
+            0 => write!(f, "{}", self.medium),
+            index => write!(f, "{} {}", self.medium, u16::from(index) + 1),
+        }
     }
 }
 
@@ -130,7 +198,7 @@ impl EntryPoint {
 /// One coded picture or audio frame.
 #[derive(Clone, Debug)]
 pub(crate) struct AccessUnit {
-    pub(crate) medium: Medium,
+    pub(crate) track: TrackId,
     /// Presentation time in worker time: nanoseconds since the worker's start.
     pub(crate) pts: i64,
     /// Decoding time, likewise, not after the presentation; between units of a track that reach a sink it rises by a
@@ -141,6 +209,12 @@ pub(crate) struct AccessUnit {
     pub(crate) data: Bytes,
     /// When it arrived, on the same clock.
     pub(crate) arrival: i64,
+}
+
+impl AccessUnit {
+    pub(crate) fn is_video(&self) -> bool {
+        self.track.medium == Medium::Video
+    }
 }
 
 /// What reaches the sinks.

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use crate::media::{AccessUnit, Medium};
+use crate::media::AccessUnit;
 
 /// Counters of one worker, within one thread.
 pub(crate) struct Stats {
@@ -66,7 +66,7 @@ impl Stats {
     pub(crate) fn sent(&self, unit: &AccessUnit) {
         self.frames.set(self.frames.get() + 1);
         self.video_frames
-            .set(self.video_frames.get() + u64::from(unit.medium == Medium::Video));
+            .set(self.video_frames.get() + u64::from(unit.is_video()));
         self.bytes.set(self.bytes.get() + unit.data.len() as u64);
         let arrival = Duration::from_nanos(u64::try_from(unit.arrival).unwrap_or(0));
         let took = self.epoch.elapsed().saturating_sub(arrival);
@@ -107,14 +107,14 @@ impl Stats {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::EntryPoint;
+    use crate::media::{EntryPoint, Medium, TrackId};
 
     #[test]
     fn a_report_counts_all_and_rates_the_interval() {
         let epoch = Instant::now();
         let stats = Stats::new(epoch);
         let unit = AccessUnit {
-            medium: Medium::Video,
+            track: TrackId::first(Medium::Video),
             pts: 0,
             dts: 0,
             entry: EntryPoint::Closed,

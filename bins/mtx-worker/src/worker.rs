@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::failures::Failures;
-use crate::media::{Item, Medium};
+use crate::media::Item;
 use crate::output::{Output, told};
 use crate::reconnect::Reconnect;
 use crate::rtmp::url::RtmpUrl;
@@ -220,13 +220,13 @@ impl Worker {
         loop {
             let item = match session.next().await {
                 Ok(SourceItem::Tracks(tracks)) => {
-                    has_video = tracks.video.is_some();
+                    has_video = tracks.videos().next().is_some();
                     Item::Tracks(tracks)
                 }
                 Ok(SourceItem::Unit(mut unit)) => {
-                    (unit.pts, unit.dts) = splice.place(unit.medium, unit.pts, unit.dts);
+                    (unit.pts, unit.dts) = splice.place(unit.track, unit.pts, unit.dts);
                     // Sound alone is not what a stream with video is there for.
-                    if unit.medium == Medium::Video || !has_video {
+                    if unit.is_video() || !has_video {
                         reconnect.media(Instant::now());
                         self.status.set(Side::Source, Link::Up);
                     }
@@ -235,7 +235,7 @@ impl Worker {
                 Ok(SourceItem::Discontinuity(discontinuity)) => {
                     splice.start();
                     self.discontinuities.set(self.discontinuities.get() + 1);
-                    log::warn!(track:% = discontinuity.medium; "{discontinuity}");
+                    log::warn!(track:% = discontinuity.track; "{discontinuity}");
                     continue;
                 }
                 Err(error) => return error,

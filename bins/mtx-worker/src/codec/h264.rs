@@ -150,6 +150,20 @@ impl ParameterSets {
         !self.sps.is_empty() && !self.pps.is_empty()
     }
 
+    /// The first SPS and the first PPS alone.
+    pub(crate) fn first_of_each(&self) -> Self {
+        let mut sets = Self::default();
+        for nal in self.sps.first().into_iter().chain(self.pps.first()) {
+            sets.take(nal);
+        }
+        sets
+    }
+
+    /// All of them, in the order in which a decoder needs them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &bytes::Bytes> {
+        self.sps.iter().chain(self.pps.iter())
+    }
+
     /// What the first SPS tells; `None` if it can't be read.
     pub(crate) fn format(&self) -> Option<Format> {
         let sps = self.sps()?;

@@ -40,7 +40,7 @@ pub(crate) struct Picture {
 pub(crate) fn decode(sets: &ParameterSets, access_unit: &[u8]) -> Result<Picture, DecodeError> {
     let full_range = sets.format().is_some_and(|format| format.is_full_range);
     let mut bytes = Vec::with_capacity(access_unit.len() + 256);
-    for set in sets.sps.iter().chain(sets.pps.iter()) {
+    for set in sets.iter() {
         append(&mut bytes, set);
     }
     for nal in nal_units(access_unit) {

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::codec::h264::ParameterSets;
 use crate::config::Config;
-use crate::media::{Medium, VideoCodec};
+use crate::media::VideoCodec;
 use crate::source::{RtspSource, SourceError, SourceItem};
 use decode::DecodeError;
 use jpeg::JpegError;
@@ -71,21 +71,20 @@ pub(crate) async fn take(config: &Config, file: &Path) -> Result<(), PictureErro
 /// The next key frame, and the parameter sets it needs.
 async fn key_frame(source: &RtspSource) -> Result<(ParameterSets, Bytes), PictureError> {
     let mut session = source.open().await?;
-    let mut sets = None;
+    let mut known = None;
     loop {
         match session.next().await? {
             SourceItem::Tracks(tracks) => {
-                let video = tracks.video.as_ref().ok_or(PictureError::NoVideo)?;
+                let (track, video) = tracks.videos().next().ok_or(PictureError::NoVideo)?;
                 match &video.codec {
-                    VideoCodec::H264(known) => sets = Some(known.clone()),
+                    VideoCodec::H264(sets) => known = Some((track, sets.clone())),
                     other => return Err(PictureError::Codec(other.name())),
                 }
             }
-            SourceItem::Unit(unit) if unit.medium == Medium::Video && unit.entry.is_key() => {
-                if let Some(sets) = sets {
-                    return Ok((sets, unit.data));
-                }
-            }
+            SourceItem::Unit(unit) if unit.entry.is_key() => match known {
+                Some((track, sets)) if track == unit.track => return Ok((sets, unit.data)),
+                _ => {}
+            },
             SourceItem::Unit(_) | SourceItem::Discontinuity(_) => {}
         }
     }

@@ -35,15 +35,21 @@ impl Value {
         Self::String(text.into())
     }
 
-    /// The text of the property `key`, if this is an object that has it.
-    pub(crate) fn property(&self, key: &str) -> Option<&str> {
+    /// The property `key`, if this is an object that has it.
+    pub(crate) fn get(&self, key: &str) -> Option<&Self> {
         let (Self::Object(properties) | Self::EcmaArray(properties)) = self else {
             return None;
         };
-        properties.iter().find_map(|(name, value)| match value {
-            Self::String(text) if name == key => Some(text.as_str()),
+        let found = properties.iter().find(|(name, _)| name == key);
+        found.map(|(_, value)| value)
+    }
+
+    /// The text of the property `key`, if this is an object that has it.
+    pub(crate) fn property(&self, key: &str) -> Option<&str> {
+        match self.get(key)? {
+            Self::String(text) => Some(text),
             _ => None,
-        })
+        }
     }
 
     /// Appends the encoded value to `out`.

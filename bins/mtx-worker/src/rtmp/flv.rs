@@ -5,7 +5,7 @@ use super::amf0::Value;
 use crate::codec::opus;
 use crate::media::{AudioCodec, AudioTrack, Tracks, VideoCodec, VideoTrack};
 
-const KEY_FRAME: u8 = 1;
+pub(super) const KEY_FRAME: u8 = 1;
 const INTER_FRAME: u8 = 2;
 const AVC: u8 = 7;
 const MP3: u8 = 2;
@@ -19,10 +19,10 @@ const EX_AUDIO: u8 = 9;
 const EX_SEQUENCE_START: u8 = 0;
 const EX_CODED_FRAMES: u8 = 1;
 
-/// The four-character codes that a stream of these tracks uses; none for what plain RTMP has a number for.
+/// The four-character codes that the first video and audio track use; none for what plain RTMP has a number for.
 pub(crate) fn four_ccs(tracks: &Tracks) -> Vec<&'static str> {
-    let video = tracks.video.as_ref();
-    let audio = tracks.audio.as_ref();
+    let video = tracks.videos().next().map(|(_, video)| video);
+    let audio = tracks.audios().next().map(|(_, audio)| audio);
     [
         video.and_then(|track| video_four_cc(&track.codec)),
         audio.and_then(|track| audio_four_cc(&track.codec)),
@@ -53,28 +53,43 @@ pub(crate) fn video_sequence_header(track: &VideoTrack) -> Vec<u8> {
         None => vec![KEY_FRAME << 4 | AVC, 0, 0, 0, 0],
         Some(code) => ex_video(KEY_FRAME, EX_SEQUENCE_START, code),
     };
-    body.extend_from_slice(&match &track.codec {
+    body.extend_from_slice(&video_configuration(&track.codec));
+    body
+}
+
+/// The decoder configuration record of a codec.
+pub(super) fn video_configuration(codec: &VideoCodec) -> Vec<u8> {
+    match codec {
         VideoCodec::H264(sets) => sets.decoder_configuration(),
         VideoCodec::H265(sets) => sets.decoder_configuration(),
         VideoCodec::Av1(sequence) => sequence.decoder_configuration(),
         VideoCodec::Vp9(format) => format.decoder_configuration(),
-    });
-    body
+    }
 }
 
 /// What stands before a video frame; `composition_time` is PTS - DTS in milliseconds, 24 bits, signed. AV1 and VP9 have
 /// none.
 pub(crate) fn video_frame_header(codec: &VideoCodec, key: bool, composition_time: i32) -> Vec<u8> {
-    let frame = if key { KEY_FRAME } else { INTER_FRAME };
+    let frame = video_frame_type(key);
     let mut header = match video_four_cc(codec) {
         None => vec![frame << 4 | AVC, 1],
         Some(code) => ex_video(frame, EX_CODED_FRAMES, code),
     };
-    if matches!(codec, VideoCodec::H264(_) | VideoCodec::H265(_)) {
-        let clamped = composition_time.clamp(-0x80_0000, 0x7f_ffff);
-        header.extend_from_slice(&clamped.to_be_bytes()[1..]);
-    }
+    header.extend(self::composition_time(codec, composition_time));
     header
+}
+
+pub(super) fn video_frame_type(key: bool) -> u8 {
+    if key { KEY_FRAME } else { INTER_FRAME }
+}
+
+/// A composition time, for the codecs that have one.
+pub(super) fn composition_time(codec: &VideoCodec, milliseconds: i32) -> Vec<u8> {
+    if !matches!(codec, VideoCodec::H264(_) | VideoCodec::H265(_)) {
+        return Vec::new();
+    }
+    let clamped = milliseconds.clamp(-0x80_0000, 0x7f_ffff);
+    clamped.to_be_bytes()[1..].to_vec()
 }
 
 fn ex_video(frame: u8, packet: u8, code: &str) -> Vec<u8> {
@@ -91,11 +106,6 @@ pub(crate) fn audio_sequence_header(track: &AudioTrack) -> Option<Vec<u8>> {
         }
         AudioCodec::Mp3 | AudioCodec::G711ALaw | AudioCodec::G711MuLaw => None,
     }
-}
-
-/// Whether servers find a track of this kind by its first frame, not by its sequence header alone.
-pub(crate) fn is_known_by_its_first_frame(track: &AudioTrack) -> bool {
-    !matches!(track.codec, AudioCodec::Aac { .. })
 }
 
 /// What stands before an audio frame.
@@ -135,7 +145,7 @@ fn mp3_rate(sample_rate: u32) -> u8 {
     }
 }
 
-/// The properties of `onMetaData`.
+/// The properties of `onMetaData`, of the first video and audio track.
 pub(crate) fn metadata(tracks: &Tracks) -> Vec<(String, Value)> {
     let mut properties = vec![(
         "encoder".to_owned(),
@@ -143,7 +153,7 @@ pub(crate) fn metadata(tracks: &Tracks) -> Vec<(String, Value)> {
     )];
     let mut number =
         |name: &str, value: f64| properties.push((name.to_owned(), Value::Number(value)));
-    if let Some(video) = &tracks.video {
+    if let Some((_, video)) = tracks.videos().next() {
         if video.width > 0 {
             number("width", video.width.into());
             number("height", video.height.into());
@@ -156,7 +166,7 @@ pub(crate) fn metadata(tracks: &Tracks) -> Vec<(String, Value)> {
             },
         );
     }
-    if let Some(audio) = &tracks.audio {
+    if let Some((_, audio)) = tracks.audios().next() {
         let codec = match audio_four_cc(&audio.codec) {
             None => (audio_byte(audio) >> 4).into(),
             Some(code) => number_of(code),
@@ -176,19 +186,19 @@ fn number_of(four_cc: &str) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::codec::h264::{self, tests::X264_B_FRAMES};
     use crate::codec::h265::{self, tests::X265_B_FRAMES};
     use crate::codec::vp9::{self, tests::A_KEY_FRAME};
 
-    fn h264() -> VideoCodec {
+    pub(crate) fn h264() -> VideoCodec {
         let mut sets = h264::ParameterSets::default();
         sets.take(X264_B_FRAMES);
         VideoCodec::H264(sets)
     }
 
-    fn h265() -> VideoCodec {
+    pub(crate) fn h265() -> VideoCodec {
         let mut sets = h265::ParameterSets::default();
         sets.take(X265_B_FRAMES);
         VideoCodec::H265(sets)
@@ -198,7 +208,7 @@ mod tests {
         VideoCodec::Vp9(vp9::Format::of_key_frame(A_KEY_FRAME).unwrap())
     }
 
-    fn video(codec: VideoCodec) -> VideoTrack {
+    pub(crate) fn video(codec: VideoCodec) -> VideoTrack {
         VideoTrack {
             codec,
             width: 2,
@@ -208,7 +218,7 @@ mod tests {
         }
     }
 
-    fn audio(codec: AudioCodec, channels: u16) -> AudioTrack {
+    pub(crate) fn audio(codec: AudioCodec, channels: u16) -> AudioTrack {
         AudioTrack {
             codec,
             sample_rate: 44_100,
@@ -216,7 +226,7 @@ mod tests {
         }
     }
 
-    fn aac() -> AudioCodec {
+    pub(crate) fn aac() -> AudioCodec {
         AudioCodec::Aac {
             config: vec![0x12, 0x10].into(),
         }

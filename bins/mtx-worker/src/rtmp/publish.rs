@@ -5,6 +5,7 @@ use thiserror::Error;
 
 use super::amf0::{self, Amf0Error, Value};
 use super::chunk::{self, ChunkError, Header, Message, OUT_CHUNK_SIZE, kind};
+use super::server::Server;
 use super::url::RtmpUrl;
 
 const HANDSHAKE: usize = 1536;
@@ -62,6 +63,7 @@ pub(crate) struct Publisher {
     /// Four-character codes of the stream's codecs.
     four_ccs: Vec<&'static str>,
     stage: Stage,
+    server: Server,
     /// Bytes of the handshake, until all of S0, S1 and S2 are here.
     handshake: Vec<u8>,
     reader: chunk::Reader,
@@ -90,6 +92,7 @@ impl Publisher {
             url,
             four_ccs,
             stage: Stage::Handshake,
+            server: Server::default(),
             handshake: Vec::with_capacity(1 + 2 * HANDSHAKE),
             reader: chunk::Reader::default(),
             out,
@@ -108,6 +111,11 @@ impl Publisher {
     /// Whether the server accepted the stream, so that media may be sent.
     pub(crate) fn is_publishing(&self) -> bool {
         self.stage == Stage::Publishing
+    }
+
+    /// What the server said of itself when it was connected to.
+    pub(crate) fn server(&self) -> &Server {
+        &self.server
     }
 
     /// Bytes for the server; the buffer is handed out and comes back by [`recycle`](Self::recycle).
@@ -338,6 +346,7 @@ impl Publisher {
         let info = rest.last();
         match name.as_str() {
             "_result" if is(CONNECT) && self.stage == Stage::Connect => {
+                self.server = Server::from_answer(rest);
                 self.control(kind::WINDOW_ACK_SIZE, &ACKNOWLEDGED_EVERY.to_be_bytes());
                 self.create_stream();
             }

@@ -1,7 +1,9 @@
 //! Where the stream goes to.
 
+mod carried;
 mod connection;
 mod error;
+mod opening;
 mod queue;
 mod rtmp;
 mod timestamps;

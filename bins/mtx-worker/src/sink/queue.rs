@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use crate::entry::Entry;
-use crate::media::{AccessUnit, Item, Medium, Tracks};
+use crate::entry::Entries;
+use crate::media::{AccessUnit, Item, Tracks};
 
 /// Media held for a sink, in time and in bytes. Three seconds bridge a short stall; more would only
 /// be stale. They fit in at 85 Mbit/s.
@@ -23,7 +23,7 @@ struct Inner {
     bytes: usize,
     tracks: Option<Arc<Tracks>>,
     /// How far a decoder behind the sink can follow the video.
-    entry: Entry,
+    entries: Entries,
 }
 
 /// A queue within one thread.
@@ -44,8 +44,7 @@ impl Queue {
                 if inner.is_full(unit) {
                     self.count(inner.forget_units());
                 }
-                if unit.medium == Medium::Video && !inner.entry.admits(unit.entry, unit.pts, false)
-                {
+                if !inner.entries.admits(unit) {
                     self.count(1);
                     return;
                 }
@@ -147,7 +146,7 @@ impl Inner {
             .find(|item| matches!(item, Item::Tracks(_)));
         self.items = tracks.cloned().into_iter().collect();
         self.bytes = 0;
-        self.entry = Entry::Waiting;
+        self.entries = Entries::default();
         lost as u64
     }
 }
@@ -155,13 +154,13 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::EntryPoint;
+    use crate::media::{EntryPoint, Medium, TrackId};
     use bytes::Bytes;
 
     fn unit(medium: Medium, second: i64, key: bool, size: usize) -> Item {
         let time = second * 1_000_000_000;
         Item::Unit(AccessUnit {
-            medium,
+            track: TrackId::first(medium),
             pts: time,
             dts: time,
             entry: if key {
@@ -177,7 +176,7 @@ mod tests {
     fn units(queue: &Queue) -> Vec<(Medium, i64)> {
         std::iter::from_fn(|| queue.try_pop())
             .filter_map(|item| match item {
-                Item::Unit(unit) => Some((unit.medium, unit.pts / 1_000_000_000)),
+                Item::Unit(unit) => Some((unit.track.medium, unit.pts / 1_000_000_000)),
                 Item::Tracks(_) => None,
             })
             .collect()
@@ -229,7 +228,7 @@ mod tests {
     fn an_empty_unit_passes() {
         let queue = Queue::default();
         let empty = AccessUnit {
-            medium: Medium::Audio,
+            track: TrackId::first(Medium::Audio),
             pts: 0,
             dts: 0,
             entry: EntryPoint::Closed,

@@ -1,18 +1,19 @@
 //! Publishing access units over RTMP.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use bytes::Bytes;
 use tokio_rustls::TlsConnector;
 
+use super::carried::{Carried, LeftOut, choose};
 use super::connection::Connection;
 use super::error::SinkError;
+use super::opening::{Opened, Opening};
 use super::queue::Queue;
 use super::timestamps::{MEDIA_START, Timestamps};
-use crate::media::{AccessUnit, Item, Medium, Tracks, VideoCodec};
+use crate::media::{AccessUnit, Item, TrackId, Tracks};
 use crate::rtmp::flv;
 use crate::rtmp::url::RtmpUrl;
 use crate::tls;
@@ -24,11 +25,6 @@ const KEEP_ALIVE: Duration = Duration::from_secs(3);
 /// A server that closes this soon after it accepted the stream did not want it.
 const REJECTION: Duration = Duration::from_millis(500);
 
-/// A server learns of a track of G.711 or MP3, which have no sequence header, by its first frame, and MediaMTX of one of
-/// Opus, too. It stops looking for tracks at the first message of media. So that frame goes first; this is how long, in
-/// nanoseconds, video is held for it.
-const AUDIO_FIRST: i64 = 1_000_000_000;
-
 /// An RTMP output.
 pub(crate) struct RtmpSink {
     url: RtmpUrl,
@@ -36,6 +32,8 @@ pub(crate) struct RtmpSink {
     /// Whether the server is told which codecs of enhanced RTMP come. It is, unless it did not answer when it was: go2rtc
     /// takes H.265, but does not understand the list.
     announces_codecs: Cell<bool>,
+    /// What was warned of already.
+    warnings: RefCell<Vec<String>>,
 }
 
 /// A published stream.
@@ -44,10 +42,9 @@ pub(crate) struct Stream {
     opened: Instant,
     timestamps: Timestamps,
     tracks: Option<Arc<Tracks>>,
-    /// Video that waits for the first audio, see [`AUDIO_FIRST`]; `None` once it need not.
-    held: Option<Vec<AccessUnit>>,
-    /// Parameter sets of H.265 that changed, length-prefixed, for the next key frame.
-    changed_sets: Vec<u8>,
+    carried: Vec<Carried>,
+    /// `None` once all tracks are there.
+    opening: Option<Opening>,
 }
 
 impl RtmpSink {
@@ -58,28 +55,47 @@ impl RtmpSink {
             url,
             tls,
             announces_codecs: Cell::new(true),
+            warnings: RefCell::default(),
         })
     }
 
     /// Connects, and has the server accept a stream of these tracks.
     pub(crate) async fn open(&self, tracks: &Tracks) -> Result<Stream, SinkError> {
-        let mut four_ccs = flv::four_ccs(tracks);
-        let has_four_ccs = !four_ccs.is_empty();
-        if !self.announces_codecs.get() {
-            four_ccs.clear();
-        }
-        let opened = Connection::open(&self.url, self.tls.as_ref(), four_ccs).await;
-        if has_four_ccs && matches!(opened, Err(SinkError::Timeout(_))) {
+        let four_ccs = flv::four_ccs(tracks);
+        let announced = match self.announces_codecs.get() {
+            true => four_ccs.clone(),
+            false => Vec::new(),
+        };
+        let opened = Connection::open(&self.url, self.tls.as_ref(), announced).await;
+        if !four_ccs.is_empty() && matches!(opened, Err(SinkError::Timeout(_))) {
             self.announces_codecs.set(!self.announces_codecs.get());
         }
+        let connection = opened?;
+        let server = connection.publisher.server();
+        for code in four_ccs.into_iter().filter(|code| server.lacks(code)) {
+            self.warn(code, format!("the server's list of codecs lacks {code}"));
+        }
+        let (carried, left_out) = choose(tracks, server);
+        for LeftOut { id, codec, reason } in left_out {
+            self.warn(codec, format!("track left out: {codec}, {id} ({reason})"));
+        }
         Ok(Stream {
-            connection: opened?,
+            connection,
             opened: Instant::now(),
             timestamps: Timestamps::default(),
             tracks: None,
-            held: None,
-            changed_sets: Vec::new(),
+            carried,
+            opening: None,
         })
+    }
+
+    /// Logs a warning about a codec, once.
+    fn warn(&self, codec: &str, warning: String) {
+        let mut warnings = self.warnings.borrow_mut();
+        if !warnings.contains(&warning) {
+            log::warn!(codec = codec, output:% = self.url; "{warning}");
+            warnings.push(warning);
+        }
     }
 }
 
@@ -135,17 +151,53 @@ impl Stream {
                 self.describe(tracks);
                 self.connection.flush().await?;
             }
+            Item::Unit(unit) if !self.carries(unit.track) => {}
             Item::Unit(unit) => {
-                let Some(held) = self.held.take() else {
+                let Some(opening) = &mut self.opening else {
                     self.pass(&unit, sent).await?;
                     return Ok(None);
                 };
-                for unit in self.audio_first(held, unit) {
-                    self.pass(&unit, sent).await?;
+                if let Some(opened) = opening.push(unit) {
+                    self.opening = None;
+                    self.start(opened, sent).await?;
                 }
             }
         }
         Ok(None)
+    }
+
+    fn carries(&self, track: TrackId) -> bool {
+        self.carried.iter().any(|carried| carried.id == track)
+    }
+
+    /// Sends what the opening held.
+    async fn start(
+        &mut self,
+        opened: Opened,
+        sent: &mut impl FnMut(&AccessUnit),
+    ) -> Result<(), SinkError> {
+        if let Some(latest) = opened.latest.filter(|_| opened.firsts > 1) {
+            // MediaMTX stops looking for tracks at the first message at `MEDIA_START`.
+            self.timestamps.start(latest, MEDIA_START - 1);
+        }
+        self.carried.retain(|track| {
+            let is_there = !track.is_further() || !opened.missing.contains(&track.id);
+            if !is_there {
+                log::warn!(codec = track.codec(); "track left out: {}, {} (nothing came of it in the first second)", track.codec(), track.id);
+            }
+            is_there
+        });
+        for (place, unit) in opened.units.iter().enumerate() {
+            let track = self.carried.iter().find(|track| track.id == unit.track);
+            if let Some(track) = track.filter(|track| place < opened.firsts && track.is_further())
+                && let Some(header) = track.sequence_header()
+            {
+                let now = self.timestamps.latest();
+                self.connection.publisher.audio(now, &[&header]);
+            }
+            self.pass(unit, sent).await?;
+        }
+        Ok(())
     }
 
     async fn pass(
@@ -165,102 +217,72 @@ impl Stream {
         if self.tracks.as_ref() == Some(&tracks) {
             return;
         }
-        // A change applies to what follows, so it carries the time of what went before.
-        let now = self.timestamps.latest();
-        let first = self.tracks.is_none();
-        let publisher = &mut self.connection.publisher;
-        let video = tracks.video.as_ref().map(flv::video_sequence_header);
-        let audio = tracks.audio.as_ref().and_then(flv::audio_sequence_header);
-        if first {
-            publisher.metadata(flv::metadata(&tracks));
+        if self.tracks.is_none() {
+            let metadata = flv::metadata(&tracks);
+            self.connection.publisher.metadata(metadata);
         }
-        if let Some(header) = &video {
-            publisher.video(now, &[header]);
-        }
-        if let Some(header) = &audio {
-            publisher.audio(now, &[header]);
-        }
-        if !first
-            && let Some(VideoCodec::H265(sets)) = tracks.video.as_ref().map(|video| &video.codec)
-        {
-            // MediaMTX takes no second sequence header of H.265, but looks into key frames.
-            let prefixed = |nal: &Bytes| [&(nal.len() as u32).to_be_bytes()[..], nal].concat();
-            self.changed_sets = sets.iter().flat_map(prefixed).collect();
-        }
-        if first {
-            let is_late = tracks
-                .audio
-                .as_ref()
-                .is_some_and(flv::is_known_by_its_first_frame);
-            self.held = (is_late && video.is_some()).then(Vec::new);
-            if !is_late {
-                self.announce(&tracks, video, audio);
+        for carried in &mut self.carried {
+            let track = tracks.iter().find(|track| track.id == carried.id);
+            if let Some(track) = track {
+                carried.update(&track.description);
             }
         }
-        self.tracks = Some(tracks);
+        // A change applies to what follows, so it carries the time of what went before.
+        let now = self.timestamps.latest();
+        let is_first = self.tracks.replace(tracks).is_none();
+        for track in &self.carried {
+            // The header of a further audio track goes with its first frame, without which MediaMTX refuses it.
+            let is_early = is_first && track.is_further() && !track.is_video();
+            if let Some(header) = track.sequence_header().filter(|_| !is_early) {
+                send(&mut self.connection, track, now, &[&header]);
+            }
+        }
+        if is_first {
+            self.open();
+        }
+    }
+
+    fn open(&mut self) {
+        let late = self.carried.iter();
+        let late = late.filter(|track| track.is_known_by_its_first_frame());
+        let late: Vec<_> = late.map(|track| track.id).collect();
+        if late.is_empty() {
+            self.announce();
+        } else if self.carried.len() > 1 {
+            self.opening = Some(Opening::new(late));
+        }
     }
 
     /// Repeats a sequence header where media starts: MediaMTX shows the path at once, and need not wait
     /// for the next key frame. H.265's header is spared, since it may come only once.
-    fn announce(&mut self, tracks: &Tracks, video: Option<Vec<u8>>, audio: Option<Vec<u8>>) {
-        let is_h264 = tracks
-            .video
-            .as_ref()
-            .is_some_and(|video| matches!(video.codec, VideoCodec::H264(_)));
-        match (video.filter(|_| is_h264), audio) {
-            (Some(header), _) => self
-                .connection
-                .publisher
-                .video(MEDIA_START as u32, &[&header]),
-            (None, Some(header)) => self
-                .connection
-                .publisher
-                .audio(MEDIA_START as u32, &[&header]),
-            (None, None) => {}
+    fn announce(&mut self) {
+        let tracks = || self.carried.iter().filter(|track| !track.is_further());
+        let h264 = tracks().find(|track| track.has_h264());
+        let announced = h264.or_else(|| tracks().find(|track| !track.is_video()));
+        if let Some(track) = announced
+            && let Some(header) = track.sequence_header()
+        {
+            send(&mut self.connection, track, MEDIA_START as u32, &[&header]);
         }
-    }
-
-    /// Holds video until the first audio. Returns what is held no longer.
-    fn audio_first(&mut self, mut held: Vec<AccessUnit>, unit: AccessUnit) -> Vec<AccessUnit> {
-        let waited = held.first().map_or(0, |first| unit.arrival - first.arrival);
-        if unit.medium == Medium::Video && waited < AUDIO_FIRST {
-            held.push(unit);
-            self.held = Some(held);
-            return Vec::new();
-        }
-        let place = if unit.medium == Medium::Audio {
-            0
-        } else {
-            held.len()
-        };
-        held.insert(place, unit);
-        held
     }
 
     fn unit(&mut self, unit: &AccessUnit) -> bool {
-        let Some(tracks) = &self.tracks else {
+        let track = self.carried.iter_mut().find(|track| track.id == unit.track);
+        let Some(track) = track.filter(|_| self.tracks.is_some()) else {
             return false;
         };
         let Some((timestamp, composition_time)) = self.timestamps.stamp(unit) else {
             return false;
         };
-        let publisher = &mut self.connection.publisher;
-        match (unit.medium, &tracks.video, &tracks.audio) {
-            (Medium::Video, Some(video), _) => {
-                let key = unit.entry.is_key();
-                let header = flv::video_frame_header(&video.codec, key, composition_time);
-                let changed = if key {
-                    std::mem::take(&mut self.changed_sets)
-                } else {
-                    Vec::new()
-                };
-                publisher.video(timestamp, &[&header, &changed, &unit.data]);
-            }
-            (Medium::Audio, _, Some(audio)) => {
-                publisher.audio(timestamp, &[&flv::audio_frame_header(audio), &unit.data]);
-            }
-            _ => return false,
-        }
+        let key = unit.entry.is_key();
+        let header = track.frame_header(key, composition_time);
+        let changed = if key && track.is_video() {
+            track.take_changed_sets()
+        } else {
+            Vec::new()
+        };
+        let parts = [&header[..], &changed, &unit.data];
+        send(&mut self.connection, track, timestamp, &parts);
         true
     }
 
@@ -273,5 +295,15 @@ impl Stream {
             }
             error => error,
         }
+    }
+}
+
+/// Queues a message of a track.
+fn send(connection: &mut Connection, track: &Carried, timestamp: u32, parts: &[&[u8]]) {
+    let publisher = &mut connection.publisher;
+    if track.is_video() {
+        publisher.video(timestamp, parts);
+    } else {
+        publisher.audio(timestamp, parts);
     }
 }

@@ -26,11 +26,14 @@ impl Timestamps {
         self.latest
     }
 
+    /// Puts a decoding time, in nanoseconds, to `milliseconds`, if nothing was stamped yet.
+    pub(super) fn start(&mut self, dts: i64, milliseconds: i64) {
+        self.base.get_or_insert(round(dts) - milliseconds);
+    }
+
     /// Decoding time stamp and composition time of a unit, in milliseconds. `None` for a unit that is
     /// too early for this stream.
     pub(super) fn stamp(&mut self, unit: &AccessUnit) -> Option<(u32, i32)> {
-        // Both are rounded alike, so that a distance of whole milliseconds stays what it is.
-        let round = |time: i64| (time + MILLISECOND / 2).div_euclid(MILLISECOND);
         let (dts, pts) = (round(unit.dts), round(unit.pts));
         let base = *self.base.get_or_insert(dts - MEDIA_START);
         if dts < base {
@@ -42,17 +45,21 @@ impl Timestamps {
     }
 }
 
+/// Decoding and presentation times are rounded alike, so that a distance of whole milliseconds stays what it is.
+fn round(time: i64) -> i64 {
+    (time + MILLISECOND / 2).div_euclid(MILLISECOND)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::EntryPoint;
-    use crate::media::Medium;
+    use crate::media::{EntryPoint, Medium, TrackId};
     use bytes::Bytes;
 
     fn unit(pts_ms: i64, dts_ms: i64) -> AccessUnit {
         let (pts, dts) = (pts_ms * MILLISECOND, dts_ms * MILLISECOND);
         AccessUnit {
-            medium: Medium::Video,
+            track: TrackId::first(Medium::Video),
             pts,
             dts,
             entry: EntryPoint::Closed,
@@ -74,6 +81,14 @@ mod tests {
         timestamps.stamp(&unit(10_000, 10_000));
         assert_eq!(timestamps.stamp(&unit(9_500, 9_500)), Some((1_500, 0)));
         assert_eq!(timestamps.stamp(&unit(7_000, 7_000)), None);
+    }
+
+    #[test]
+    fn a_stream_may_be_told_where_to_start() {
+        let mut timestamps = Timestamps::default();
+        timestamps.start(99_000 * MILLISECOND, 1_999);
+        timestamps.start(0, 0);
+        assert_eq!(timestamps.stamp(&unit(99_001, 99_001)), Some((2_000, 0)));
     }
 
     #[test]

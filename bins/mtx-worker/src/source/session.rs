@@ -15,10 +15,10 @@ use super::losses::{Losses, Report, Total};
 use super::played::Played;
 use super::tracks::Chosen;
 use crate::entry::Entry;
-use crate::media::{AccessUnit, EntryPoint, Medium, Tracks};
+use crate::media::{AccessUnit, Description, EntryPoint, Medium, Track, TrackId, Tracks};
 use crate::net;
 use crate::rtp::packet::Packet;
-use crate::rtp::payload::{Depacketizer, Description, Frame, Output, Unpacked};
+use crate::rtp::payload::{Depacketizer, Frame, Output, Unpacked};
 use crate::rtp::reception::Reception;
 use crate::rtp::rtcp;
 use crate::rtsp::conversation::{Answer, Conversation};
@@ -37,14 +37,14 @@ const MAX_BAD_PACKETS: u32 = 100;
 /// How often the server gets a receiver report (RFC 3550, section 6.2).
 const REPORTS: Duration = Duration::from_secs(5);
 
-/// How long a track of audio may leave open what it is.
+/// How long a track may leave open what it is, other than the first video.
 const SILENT_TRACK: Duration = Duration::from_secs(2);
 
 const NANOSECONDS: u64 = 1_000_000_000;
 
 /// One track's way from packets to frames.
 pub(super) struct Receiver {
-    medium: Medium,
+    track: TrackId,
     payload_type: u8,
     clock_rate: u32,
     url: String,
@@ -62,12 +62,14 @@ pub(super) struct Receiver {
     has_others: bool,
     /// Whether it yielded any frame.
     has_frames: bool,
+    /// How far a decoder can follow it, if it is video.
+    entry: Entry,
 }
 
 impl Receiver {
     pub(super) fn new(chosen: Chosen, url: String, channels: (u8, u8), reorders: bool) -> Self {
         Self {
-            medium: chosen.medium,
+            track: chosen.track,
             payload_type: chosen.media.payload_type,
             clock_rate: chosen.media.clock_rate,
             url,
@@ -80,6 +82,7 @@ impl Receiver {
             has_started: false,
             has_others: false,
             has_frames: false,
+            entry: Entry::default(),
         }
     }
 
@@ -93,7 +96,7 @@ impl Receiver {
         if packet.payload_type == self.payload_type {
             self.reception.push(packet, at);
         } else if !std::mem::replace(&mut self.has_others, true) {
-            log::warn!(track:% = self.medium; "packets with payload type {} are left out, since the description says {}", packet.payload_type, self.payload_type);
+            log::warn!(track:% = self.track; "packets with payload type {} are left out, since the description says {}", packet.payload_type, self.payload_type);
         }
     }
 
@@ -112,14 +115,13 @@ pub(crate) struct Session {
     datagrams: Option<Datagrams>,
     receivers: Vec<Receiver>,
     tracks: Option<Arc<Tracks>>,
-    /// Frames of described video that came before the audio was described, with their receivers.
+    /// Frames that came before all tracks were described, with their receivers.
     undescribed: VecDeque<(usize, Frame)>,
     timeline: RtpTimeline<Payload>,
-    entry: Entry,
     epoch: Instant,
     opened: Instant,
     last_media: Instant,
-    /// When the latest video came that goes on.
+    /// When the latest unit of the first video came that goes on.
     last_video: Instant,
     next_report: Instant,
     next_sign_of_life: Instant,
@@ -135,7 +137,7 @@ pub(crate) struct Session {
 /// A unit without its times.
 #[derive(Debug)]
 struct Payload {
-    medium: Medium,
+    track: TrackId,
     entry: EntryPoint,
     data: Bytes,
     arrival: i64,
@@ -144,7 +146,7 @@ struct Payload {
 impl Payload {
     fn timed(self, pts: i64, dts: i64) -> AccessUnit {
         AccessUnit {
-            medium: self.medium,
+            track: self.track,
             pts,
             dts,
             entry: self.entry,
@@ -176,20 +178,18 @@ impl Session {
         losses: Rc<Total>,
     ) -> Self {
         losses.start_session();
-        let clock = |medium| {
-            let receiver = receivers.iter().find(|receiver| receiver.medium == medium);
-            receiver.map(|receiver| receiver.clock_rate)
-        };
+        let clocks = receivers
+            .iter()
+            .map(|receiver| (receiver.track, receiver.clock_rate));
         let now = net::now();
         let mut session = Self {
-            timeline: RtpTimeline::new(clock(Medium::Video), clock(Medium::Audio)),
+            timeline: RtpTimeline::new(clocks),
             next_sign_of_life: now + played.conversation.keep_alive(),
             played,
             datagrams,
             receivers,
             tracks: None,
             undescribed: VecDeque::new(),
-            entry: Entry::default(),
             epoch,
             opened: now,
             last_media: now,
@@ -440,9 +440,10 @@ impl Session {
         }
     }
 
+    /// The first video, if there is any.
     fn video(&self) -> Option<&Receiver> {
         let mut receivers = self.receivers.iter();
-        receivers.find(|receiver| receiver.medium == Medium::Video)
+        receivers.find(|receiver| receiver.track.medium == Medium::Video)
     }
 
     /// Fails if there is video, and none went on for long.
@@ -457,7 +458,7 @@ impl Session {
             "no complete picture of it arrives"
         } else if video.description.is_none() {
             "its parameter sets do not come, nor the key frame that brings them"
-        } else if self.entry == Entry::Waiting {
+        } else if video.entry == Entry::Waiting {
             "no picture comes at which decoding can start (IDR, CRA or recovery point)"
         } else {
             "its packets stay away or arrive damaged"
@@ -468,30 +469,31 @@ impl Session {
         })
     }
 
-    /// Announces the tracks when they are known first, or changed. An audio track that does not tell what it is holds up
-    /// nobody for long.
+    /// Announces the tracks when they are known first, or changed. A track that does not tell what it is holds up
+    /// nobody for long, but the first video does.
     fn describe_tracks(&mut self) {
+        let first_video = self.video().map(|video| video.track);
         let mut tracks = Tracks::default();
         for receiver in &self.receivers {
+            let id = receiver.track;
             match receiver.description.clone() {
-                Some(Description::Video(video)) => tracks.video = Some(video),
-                Some(Description::Audio(audio)) => tracks.audio = Some(audio),
-                None if receiver.medium == Medium::Audio
-                    && (net::now() - self.opened) > SILENT_TRACK => {}
+                Some(description) => tracks.0.push(Track { id, description }),
+                None if Some(id) != first_video && net::now() - self.opened > SILENT_TRACK => {}
                 None => return,
             }
         }
         if tracks == Tracks::default() || self.tracks.as_deref() == Some(&tracks) {
             return;
         }
-        let times = |tracks: &Tracks| {
-            let video = tracks.video.as_ref();
-            video.map(|video| (video.reorder, video.frame_duration))
-        };
-        if self.tracks.as_deref().map(times) != Some(times(&tracks))
-            && let Some((reorder, frame)) = times(&tracks)
-        {
-            self.timeline.describe_video(reorder, frame);
+        for (track, video) in tracks.videos() {
+            let before = self.tracks.as_deref().and_then(|tracks| {
+                let same = tracks.videos().find(|(other, _)| *other == track);
+                same.map(|(_, video)| (video.reorder, video.frame_duration))
+            });
+            if before != Some((video.reorder, video.frame_duration)) {
+                self.timeline
+                    .describe_video(track, video.reorder, video.frame_duration);
+            }
         }
         let tracks = Arc::new(tracks);
         self.tracks = Some(tracks.clone());
@@ -500,12 +502,13 @@ impl Session {
 
     /// Places a unit on the timeline; the first of its track with what `RTP-Info` told of it.
     fn place(&mut self, index: usize, frame: Frame, now: Instant) {
+        let first_video = self.video().map(|video| video.track);
         let receiver = &mut self.receivers[index];
-        let medium = receiver.medium;
+        let track = receiver.track;
         let nanoseconds =
             |ticks: u32| (u64::from(ticks) * NANOSECONDS / u64::from(receiver.clock_rate)) as i64;
         let placed = self.timeline.place(Arrival {
-            medium,
+            track,
             rtp: frame.timestamp,
             at: frame.began,
             key: frame.entry.is_key(),
@@ -514,22 +517,22 @@ impl Session {
         if !std::mem::replace(&mut receiver.has_started, true)
             && let Some(start) = receiver.starts_at
         {
-            self.timeline.refer(medium, Reference::Play, start, 0);
+            self.timeline.refer(track, Reference::Play, start, 0);
         }
         let Some(placed) = placed else { return };
-        let goes_on =
-            medium == Medium::Audio || self.entry.admits(frame.entry, placed.pts, placed.broke);
-        if goes_on {
-            if medium == Medium::Video {
+        let is_audio = track.medium == Medium::Audio;
+        if is_audio || receiver.entry.admits(frame.entry, placed.pts, placed.broke) {
+            if Some(track) == first_video {
                 self.last_video = now;
             }
             let payload = Payload {
-                medium,
+                track,
                 entry: frame.entry,
                 // Audio is small, and would keep what was read with it.
-                data: match medium {
-                    Medium::Video => frame.data,
-                    Medium::Audio => Bytes::copy_from_slice(&frame.data),
+                data: if is_audio {
+                    Bytes::copy_from_slice(&frame.data)
+                } else {
+                    frame.data
                 },
                 arrival: frame.arrived,
             };
@@ -544,10 +547,10 @@ impl Session {
     }
 
     fn take_reports(&mut self, index: usize, bytes: &[u8]) {
-        let medium = self.receivers[index].medium;
+        let track = self.receivers[index].track;
         if let Some(report) = rtcp::sender_report(bytes) {
             self.timeline
-                .refer(medium, Reference::Wall, report.rtp, report.wall());
+                .refer(track, Reference::Wall, report.rtp, report.wall());
         }
     }
 

@@ -1,7 +1,7 @@
 //! Which of a server's streams go on.
 
 use crate::codec::{h264, h265};
-use crate::media::Medium;
+use crate::media::{Medium, TrackId};
 use crate::rtp::payload::{Aac, Av1, Depacketizer, G711, H264, H265, MpegAudio, Opus, Vp9};
 use crate::rtsp::sdp::{Description, Media};
 
@@ -11,14 +11,17 @@ const G711_RATE: u32 = 8_000;
 /// Clock of all video (RFC 3551, section 4.3), for descriptions that do not tell it.
 const VIDEO_RATE: u32 = 90_000;
 
+/// More streams are no recording of anything, and could be as many as a description is long.
+const MOST: usize = 32;
+
 /// A stream that goes on.
 pub(super) struct Chosen {
-    pub(super) medium: Medium,
+    pub(super) track: TrackId,
     pub(super) media: Media,
     pub(super) depacketizer: Box<dyn Depacketizer>,
 }
 
-/// Takes the first video and the first audio stream that RTMP can carry; names the others, with the reason.
+/// Takes the video and audio streams that an output can carry; names the others, with the reason.
 pub(super) fn choose(description: Description) -> (Vec<Chosen>, Vec<String>) {
     let mut chosen: Vec<Chosen> = Vec::new();
     let mut left_out = Vec::new();
@@ -35,14 +38,18 @@ pub(super) fn choose(description: Description) -> (Vec<Chosen>, Vec<String>) {
         if media.clock_rate == 0 && medium == Medium::Video {
             media.clock_rate = VIDEO_RATE;
         }
-        let is_second = chosen.iter().any(|other| other.medium == medium);
+        let same = chosen.iter().filter(|other| other.track.medium == medium);
+        let index = same.count() as u8;
         match depacketizer(&media) {
-            Some(depacketizer) if !is_second => chosen.push(Chosen {
-                medium,
+            // Each has two of the channels of the connection, which have numbers of eight bits.
+            Some(_) if chosen.len() == MOST => {
+                left_out.push(format!("{} (behind {MOST} others)", name(&media)))
+            }
+            Some(depacketizer) => chosen.push(Chosen {
+                track: TrackId { medium, index },
                 media,
                 depacketizer,
             }),
-            Some(_) => left_out.push(format!("{} (a second {medium} track)", name(&media))),
             None => left_out.push(format!("{} (RTMP does not carry it)", name(&media))),
         }
     }
@@ -108,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_of_each_kind_goes_on_and_the_others_are_named() {
+    fn what_rtmp_carries_goes_on_and_the_others_are_named() {
         let text = b"m=application 0 RTP/AVP 107\r\na=rtpmap:107 vnd.onvif.metadata/90000\r\n\
             m=video 0 RTP/AVP 96\r\na=rtpmap:96 VP8/90000\r\nm=video 0 RTP/AVP 97\r\na=rtpmap:97 H265/90000\r\n\
             m=video 0 RTP/AVP 98\r\na=rtpmap:98 H264/90000\r\nm=audio 0 RTP/AVP 8\r\na=sendonly\r\n\
@@ -116,13 +123,16 @@ mod tests {
         let (chosen, left_out) = choose(Description::parse(text));
         let encodings: Vec<_> = chosen
             .iter()
-            .map(|chosen| chosen.media.encoding.as_str())
+            .map(|chosen| (chosen.track.to_string(), chosen.media.encoding.as_str()))
             .collect();
-        assert_eq!(encodings, ["h265", "pcmu"]);
+        let expected = [("video", "h265"), ("video 2", "h264"), ("audio", "pcmu")];
+        assert_eq!(
+            encodings,
+            expected.map(|(track, codec)| (track.to_owned(), codec))
+        );
         let expected = [
             "application/vnd.onvif.metadata (RTMP does not carry it)",
             "VP8 (RTMP does not carry it)",
-            "H264 (a second video track)",
             "G711 at 16000 Hz (RTMP does not carry it)",
         ];
         assert_eq!(left_out, expected);

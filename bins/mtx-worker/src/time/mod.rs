@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! RTP time ─> Unwrap ─> DecodeTimes ─┬─> TrackSync ─> RtpTimeline's units ─> Splice ─> sinks
-//!             (each track)           │   (both tracks)  and Discontinuity
+//!             (each track)           │   (all tracks)   and Discontinuity
 //! arrival ───────────────────────────┘
 //! ```
 //!
@@ -31,7 +31,7 @@ pub(crate) use track_sync::Reference;
 
 use std::fmt;
 
-use crate::media::Medium;
+use crate::media::TrackId;
 
 const MILLISECOND: i64 = 1_000_000;
 const SECOND: i64 = 1_000 * MILLISECOND;
@@ -40,7 +40,7 @@ const SECOND: i64 = 1_000 * MILLISECOND;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Discontinuity {
     /// The track that broke first.
-    pub(crate) medium: Medium,
+    pub(crate) track: TrackId,
     /// How far its time stamps jumped beside the time that passed, in nanoseconds; negative is back.
     pub(crate) jump: i64,
 }
@@ -53,7 +53,7 @@ impl fmt::Display for Discontinuity {
             f,
             "the input's time stamps jumped {direction} by {:.1} s ({}); the output's go on",
             seconds.abs(),
-            self.medium
+            self.track
         )
     }
 }

@@ -5,11 +5,21 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{Arrival, MILLISECOND, Reference, RtpTimeline, SECOND, Splice, Timed};
-use crate::media::Medium;
-use Medium::{Audio, Video};
+use crate::media::{Medium, TrackId};
 
-const VIDEO_CLOCK: u32 = 90_000;
-const AUDIO_CLOCK: u32 = 48_000;
+/// The places of the tracks: a video, and two of audio, for example in two languages.
+const VIDEO: usize = 0;
+const AUDIO: usize = 1;
+const SECOND_AUDIO: usize = 2;
+const TRACKS: [TrackId; 3] = [
+    TrackId::first(Medium::Video),
+    TrackId::first(Medium::Audio),
+    TrackId {
+        medium: Medium::Audio,
+        index: 1,
+    },
+];
+const CLOCKS: [u32; 3] = [90_000, 48_000, 44_100];
 
 /// What tracks may be apart, once settled.
 const APART: i64 = 20 * MILLISECOND;
@@ -37,17 +47,22 @@ enum Reports {
     Wrong,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Audio {
+    frame: i64,
+    /// Frames in a packet, which leaves when the next does not fit.
+    in_packet: i64,
+    late: i64,
+}
+
 #[derive(Clone, Debug)]
 struct Source {
     pattern: usize,
     tells_depth: bool,
     frame: i64,
-    audio_frame: i64,
-    /// Audio frames in a packet, which leaves when the next does not fit.
-    audio_in_packet: i64,
-    audio_late: i64,
-    first_rtp: [u32; 2],
-    ppm: [i64; 2],
+    audios: [Audio; 2],
+    first_rtp: [u32; 3],
+    ppm: [i64; 3],
     jitter: i64,
     lost_percent: u64,
     reports: Reports,
@@ -60,7 +75,7 @@ struct Source {
 /// A unit in the truth of the source, in the order of sending.
 #[derive(Clone, Copy, Debug)]
 struct Unit {
-    medium: Medium,
+    track: usize,
     sent: i64,
     /// By the clock of the source, whatever its time stamps say.
     shown: i64,
@@ -80,16 +95,11 @@ fn random(seed: &mut u64, below: u64) -> u64 {
 
 impl Source {
     /// The RTP time of a moment, on the line that units sent at `sent` are on.
-    fn rtp(&self, medium: Medium, moment: i64, sent: i64) -> u32 {
+    fn rtp(&self, track: usize, moment: i64, sent: i64) -> u32 {
         let jumped: i64 = (self.jumps.iter().filter(|(at, _)| *at <= sent))
             .map(|(_, by)| by)
             .sum();
-        let clock = if medium == Video {
-            VIDEO_CLOCK
-        } else {
-            AUDIO_CLOCK
-        };
-        let track = medium as usize;
+        let clock = CLOCKS[track];
         let drifted = i128::from(moment + jumped) * i128::from(1_000_000 + self.ppm[track]);
         let ticks = drifted * i128::from(clock) / (1_000_000 * i128::from(SECOND));
         self.first_rtp[track].wrapping_add(ticks as u32)
@@ -103,9 +113,9 @@ impl Source {
         let in_group = 1 + group * length + pattern[place as usize % pattern.len()];
         let shown = if number == 0 { 0 } else { in_group } * self.frame;
         let sent = (number - depth) * self.frame;
-        let rtp = self.rtp(Video, shown, sent);
+        let rtp = self.rtp(VIDEO, shown, sent);
         Unit {
-            medium: Video,
+            track: VIDEO,
             sent,
             shown,
             rtp,
@@ -114,22 +124,30 @@ impl Source {
         }
     }
 
-    fn audio(&self, number: i64) -> Unit {
-        let shown = self.audio_late + number * self.audio_frame;
-        let in_packet = number % self.audio_in_packet;
-        let full = self.audio_in_packet - in_packet;
-        let waits = if self.audio_in_packet == 1 { 0 } else { full };
-        let sent = shown + waits * self.audio_frame;
+    fn audio(&self, track: usize, number: i64) -> Unit {
+        let audio = self.audios[track - AUDIO];
+        let shown = audio.late + number * audio.frame;
+        let in_packet = number % audio.in_packet;
+        let full = audio.in_packet - in_packet;
+        let waits = if audio.in_packet == 1 { 0 } else { full };
+        let sent = shown + waits * audio.frame;
         // A packet has one time stamp; the others follow from it.
-        let first_sent = shown - in_packet * self.audio_frame;
-        let rtp = self.rtp(Audio, shown, first_sent);
+        let first_sent = shown - in_packet * audio.frame;
+        let rtp = self.rtp(track, shown, first_sent);
         Unit {
-            medium: Audio,
+            track,
             sent,
             shown,
             rtp,
             key: true,
             in_packet,
+        }
+    }
+
+    fn unit(&self, track: usize, number: i64) -> Unit {
+        match track {
+            VIDEO => self.video(number),
+            _ => self.audio(track, number),
         }
     }
 
@@ -142,7 +160,8 @@ impl Source {
 
     /// From when on the tracks have to be together, by the truth of the source; and again after each jump.
     fn settled_from(&self) -> i64 {
-        let start = self.audio_late + SETTLING;
+        let late = self.audios.map(|audio| audio.late);
+        let start = late[0].max(late[1]) + SETTLING;
         match self.reports {
             // A break may cost a report.
             Reports::Right { video_lag, .. } => {
@@ -153,17 +172,18 @@ impl Source {
         }
     }
 
-    /// What tracks may be apart, once settled. A lag that arrivals alone explain, at a server that puts RTP times to
+    /// What an audio track and the video may be apart, once settled. A lag that arrivals alone explain, at a server that puts RTP times to
     /// them, can't be told from such a server's error.
-    fn apart(&self) -> i64 {
+    fn apart(&self, track: usize) -> i64 {
         let lag = self.video_lag();
+        let audio = self.audios[track - AUDIO];
         let composition = [0, 3, 5][self.pattern] * self.frame;
-        let packet = if self.audio_in_packet == 1 {
+        let packet = if audio.in_packet == 1 {
             0
         } else {
-            self.audio_in_packet
+            audio.in_packet
         };
-        let explained = composition + packet * self.audio_frame;
+        let explained = composition + packet * audio.frame;
         let slack = explained / 4 + APART;
         let is_hidden = explained > 0 && (-slack..=explained + slack).contains(&lag);
         if is_hidden { APART + lag.abs() } else { APART }
@@ -188,29 +208,33 @@ struct Simulation<'a> {
     timeline: RtpTimeline<(Unit, i64)>,
     splice: Splice,
     seed: u64,
-    last_ms: [Option<i64>; 2],
+    last_ms: [Option<i64>; 3],
     /// Stamp minus truth, of the latest unit.
-    errors: [Option<i64>; 2],
+    errors: [Option<i64>; 3],
     /// Smallest arrival minus RTP time at the server in between.
-    relay: [i64; 2],
+    relay: [i64; 3],
     next_report: i64,
     outcome: Outcome,
 }
 
 impl<'a> Simulation<'a> {
     fn run(source: &'a Source) -> Outcome {
-        let mut timeline = RtpTimeline::new(Some(VIDEO_CLOCK), Some(AUDIO_CLOCK));
+        let mut timeline = RtpTimeline::new(TRACKS.into_iter().zip(CLOCKS));
         let depth = PATTERNS[source.pattern].1 as usize;
         let frame = Duration::from_nanos(source.frame as u64);
-        timeline.describe_video(source.tells_depth.then_some(depth), Some(frame));
+        timeline.describe_video(
+            TRACKS[VIDEO],
+            source.tells_depth.then_some(depth),
+            Some(frame),
+        );
         let mut simulation = Self {
             source,
             timeline,
             splice: Splice::default(),
             seed: source.seed,
-            last_ms: [None; 2],
-            errors: [None; 2],
-            relay: [i64::MAX; 2],
+            last_ms: [None; 3],
+            errors: [None; 3],
+            relay: [i64::MAX; 3],
             next_report: SECOND,
             outcome: Outcome::default(),
         };
@@ -220,16 +244,16 @@ impl<'a> Simulation<'a> {
     }
 
     fn play(&mut self) {
-        let (mut video, mut audio, mut arrival) = (0, 0, 0);
+        let (mut numbers, mut arrival) = ([0; 3], 0);
         let lag = self.source.video_lag();
         loop {
-            let (picture, sound) = (self.source.video(video), self.source.audio(audio));
-            let (picture_at, sound_at) = (picture.sent + lag.max(0), sound.sent + (-lag).max(0));
-            let is_picture = picture_at <= sound_at;
-            let (unit, at) = if is_picture {
-                (picture, picture_at)
-            } else {
-                (sound, sound_at)
+            let next = [VIDEO, AUDIO, SECOND_AUDIO].map(|track| {
+                let unit = self.source.unit(track, numbers[track]);
+                let waits = if track == VIDEO { lag } else { -lag };
+                (unit.sent + waits.max(0), unit)
+            });
+            let Some((at, unit)) = next.into_iter().min_by_key(|(at, _)| *at) else {
+                return;
             };
             if at > self.source.length {
                 return;
@@ -240,41 +264,39 @@ impl<'a> Simulation<'a> {
                 arrival = arrival.max(10 * SECOND + at + jitter);
             }
             self.arrive(unit, arrival);
-            *(if is_picture { &mut video } else { &mut audio }) += 1;
+            numbers[unit.track] += 1;
             if at > self.next_report {
                 self.next_report += REPORTS_EVERY;
-                self.report(Video, at);
-                self.report(Audio, at);
+                for track in [VIDEO, AUDIO, SECOND_AUDIO] {
+                    self.report(track, at);
+                }
             }
         }
     }
 
     fn arrive(&mut self, unit: Unit, at: i64) {
-        let is_first = unit.shown == 0 || (unit.medium == Audio && self.errors[1].is_none());
+        let is_first =
+            unit.shown == 0 || (unit.track != VIDEO && self.errors[unit.track].is_none());
         if !is_first && random(&mut self.seed, 100) < self.source.lost_percent {
             return;
         }
         if unit.in_packet == 0 {
-            let relay = &mut self.relay[unit.medium as usize];
+            let relay = &mut self.relay[unit.track];
             *relay = (*relay).min(at - unit.shown);
         }
-        let behind = (unit.in_packet > 0).then_some(self.source.audio_frame);
-        let (
-            Unit {
-                medium, rtp, key, ..
-            },
+        let behind = |audio: Audio| (unit.in_packet > 0).then_some(audio.frame);
+        let behind_another = match unit.track {
+            VIDEO => None,
+            track => behind(self.source.audios[track - AUDIO]),
+        };
+        let placed = self.timeline.place(Arrival {
+            track: TRACKS[unit.track],
+            rtp: unit.rtp,
+            at,
+            key: unit.key,
             behind_another,
-        ) = (unit, behind);
-        let placed = self
-            .timeline
-            .place(Arrival {
-                medium,
-                rtp,
-                at,
-                key,
-                behind_another,
-            })
-            .unwrap();
+        });
+        let placed = placed.unwrap();
         if is_first
             && matches!(
                 self.source.reports,
@@ -285,7 +307,7 @@ impl<'a> Simulation<'a> {
             )
         {
             self.timeline
-                .refer(medium, Reference::Play, rtp, unit.shown);
+                .refer(TRACKS[unit.track], Reference::Play, unit.rtp, unit.shown);
         }
         self.timeline.push(placed, (unit, at));
         self.outcome.sent += 1;
@@ -300,33 +322,30 @@ impl<'a> Simulation<'a> {
                     pts,
                     dts,
                 } => {
-                    let (pts, dts) = self.splice.place(unit.medium, pts, dts);
+                    let (pts, dts) = self.splice.place(TRACKS[unit.track], pts, dts);
                     self.check(unit, at, pts, dts);
                 }
             }
         }
     }
 
-    fn report(&mut self, medium: Medium, now: i64) {
+    fn report(&mut self, track: usize, now: i64) {
         let right = now;
         let wall = match self.source.reports {
             Reports::None => return,
             Reports::Right { .. } => right,
-            Reports::OfArrivals => right.saturating_add(self.relay[medium as usize]),
+            Reports::OfArrivals => right.saturating_add(self.relay[track]),
             Reports::Wrong => random(&mut self.seed, 4 * SECOND as u64) as i64,
         };
-        self.timeline.refer(
-            medium,
-            Reference::Wall,
-            self.source.rtp(medium, now, now),
-            wall,
-        );
+        let rtp = self.source.rtp(track, now, now);
+        self.timeline
+            .refer(TRACKS[track], Reference::Wall, rtp, wall);
     }
 
     fn check(&mut self, unit: Unit, arrival: i64, pts: i64, dts: i64) {
         let source = self.source;
         self.outcome.units += 1;
-        let track = unit.medium as usize;
+        let track = unit.track;
         let milliseconds = (dts + MILLISECOND / 2).div_euclid(MILLISECOND);
         let last = self.last_ms[track].replace(milliseconds);
         assert!(
@@ -340,17 +359,25 @@ impl<'a> Simulation<'a> {
             "{unit:?}: composition time {}",
             pts - dts
         );
-        let away = SECOND + source.video_lag().abs() + source.audio_in_packet * source.audio_frame;
+        let packets = source.audios.map(|audio| audio.in_packet * audio.frame);
+        let away = SECOND + source.video_lag().abs() + packets[0].max(packets[1]);
         assert!(
             (dts - arrival).abs() <= away,
             "{unit:?}: {} from its arrival",
             dts - arrival
         );
         self.errors[track] = Some(pts - unit.shown);
-        if let ([Some(video), Some(audio)], true) = (self.errors, source.is_settled(unit.sent)) {
+        let [video, first, second] = self.errors;
+        if !source.is_settled(unit.sent) {
+            return;
+        }
+        for (track, audio) in [(AUDIO, first), (SECOND_AUDIO, second)] {
+            let (Some(video), Some(audio)) = (video, audio) else {
+                continue;
+            };
             assert!(
-                (video - audio).abs() <= source.apart(),
-                "{unit:?}: {} ns apart",
+                (video - audio).abs() <= source.apart(track),
+                "{unit:?}: {} ns apart from audio track {track}",
                 video - audio
             );
         }
@@ -389,17 +416,22 @@ fn sources() -> impl Strategy<Value = Source> {
         any::<bool>(),
         prop_oneof![Just(15), Just(25), Just(50)],
     );
-    let audio = (prop_oneof![Just(1), Just(5)], 0..2_000i64);
-    let clocks = (any::<[u32; 2]>(), [-200..=200i64, -200..=200i64]);
+    let audio = || (prop_oneof![Just(1), Just(5)], 0..2_000i64);
+    let drift = || -200..=200i64;
+    let clocks = (any::<[u32; 3]>(), [drift(), drift(), drift()]);
     let network = (0..30i64, 0..3u64, any::<u64>());
-    (shape, audio, clocks, network, reports(), jumps()).prop_map(
-        |(shape, audio, clocks, network, reports, jumps)| Source {
+    let of_track = |place: usize, (in_packet, late): (i64, i64)| Audio {
+        frame: 1_024 * SECOND / i64::from(CLOCKS[place]),
+        in_packet,
+        late: late * MILLISECOND,
+    };
+    let audios = (audio(), audio());
+    (shape, audios, clocks, network, reports(), jumps()).prop_map(
+        move |(shape, audios, clocks, network, reports, jumps)| Source {
             pattern: shape.0,
             tells_depth: shape.1,
             frame: SECOND / shape.2,
-            audio_frame: 1_024 * SECOND / i64::from(AUDIO_CLOCK),
-            audio_in_packet: audio.0,
-            audio_late: audio.1 * MILLISECOND,
+            audios: [of_track(AUDIO, audios.0), of_track(SECOND_AUDIO, audios.1)],
             first_rtp: clocks.0,
             ppm: clocks.1,
             jitter: network.0 * MILLISECOND,
@@ -426,15 +458,18 @@ proptest! {
 /// Few units a second, so that two days pass in seconds.
 #[test]
 fn clocks_may_drift_apart_for_two_days() {
-    for ppm in [[200, -200], [-200, 200]] {
+    let audio = |frame| Audio {
+        frame,
+        in_packet: 1,
+        late: 0,
+    };
+    for ppm in [[200, -200, 200], [-200, 200, -100]] {
         let source = Source {
             pattern: 1,
             tells_depth: true,
             frame: SECOND / 4,
-            audio_frame: SECOND / 5,
-            audio_in_packet: 1,
-            audio_late: 0,
-            first_rtp: [u32::MAX - 10_000_000, 77],
+            audios: [audio(SECOND / 5), audio(SECOND / 4)],
+            first_rtp: [u32::MAX - 10_000_000, 77, 1 << 31],
             ppm,
             jitter: 5 * MILLISECOND,
             lost_percent: 1,

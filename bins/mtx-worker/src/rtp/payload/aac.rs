@@ -3,9 +3,9 @@
 use bytes::{Bytes, BytesMut};
 use h264_reader::rbsp::{BitRead, BitReader};
 
-use super::{Depacketizer, Description, Frame, MAX_UNIT, Output};
+use super::{Depacketizer, Frame, MAX_UNIT, Output};
 use crate::codec::aac::{self, Format};
-use crate::media::{AudioCodec, AudioTrack, EntryPoint};
+use crate::media::{AudioCodec, AudioTrack, Description, EntryPoint};
 use crate::rtp::reception::Received;
 use crate::rtsp::sdp::Media;
 

@@ -1,8 +1,8 @@
 //! Audio that has a packet for each frame: G.711 (RFC 3551, section 4.5.14) and Opus (RFC 7587).
 
-use super::{Depacketizer, Description, Frame, Output};
+use super::{Depacketizer, Frame, Output};
 use crate::codec::opus;
-use crate::media::{AudioCodec, AudioTrack, EntryPoint};
+use crate::media::{AudioCodec, AudioTrack, Description, EntryPoint};
 use crate::rtp::reception::Received;
 
 fn push(received: Received, output: &mut Output) {

@@ -2,9 +2,9 @@
 
 use bytes::BytesMut;
 
-use super::{Depacketizer, Description, Frame, MAX_UNIT, Output};
+use super::{Depacketizer, Frame, MAX_UNIT, Output};
 use crate::codec::av1::{self, SequenceHeader};
-use crate::media::{EntryPoint, VideoCodec, VideoTrack};
+use crate::media::{Description, EntryPoint, VideoCodec, VideoTrack};
 use crate::rtp::reception::Received;
 
 /// Bits of the aggregation header: the first OBU goes on from the packet before, the last goes on in the next one.

@@ -1,10 +1,10 @@
 //! H.264 in RTP (RFC 6184).
 
 use super::nal::{Assembly, Ended, Grammar};
-use super::{Depacketizer, Description, Output};
+use super::{Depacketizer, Output};
 use crate::codec::h264::{self, ParameterSets};
 use crate::codec::nal::starts_byte_stream;
-use crate::media::{VideoCodec, VideoTrack};
+use crate::media::{Description, VideoCodec, VideoTrack};
 use crate::rtp::reception::Received;
 
 const STAP_A: u8 = 24;

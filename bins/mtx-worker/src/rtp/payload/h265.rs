@@ -1,9 +1,9 @@
 //! H.265 in RTP (RFC 7798).
 
 use super::nal::{Assembly, Ended, Grammar};
-use super::{Depacketizer, Description, Output};
+use super::{Depacketizer, Output};
 use crate::codec::h265::{self, ParameterSets};
-use crate::media::{VideoCodec, VideoTrack};
+use crate::media::{Description, VideoCodec, VideoTrack};
 use crate::rtp::reception::Received;
 
 const AGGREGATION: u8 = 48;

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::reception::Received;
-use crate::media::{AudioTrack, EntryPoint, VideoTrack};
+use crate::media::{Description, EntryPoint};
 
 pub(crate) use aac::Aac;
 pub(crate) use audio_frames::{G711, Opus};
@@ -39,13 +39,6 @@ pub(crate) struct Frame {
     pub(crate) data: Bytes,
     /// Ticks that the frame before it in the same packet lasts, if there is one.
     pub(crate) behind_another: Option<u32>,
-}
-
-/// What a track is, as far as it tells.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Description {
-    Video(VideoTrack),
-    Audio(AudioTrack),
 }
 
 /// What a depacketizer yields.

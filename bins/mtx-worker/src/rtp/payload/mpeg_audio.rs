@@ -2,9 +2,9 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::{Depacketizer, Description, Frame, Output};
+use super::{Depacketizer, Frame, Output};
 use crate::codec::mpeg_audio::{self, Header};
-use crate::media::{AudioCodec, AudioTrack, EntryPoint};
+use crate::media::{AudioCodec, AudioTrack, Description, EntryPoint};
 use crate::rtp::reception::Received;
 
 /// Reserved bits, and where in its frame a fragment stands.

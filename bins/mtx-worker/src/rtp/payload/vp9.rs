@@ -2,9 +2,9 @@
 
 use bytes::BytesMut;
 
-use super::{Depacketizer, Description, Frame, MAX_UNIT, Output};
+use super::{Depacketizer, Frame, MAX_UNIT, Output};
 use crate::codec::vp9::{self, Format};
-use crate::media::{EntryPoint, VideoCodec, VideoTrack};
+use crate::media::{Description, EntryPoint, VideoCodec, VideoTrack};
 use crate::rtp::reception::Received;
 
 /// Bits of the payload descriptor (section 4.2).

@@ -14,7 +14,7 @@ use super::{Connection, RtspSource, SourceError, Transport, in_time};
 use crate::codec::av1::tests::A_SEQUENCE_HEADER;
 use crate::codec::vp9::tests::A_KEY_FRAME;
 use crate::codec::{h264, h265};
-use crate::media::Medium;
+use crate::media::TrackId;
 use crate::net;
 use crate::source::SourceItem;
 use crate::time::Splice;
@@ -338,14 +338,18 @@ async fn play(script: Script) -> (u32, SourceError) {
             Err(error) => return (units, error),
         };
         let mut splice = Splice::default();
-        let mut last = [i64::MIN; 2];
+        let mut last: Vec<(TrackId, i64)> = Vec::new();
         loop {
             match session.next().await {
                 Ok(SourceItem::Unit(unit)) => {
-                    let (pts, dts) = splice.place(unit.medium, unit.pts, unit.dts);
-                    let last = &mut last[usize::from(unit.medium == Medium::Audio)];
-                    assert!(dts > *last && pts >= dts, "times go back");
-                    *last = dts;
+                    let (pts, dts) = splice.place(unit.track, unit.pts, unit.dts);
+                    let mut before = last.iter().filter(|(track, _)| *track == unit.track);
+                    assert!(
+                        before.all(|(_, last)| dts > *last) && pts >= dts,
+                        "times go back"
+                    );
+                    last.retain(|(track, _)| *track != unit.track);
+                    last.push((unit.track, dts));
                     units += 1;
                 }
                 Ok(SourceItem::Discontinuity(_)) => splice.start(),
