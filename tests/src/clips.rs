@@ -157,29 +157,43 @@ impl Clip {
     /// Publishes the clip in real time, again and again, over the protocol of `url` (`rtmp` or `rtsp`).
     #[track_caller]
     pub fn publish(&self, url: &str) -> Spawned {
-        let mut command = ffmpeg();
+        publish(&[*self], url)
+    }
+}
+
+/// Publishes all tracks of several clips as one stream, likewise.
+#[track_caller]
+pub fn publish(clips: &[Clip], url: &str) -> Spawned {
+    let mut command = ffmpeg();
+    for clip in clips {
         command
             .args(["-re", "-stream_loop", "-1", "-i"])
-            .arg(self.file())
-            .args(["-c", "copy"]);
-        // Early players of a live stream want neither a duration nor waiting for the other track's first packet.
-        if url.starts_with("rtsp") {
-            command.args([
-                "-strict",
-                "experimental",
-                "-f",
-                "rtsp",
-                "-rtsp_transport",
-                "tcp",
-            ]);
-        } else {
-            command.args(["-f", "flv", "-flvflags", "no_duration_filesize"]);
-        }
-        Spawned::start("publisher", {
-            command.arg(url);
-            command
-        })
+            .arg(clip.file());
     }
+    // Pictures first, as MediaMTX lists them of what is published over RTMP.
+    for kind in ["v", "a"] {
+        for number in 0..clips.len() {
+            command.args(["-map", &format!("{number}:{kind}?")]);
+        }
+    }
+    command.args(["-c", "copy"]);
+    // Early players of a live stream want neither a duration nor waiting for the other track's first packet.
+    if url.starts_with("rtsp") {
+        command.args([
+            "-strict",
+            "experimental",
+            "-f",
+            "rtsp",
+            "-rtsp_transport",
+            "tcp",
+        ]);
+    } else {
+        command.args(["-f", "flv", "-flvflags", "no_duration_filesize"]);
+    }
+    Spawned::start("publisher", {
+        command.arg(url);
+        command
+    })
 }
 
 fn ffmpeg() -> Command {

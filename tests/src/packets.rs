@@ -19,6 +19,8 @@ pub enum Kind {
 pub struct Packet {
     /// Video or audio.
     pub kind: Kind,
+    /// The number of its track among all of the stream, from 0.
+    pub track: usize,
     /// Presentation time, if ffprobe knows it.
     pub pts: Option<i64>,
     /// Decode time, if ffprobe knows it.
@@ -58,7 +60,7 @@ impl Reader {
         ]);
         command.args([
             "-show_entries",
-            "packet=codec_type,pts_time,dts_time,flags,size,data_hash",
+            "packet=stream_index,codec_type,pts_time,dts_time,flags,size,data_hash",
         ]);
         command.args(["-of", "compact=p=0"]).arg(url);
         Self {
@@ -86,6 +88,13 @@ impl Reader {
             .into_iter()
             .filter(|packet| packet.kind == kind)
             .collect()
+    }
+
+    /// The packets received so far of one track.
+    pub fn packets_of_track(&self, track: usize) -> Vec<Packet> {
+        let mut packets = self.packets();
+        packets.retain(|packet| packet.track == track);
+        packets
     }
 
     /// Reads until `count` packets of `kind` have come, and returns all.
@@ -131,10 +140,11 @@ pub fn read_file(file: &std::path::Path) -> Vec<Packet> {
     reader.packets()
 }
 
-/// `codec_type=video|pts_time=1.000|dts_time=0.960|size=123|flags=K__|data_hash=MD5:…`
+/// `codec_type=video|stream_index=0|pts_time=1.000|dts_time=0.960|size=123|flags=K__|data_hash=MD5:…`
 fn parse(line: &Line) -> Option<Packet> {
     let mut packet = Packet {
         kind: Kind::Video,
+        track: 0,
         pts: None,
         dts: None,
         key: false,
@@ -148,6 +158,7 @@ fn parse(line: &Line) -> Option<Packet> {
             "codec_type" if value == "video" => packet.kind = Kind::Video,
             "codec_type" if value == "audio" => packet.kind = Kind::Audio,
             "codec_type" => return None,
+            "stream_index" => packet.track = value.parse().ok()?,
             "pts_time" => packet.pts = microseconds(value),
             "dts_time" => packet.dts = microseconds(value),
             "size" => packet.size = value.parse().ok()?,

@@ -29,6 +29,7 @@ impl PayloadReader {
             command.args(["-rtsp_transport", "tcp"]);
         }
         command.args(["-analyzeduration", "2000000", "-i", url, "-c", "copy"]);
+        command.args(["-map", "0:v?", "-map", "0:a?"]);
         // Of VP9 in RTP it does not say which frames are key frames.
         command.arg("-copyinkf");
         if let Some(filter) = plain_frames(video) {
@@ -135,7 +136,8 @@ fn parse(line: &Line, streams: &[Stream]) -> Option<Packet> {
     let [index, dts, pts, _, size, hash] = fields[..] else {
         return None;
     };
-    let stream = streams.get(index.parse::<usize>().ok()?)?;
+    let track = index.parse::<usize>().ok()?;
+    let stream = streams.get(track)?;
     let (ticks, second) = stream.unit;
     let time = |text: &str| {
         let time = text.parse::<i64>().ok().filter(|time| *time != NO_TIME)?;
@@ -143,6 +145,7 @@ fn parse(line: &Line, streams: &[Stream]) -> Option<Packet> {
         i64::try_from(time).ok()
     };
     Some(Packet {
+        track,
         kind: stream.kind?,
         pts: time(pts),
         dts: time(dts),
