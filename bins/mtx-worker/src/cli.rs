@@ -49,8 +49,8 @@ pub(crate) struct Cli {
     pub(crate) input: Option<String>,
 
     /// Where to publish: rtmp(s)://host[:port]/app/stream-key, with {path}, {name}, {1} … for parts of the
-    /// input's path; may be given several times, or as a list with spaces. With FILE.jpg in its place, one picture
-    /// of the stream (H.264) is taken
+    /// input's path; may be given several times, or as a list with spaces. Each gets all tracks that its server
+    /// says it takes. With FILE.jpg in its place, one picture of the stream (H.264) is taken
     #[arg(long, env = "MTX_WORKER_OUTPUT", hide_env_values = true)]
     pub(crate) output: Vec<String>,
 
