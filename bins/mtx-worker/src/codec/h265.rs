@@ -1,7 +1,10 @@
 //! H.265 (ITU-T H.265).
 
+use std::time::Duration;
+
 use h264_reader::rbsp::{BitRead, BitReader, BitReaderError};
 
+use super::h265_timing::frame_duration;
 use super::nal::{SetsById, from_base64, nal_units, rbsp, split_byte_stream};
 use crate::media::EntryPoint;
 
@@ -74,6 +77,7 @@ pub(crate) struct Format {
     pub(crate) height: u32,
     /// How many pictures may be decoded before one that is shown earlier.
     pub(crate) reorder: usize,
+    pub(crate) frame_duration: Option<Duration>,
     sub_layers: u8,
     is_nested: bool,
     chroma_format: u8,
@@ -209,7 +213,7 @@ fn read_sps(r: &mut impl BitRead) -> Result<(Format, u32), BitReaderError> {
     }
     let depth_luma_minus8 = r.read_ue("bit_depth_luma_minus8")?;
     let depth_chroma_minus8 = r.read_ue("bit_depth_chroma_minus8")?;
-    r.read_ue("log2_max_pic_order_cnt_lsb_minus4")?;
+    let poc_bits = r.read_ue("log2_max_pic_order_cnt_lsb_minus4")?.min(12) + 4;
     let each = r.read_bool("sps_sub_layer_ordering_info_present_flag")?;
     let mut deepest = 0;
     for _ in 0..if each { max_sub_layers_minus1 + 1 } else { 1 } {
@@ -221,6 +225,7 @@ fn read_sps(r: &mut impl BitRead) -> Result<(Format, u32), BitReaderError> {
         width,
         height,
         reorder: deepest as usize,
+        frame_duration: frame_duration(r, poc_bits),
         sub_layers: max_sub_layers_minus1 + 1,
         is_nested,
         chroma_format: chroma_format as u8 & 3,
@@ -275,6 +280,7 @@ pub(crate) mod tests {
         let format = sets(&[X265_B_FRAMES]).format().unwrap();
         assert_eq!((format.width, format.height, format.reorder), (320, 180, 2));
         assert_eq!((format.chroma_format, format.depth_luma_minus8), (1, 0));
+        assert_eq!(format.frame_duration, Some(Duration::from_millis(40)));
         assert_eq!(sets(&[X265_WITHOUT]).format().unwrap().reorder, 0);
     }
 

@@ -103,7 +103,7 @@ impl Depacketizer for H265 {
             width: format.width,
             height: format.height,
             reorder: Some(format.reorder),
-            frame_duration: None,
+            frame_duration: format.frame_duration,
         }))
     }
 }
