@@ -18,6 +18,8 @@ pub enum Video {
     H264,
     /// With two B-frames between the others, in closed groups of pictures.
     H264BFrames,
+    /// Without CABAC.
+    H264Cavlc,
     H265,
     Vp9,
     Av1,
@@ -130,6 +132,9 @@ impl Clip {
             Some(Video::H264) => "-c:v libx264 -preset veryfast -bf 0 -g 25 -sc_threshold 0 ",
             Some(Video::H264BFrames) => {
                 "-c:v libx264 -preset veryfast -bf 2 -b_strategy 0 -g 25 -sc_threshold 0 "
+            }
+            Some(Video::H264Cavlc) => {
+                "-c:v libx264 -preset veryfast -bf 0 -g 25 -sc_threshold 0 -coder 0 "
             }
             Some(Video::H265) => {
                 "-c:v libx265 -preset ultrafast -x265-params log-level=error:keyint=25:bframes=2:b-adapt=0:open-gop=0 -tag:v hvc1 "

@@ -8,6 +8,7 @@ use suite_tests::camera::{Answers, Camera, Habits, Network, Packets};
 use suite_tests::clips::{Audio, Clip, Video};
 use suite_tests::compare::assert_decodable_order;
 use suite_tests::mediamtx::{Config, MediaMtx};
+use suite_tests::nginx::Nginx;
 use suite_tests::packets::{Kind, Packet, Reader};
 use suite_tests::stack::{OUT, SOON};
 use suite_tests::worker::{Event, Worker};
@@ -213,6 +214,24 @@ fn what_datagrams_lose_is_counted_and_told() {
         );
         assert_eq!(seen.states, ["connecting", "streaming"]);
     }
+}
+
+/// MediaMTX keeps one PPS of a stream; nginx keeps the sequence header as it is.
+#[test]
+fn pictures_that_name_two_parameter_sets_can_be_decoded() {
+    let clip = Clip::new(Video::H264Cavlc, Audio::Aac);
+    let camera = Camera::start(clip, sending(Packets::TwoSets));
+    let server = Nginx::start();
+    let url = server.rtmp("out");
+    thread::scope(|scope| {
+        // From the first frame on, since nginx lets readers begin anywhere.
+        let decoder = scope.spawn(|| assert_decodes(&url));
+        let worker = Worker::start(&camera.rtsp(), &url);
+        worker.wait_state("streaming", SOON);
+        if let Err(panic) = decoder.join() {
+            std::panic::resume_unwind(panic);
+        }
+    });
 }
 
 #[test]

@@ -58,6 +58,8 @@ pub enum Packets {
     Damaged,
     /// There are none.
     Absent,
+    /// There are two PPSs of one SPS, and pictures name them in turn. For a clip without CABAC.
+    TwoSets,
 }
 
 /// What happens to datagrams on their way.

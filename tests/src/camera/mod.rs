@@ -3,6 +3,7 @@
 mod answers;
 mod habits;
 mod play;
+mod second_set;
 mod track;
 
 use std::io::{BufRead, BufReader, Write};

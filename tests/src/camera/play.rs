@@ -10,12 +10,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::Film;
 use super::habits::{Packets, Reports};
+use super::second_set::with_second_set;
 use super::track::{Track, Way, interleaved};
 use crate::movie::Sample;
 use crate::packets::Kind;
 use crate::random::Random;
 
 const REPORTS_EVERY: Duration = Duration::from_secs(2);
+/// Seconds that a frame of a clip lasts.
+const FRAME: f64 = 0.04;
+
 const GARBAGE_EVERY: Duration = Duration::from_millis(100);
 
 /// Seconds from the start of NTP's count, 1900, to the start of Unix'.
@@ -97,6 +101,10 @@ impl Play {
             Packets::Absent => return Some(()),
             Packets::SetsWithoutKeys if sample.is_key() => sample.parameter_sets(),
             Packets::WithoutKeys if sample.is_key() => return Some(()),
+            Packets::TwoSets => {
+                let is_odd = (sample.pts / FRAME).round() as u64 % 2 == 1;
+                with_second_set(sample, is_odd).payloads()
+            }
             _ => sample.payloads(),
         };
         let last = payloads.len() - 1;
