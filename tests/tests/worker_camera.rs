@@ -235,6 +235,19 @@ fn pictures_that_name_two_parameter_sets_can_be_decoded() {
 }
 
 #[test]
+fn parameter_sets_that_mediamtx_does_not_keep_are_told() {
+    let clip = Clip::new(Video::H264Cavlc, Audio::Aac);
+    let camera = Camera::start(clip, sending(Packets::TwoSets));
+    let server = MediaMtx::start(Config::default());
+    let worker = Worker::start(&camera.rtsp(), &server.rtmp(OUT));
+    worker.wait_state("streaming", SOON);
+    server.wait_ready(OUT, SOON);
+    let warning = "this server keeps one parameter set of each kind";
+    worker.process().wait_for_line(warning, SOON);
+    Reader::start(&server.rtmp(OUT)).collect(Kind::Audio, RATE, SOON);
+}
+
+#[test]
 fn audio_that_comes_late_joins() {
     let camera = Camera::start(
         clip(),

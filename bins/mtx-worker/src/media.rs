@@ -27,6 +27,15 @@ impl VideoCodec {
             Self::Vp9(_) => "VP9",
         }
     }
+
+    /// The same with the first parameter set of each kind alone.
+    pub(crate) fn with_first_sets(&self) -> Self {
+        match self {
+            Self::H264(sets) => Self::H264(sets.first_of_each()),
+            Self::H265(sets) => Self::H265(sets.first_of_each()),
+            Self::Av1(_) | Self::Vp9(_) => self.clone(),
+        }
+    }
 }
 
 /// Audio codecs that can be passed on.

@@ -132,6 +132,16 @@ impl ParameterSets {
         !self.vps.is_empty() && !self.sps.is_empty() && !self.pps.is_empty()
     }
 
+    /// The first VPS, the first SPS and the first PPS alone.
+    pub(crate) fn first_of_each(&self) -> Self {
+        let first = [&self.vps, &self.sps, &self.pps].map(SetsById::first);
+        let mut sets = Self::default();
+        for nal in first.into_iter().flatten() {
+            sets.take(nal);
+        }
+        sets
+    }
+
     /// All of them, in the order in which a decoder needs them.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &bytes::Bytes> {
         self.vps

@@ -3,7 +3,7 @@
 
 use super::flv;
 use crate::codec::opus;
-use crate::media::{AudioCodec, AudioTrack, Description, VideoCodec, VideoTrack};
+use crate::media::{AudioCodec, AudioTrack, Description};
 
 /// `ExVideoTagHeader` with the packet type `Multitrack`.
 const VIDEO: u8 = 0x80 | 6;
@@ -31,7 +31,7 @@ pub(crate) fn four_cc(track: &Description) -> Option<&'static str> {
 /// The sequence header of track `number`, for the codecs that have one.
 pub(crate) fn sequence_header(track: &Description, number: u8) -> Option<Vec<u8>> {
     let configuration = match track {
-        Description::Video(video) => video_configuration(video),
+        Description::Video(video) => flv::video_configuration(&video.codec),
         Description::Audio(audio) => audio_configuration(audio)?,
     };
     let header = header(track, SEQUENCE_START, flv::KEY_FRAME, number);
@@ -61,14 +61,6 @@ fn header(track: &Description, packet: u8, frame: u8, number: u8) -> Vec<u8> {
     let code = four_cc(track).unwrap_or_default();
     let kind = ONE_TRACK << 4 | packet;
     [&[first, kind], code.as_bytes(), &[number]].concat()
-}
-
-/// MediaMTX refuses an H.264 track here whose record has more than one SPS and one PPS.
-fn video_configuration(track: &VideoTrack) -> Vec<u8> {
-    match &track.codec {
-        VideoCodec::H264(sets) => sets.first_of_each().decoder_configuration(),
-        codec => flv::video_configuration(codec),
-    }
 }
 
 fn audio_configuration(track: &AudioTrack) -> Option<Vec<u8>> {

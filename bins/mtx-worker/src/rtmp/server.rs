@@ -15,6 +15,7 @@ const ANY: &str = "*";
 /// The abilities of a server, as far as it tells them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Server {
+    is_mediamtx: bool,
     takes_multitrack: bool,
     /// The four-character codes of the codecs that it knows.
     four_ccs: Option<Vec<String>>,
@@ -32,6 +33,7 @@ impl Server {
         let lists = ["fourCcList", "videoFourCcInfoMap", "audioFourCcInfoMap"];
         let lists = lists.into_iter().filter_map(find).map(codes);
         Self {
+            is_mediamtx,
             takes_multitrack: caps & MULTITRACK != 0 || is_mediamtx,
             four_ccs: lists.reduce(|one, other| [one, other].concat()),
         }
@@ -40,6 +42,12 @@ impl Server {
     /// Whether it takes further tracks in multitrack messages.
     pub(crate) fn takes_multitrack(&self) -> bool {
         self.takes_multitrack
+    }
+
+    /// Whether it keeps one parameter set of each kind, as MediaMTX does (`internal/stream/unit_remuxer.go`). It refuses
+    /// sequence headers of H.265 with more, and in multitrack messages those of H.264.
+    pub(crate) fn keeps_one_parameter_set(&self) -> bool {
+        self.is_mediamtx
     }
 
     /// Whether it names the codecs that it knows, and not this one.

@@ -13,6 +13,9 @@ pub(super) struct Carried {
     /// Its number among those of its medium. Number 0 goes in messages that every server knows, the others in
     /// multitrack messages.
     number: u8,
+    /// Whether the server keeps one parameter set of each kind, and whether the track has more.
+    keeps_one_set: bool,
+    lacks_sets: bool,
     description: Description,
     /// Parameter sets that the next key frame brings with it, length-prefixed.
     changed_sets: Vec<u8>,
@@ -33,7 +36,7 @@ pub(super) fn choose(tracks: &Tracks, server: &Server) -> (Vec<Carried>, Vec<Lef
         let same = |other: &&Carried| other.id.medium == track.id.medium;
         let number = carried.iter().filter(same).count() as u8;
         match refusal(track, number, server) {
-            None => carried.push(Carried::new(track, number)),
+            None => carried.push(Carried::new(track, number, server)),
             Some(reason) => left_out.push(LeftOut {
                 id: track.id,
                 codec: codec_name(&track.description),
@@ -68,30 +71,42 @@ fn codec_name(description: &Description) -> &'static str {
 }
 
 impl Carried {
-    fn new(track: &Track, number: u8) -> Self {
+    fn new(track: &Track, number: u8, server: &Server) -> Self {
         let mut carried = Self {
             id: track.id,
             number,
+            keeps_one_set: server.keeps_one_parameter_set(),
+            lacks_sets: false,
             description: track.description.clone(),
             changed_sets: Vec::new(),
         };
-        // A multitrack message of H.264 has the first sets only.
-        if number > 0 && carried.has_h264() {
-            carried.repeat_sets();
-        }
+        carried.keep_sets();
         carried
     }
 
     /// Takes over another description of the same codec.
     pub(super) fn update(&mut self, description: &Description) {
-        if self.description == *description {
-            return;
-        }
-        self.description = description.clone();
+        let before = std::mem::replace(&mut self.description, description.clone());
+        self.keep_sets();
         // MediaMTX takes a second sequence header only of H.264 in plain messages, but looks into key frames.
-        if self.number > 0 || !self.has_h264() {
+        if before != self.description && (self.number > 0 || !self.has_h264()) {
             self.repeat_sets();
         }
+    }
+
+    /// Leaves out the parameter sets that the server does not keep.
+    fn keep_sets(&mut self) {
+        if let (Description::Video(video), true) = (&mut self.description, self.keeps_one_set) {
+            let kept = video.codec.with_first_sets();
+            self.lacks_sets = kept != video.codec;
+            video.codec = kept;
+        }
+    }
+
+    /// Whether it has pictures that can't be decoded behind this server, since they may name parameter sets that it does
+    /// not keep.
+    pub(super) fn lacks_sets(&self) -> bool {
+        self.lacks_sets
     }
 
     fn repeat_sets(&mut self) {
@@ -166,8 +181,12 @@ impl Carried {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::h265::tests::A_PPS;
     use crate::rtmp::amf0::Value;
     use crate::rtmp::flv::tests::{aac, audio, h264, h265, video};
+
+    /// With the id 1.
+    const SECOND_PPS: &[u8] = &[0x44, 1, 0x50, 0x72];
 
     fn tracks() -> Tracks {
         let descriptions = [
@@ -257,15 +276,31 @@ mod tests {
         };
         assert!(!changed(&mut carried[0]), "H.264 in plain messages");
         assert!(changed(&mut carried[2]), "H.265 in multitrack messages");
-        assert!(!changed(&mut Carried {
-            number: 0,
-            ..Carried::new(&tracks().0[0], 0)
-        }));
-        let mut second = Carried::new(&tracks().0[0], 1);
-        assert!(
-            !second.take_changed_sets().is_empty(),
-            "all sets of H.264 come with the first key frame"
-        );
-        assert!(changed(&mut second));
+    }
+
+    #[test]
+    fn mediamtx_gets_one_parameter_set_of_each_kind() {
+        let mut tracks = tracks();
+        let Description::Video(video) = &mut tracks.0[3].description else {
+            panic!("{tracks:?}");
+        };
+        let VideoCodec::H265(sets) = &mut video.codec else {
+            panic!("{video:?}");
+        };
+        sets.take(A_PPS);
+        sets.take(SECOND_PPS);
+        let fms = ("fmsVer".to_owned(), Value::string("LNX 9,0,124,2"));
+        let mediamtx = Server::from_answer(&[Value::Object(vec![fms])]);
+        let caps = ("capsEx".to_owned(), Value::Number(2.0));
+        let other = Server::from_answer(&[Value::Object(vec![caps])]);
+        for (server, lacks_sets) in [(mediamtx, true), (other, false)] {
+            let (carried, _) = choose(&tracks, &server);
+            let header = carried[2].sequence_header().unwrap();
+            let has_second = header.ends_with(SECOND_PPS);
+            assert_eq!(
+                (carried[2].lacks_sets(), has_second),
+                (lacks_sets, !lacks_sets)
+            );
+        }
     }
 }

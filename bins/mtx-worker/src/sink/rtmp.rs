@@ -79,6 +79,10 @@ impl RtmpSink {
         for LeftOut { id, codec, reason } in left_out {
             self.warn(codec, format!("track left out: {codec}, {id} ({reason})"));
         }
+        for track in carried.iter().filter(|track| track.lacks_sets()) {
+            let (id, codec) = (track.id, track.codec());
+            self.warn(codec, format!("this server keeps one parameter set of each kind: pictures of the {id} that name another can't be decoded there"));
+        }
         Ok(Stream {
             connection,
             opened: Instant::now(),
