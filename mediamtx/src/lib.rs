@@ -25,6 +25,7 @@ pub mod timestamp;
 pub mod tls;
 #[cfg(feature = "api")]
 pub mod version;
+pub mod via;
 
 /// The first `max` characters, so that a message stays one readable line whatever it quotes.
 pub(crate) fn excerpt(text: &str, max: usize) -> String {

@@ -36,6 +36,7 @@ pub mod random;
 pub mod raw_http;
 pub mod readme;
 pub mod receiver;
+pub mod reconnecting;
 pub mod stack;
 pub mod streams;
 pub mod versions;

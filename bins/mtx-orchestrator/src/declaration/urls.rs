@@ -218,7 +218,7 @@ fn decode(text: &str) -> String {
 }
 
 /// Host and port, the same for all spellings of this machine.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Endpoint {
     pub(crate) host: String,
     pub(crate) port: u16,

@@ -160,6 +160,7 @@ pub(crate) mod tests {
             route_number: None,
             outputs: Vec::new(),
             blocked: None,
+            may_be_tried_again: false,
             state: StreamState::Running,
             since: at(0),
             pid: Some(1),

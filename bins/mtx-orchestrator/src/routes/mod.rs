@@ -106,6 +106,12 @@ impl RouteTable {
         routes.find(|(_, route)| route.path.matches(path.as_str()))
     }
 
+    /// Whether any of them leads to another server than these, as far as its URL tells.
+    pub(crate) fn leads_elsewhere(&self, servers: &Servers) -> bool {
+        let mut outputs = self.0.iter().flat_map(|(_, route)| &route.outputs);
+        outputs.any(|output| !output.is_on(servers))
+    }
+
     /// Routes that no path ever comes to, and the one before each that takes all of its paths.
     pub(crate) fn shadowed(&self) -> Vec<Shadowed> {
         let routes = self.0.iter().enumerate();

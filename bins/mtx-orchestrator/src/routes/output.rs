@@ -63,6 +63,15 @@ impl RouteOutput {
         }
     }
 
+    /// Whether it is a path of these servers, as far as its URL tells.
+    pub(super) fn is_on(&self, servers: &Servers) -> bool {
+        match self.example() {
+            Ok(Filled::Path(_)) => true,
+            Ok(Filled::Url(output)) => servers.path(&output).is_some(),
+            Err(_) => false,
+        }
+    }
+
     fn without_query(&self) -> String {
         let end = self.text.find(['?', '#']);
         match end {

@@ -4,6 +4,7 @@ mod changes;
 mod failure;
 mod hints;
 mod machine;
+mod marks;
 mod names;
 mod output;
 mod platform;
@@ -199,10 +200,13 @@ impl Supervisor {
         let Some(status) = self.stream(key) else {
             return Err(CommandError::Unknown(key.clone()));
         };
+        let is_possible = match command {
+            Command::Start => status.may_be_tried_again,
+            Command::Stop => true,
+            Command::Restart => false,
+        };
         match &status.blocked {
-            Some(why) if command != Command::Stop => {
-                Err(CommandError::Blocked(key.clone(), why.clone()))
-            }
+            Some(why) if !is_possible => Err(CommandError::Blocked(key.clone(), why.clone())),
             _ => Ok(status),
         }
     }

@@ -88,13 +88,28 @@ impl Names {
     /// Whether outputs at this name are on this server. Name resolution alone is believed only where both names have
     /// the same port and exactly the same addresses.
     pub(super) fn is_alias(&self, endpoint: &Endpoint) -> bool {
-        self.names.get(endpoint).is_some_and(|name| {
-            let is_same = endpoint.port == self.server.port
+        let is_same = self.names.get(endpoint).is_some_and(|name| {
+            endpoint.port == self.server.port
                 && !name.addresses.is_empty()
-                && name.addresses == self.server_addresses;
-            let leads_to = |proof| name.addresses.contains(&proof);
-            is_same || name.proof.is_some_and(leads_to)
-        })
+                && name.addresses == self.server_addresses
+        });
+        is_same || self.is_proven(endpoint)
+    }
+
+    /// Whether outputs at this name are on this server for what its connections showed.
+    pub(super) fn is_proven(&self, endpoint: &Endpoint) -> bool {
+        let name = self.names.get(endpoint);
+        let proof = name.and_then(|name| Some((name, name.proof?)));
+        proof.is_some_and(|(name, proof)| name.addresses.contains(&proof))
+    }
+
+    /// Believes name resolution alone again.
+    pub(super) fn forget_proof(&mut self, endpoint: &Endpoint) {
+        self.changes_aliases(|names| {
+            if let Some(name) = names.names.get_mut(endpoint) {
+                name.proof = None;
+            }
+        });
     }
 
     /// Whether a worker may publish there: whether it is this server is known, or took too long to find out.
@@ -170,7 +185,7 @@ impl Names {
             log::info!("outputs at {alias} are on this MediaMTX: it is another name of it");
         }
         for alias in before.difference(&after) {
-            log::info!("outputs at {alias} are no longer on this MediaMTX: its addresses changed");
+            log::info!("outputs at {alias} are no longer taken for this MediaMTX's");
         }
         before != after
     }

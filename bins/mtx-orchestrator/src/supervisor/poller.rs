@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use mediamtx::api::Api;
 
 use super::locked;
-use super::publishers::{Findings, Inquiry, Suspect};
+use super::publishers::{Findings, Inquiry, Search};
 use super::supervision::Message;
 
 /// What is not heard of otherwise is found within this time.
@@ -18,25 +18,25 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// Requests are numbered, so that an answer tells which of them it is new enough for.
 pub(super) struct Poller {
     requests: Arc<(Mutex<u64>, Condvar)>,
-    suspects: Arc<Mutex<Vec<Suspect>>>,
+    search: Arc<Mutex<Search>>,
 }
 
 impl Poller {
     pub(super) fn start(api: Api, messages: Sender<Message>) -> Result<Self> {
         let requests = Arc::<(Mutex<u64>, Condvar)>::default();
         let watched = Arc::clone(&requests);
-        let suspects = Arc::<Mutex<Vec<Suspect>>>::default();
-        let inquired = Arc::clone(&suspects);
+        let search = Arc::<Mutex<Search>>::default();
+        let inquired = Arc::clone(&search);
         thread::Builder::new()
             .name("poller".to_owned())
             .spawn(move || poll(&api, &watched, &inquired, &messages))
             .context("can't start the thread that asks MediaMTX")?;
-        Ok(Self { requests, suspects })
+        Ok(Self { requests, search })
     }
 
-    /// Has these outputs looked for among the publishers from now on.
-    pub(super) fn watch(&self, suspects: Vec<Suspect>) {
-        *locked(&self.suspects) = suspects;
+    /// Has this looked for among the publishers from now on.
+    pub(super) fn search(&self, search: Search) {
+        *locked(&self.search) = search;
     }
 
     /// Has MediaMTX asked at once. Returns the number of this request.
@@ -53,7 +53,7 @@ impl Poller {
 fn poll(
     api: &Api,
     requests: &(Mutex<u64>, Condvar),
-    suspects: &Mutex<Vec<Suspect>>,
+    search: &Mutex<Search>,
     messages: &Sender<Message>,
 ) {
     let (number, changed) = requests;
@@ -64,8 +64,8 @@ fn poll(
         let findings = paths.as_ref().map_or_else(
             |_| Findings::default(),
             |paths| {
-                let suspects = locked(suspects).clone();
-                inquiry.look(api, paths, &suspects)
+                let search = locked(search).clone();
+                inquiry.look(api, paths, &search)
             },
         );
         let answer = Message::Paths {

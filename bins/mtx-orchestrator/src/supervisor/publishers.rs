@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use mediamtx::api::{Api, Client, PathInfo, RtmpConnection};
 use mediamtx::path::PathName;
+use mediamtx::via::{Mark, Via};
 
+use super::marks::Marks;
 use super::names::{self, Addresses};
 use super::sockets;
 use crate::declaration::{Endpoint, Task};
@@ -24,12 +26,14 @@ pub(super) struct Suspect {
     pub(super) path: PathName,
     /// Whether its URL says already that it is on this server.
     pub(super) is_own: bool,
+    /// What its connection tells the server, and so the server us, whatever lies between the two.
+    pub(super) mark: Mark,
     /// Those of the endpoint, as far as they are known.
     pub(super) addresses: Addresses,
 }
 
 impl Suspect {
-    pub(super) fn list(pid: u32, task: &Task) -> Vec<Self> {
+    pub(super) fn list(pid: u32, task: &Task, marks: Marks) -> Vec<Self> {
         let outputs = task.outputs.iter();
         let suspects = outputs.filter_map(|target| {
             Some(Self {
@@ -37,10 +41,42 @@ impl Suspect {
                 endpoint: target.endpoint(),
                 path: target.any_path().parse().ok()?,
                 is_own: target.path.is_some(),
+                mark: marks.mark(target),
                 addresses: Addresses::new(),
             })
         });
         suspects.collect()
+    }
+}
+
+impl Suspect {
+    /// One at which its worker reaches it.
+    fn address(&self) -> Option<IpAddr> {
+        let connections = sockets::connections(self.pid).into_iter();
+        let peers = connections.map(|it| it.peer);
+        let mut peers = peers.filter(|peer| peer.port() == self.endpoint.port);
+        let known = |peer: &IpAddr| self.addresses.is_empty() || self.addresses.contains(peer);
+        let reached = peers.find_map(|peer| Some(names::canonical(peer.ip())).filter(known));
+        reached.or_else(|| self.addresses.first().copied())
+    }
+}
+
+/// What is to be found out.
+#[derive(Debug, Clone)]
+pub(super) struct Search {
+    /// The outputs of the workers that run.
+    pub(super) suspects: Vec<Suspect>,
+    /// Whether streams go to other servers, from where they may come back.
+    pub(super) leads_elsewhere: bool,
+}
+
+impl Default for Search {
+    /// As long as nobody has said what is of interest, everything is.
+    fn default() -> Self {
+        Self {
+            suspects: Vec::new(),
+            leads_elsewhere: true,
+        }
     }
 }
 
@@ -50,8 +86,10 @@ pub(super) struct Findings {
     /// The server answers under these, too: one of its publishers is a worker that was sent there, and is connected to
     /// this address.
     pub(super) aliases: BTreeMap<Endpoint, IpAddr>,
-    /// Publishers that are no workers, by MediaMTX's ids.
+    /// Publishers that are none of the workers, by MediaMTX's ids.
     pub(super) strangers: BTreeSet<String>,
+    /// Where the streams of publishers have been, by the same ids.
+    pub(super) via: BTreeMap<String, Via>,
 }
 
 /// Asks about each publisher once: the addresses of a connection never change.
@@ -59,19 +97,21 @@ pub(super) struct Findings {
 pub(super) struct Inquiry {
     asked: BTreeSet<String>,
     strangers: BTreeSet<String>,
+    via: BTreeMap<String, Via>,
 }
 
 impl Inquiry {
     /// What could not be asked in time is asked at the next look.
-    pub(super) fn look(&mut self, api: &Api, paths: &[PathInfo], suspects: &[Suspect]) -> Findings {
+    pub(super) fn look(&mut self, api: &Api, paths: &[PathInfo], search: &Search) -> Findings {
         let start = Instant::now();
         let mut aliases = BTreeMap::new();
         let sources = paths.iter().filter_map(|path| path.source.as_ref());
         let present: BTreeSet<&str> = sources.map(|source| source.id.as_str()).collect();
         self.asked.retain(|id| present.contains(id.as_str()));
         self.strangers.retain(|id| present.contains(id.as_str()));
+        self.via.retain(|id, _| present.contains(id.as_str()));
         for path in paths {
-            let suspects = suspects.iter();
+            let suspects = search.suspects.iter();
             let suspects: Vec<&Suspect> = suspects
                 .filter(|suspect| suspect.path.as_str() == path.name)
                 .collect();
@@ -80,7 +120,7 @@ impl Inquiry {
                 continue;
             };
             // A worker that publishes only where it is known to says nothing about other names.
-            if suspects.iter().all(|suspect| suspect.is_own) {
+            if !search.leads_elsewhere && suspects.iter().all(|suspect| suspect.is_own) {
                 continue;
             }
             match api.rtmp_connection(source) {
@@ -98,6 +138,7 @@ impl Inquiry {
         Findings {
             aliases,
             strangers: self.strangers.clone(),
+            via: self.via.clone(),
         }
     }
 
@@ -109,8 +150,20 @@ impl Inquiry {
         suspects: &[&Suspect],
     ) -> Option<(Endpoint, IpAddr)> {
         let agent = &connection.user_agent;
-        if !agent.is_empty() && !agent.contains(USER_AGENT) {
+        let via = Via::of_user_agent(agent);
+        let latest = via.marks().next();
+        if latest.is_some() {
+            self.via.insert(source.id.clone(), via);
+        }
+        let marked = suspects.iter().find(|it| Some(it.mark) == latest);
+        let is_others = latest.is_some() && marked.is_none();
+        if is_others || (!agent.is_empty() && !agent.contains(USER_AGENT)) {
             self.strangers.insert(source.id.clone());
+        }
+        if let Some(suspect) = marked {
+            let address = suspect.address()?;
+            self.asked.insert(source.id.clone());
+            return (!suspect.is_own).then(|| (suspect.endpoint.clone(), address));
         }
         let remote = connection.remote_addr.parse::<SocketAddr>();
         let remote = remote.map(|it| SocketAddr::new(it.ip().to_canonical(), it.port()));
@@ -164,6 +217,7 @@ mod tests {
             endpoint: endpoint(host, port),
             path: "live/cam/out".parse().unwrap(),
             is_own,
+            mark: Mark(1),
             addresses: addresses(known),
         };
         let own = |known| suspect("localhost", 1935, true, known);
@@ -212,9 +266,14 @@ mod tests {
             endpoint: endpoint("backup", 1935),
             path: "x".parse().unwrap(),
             is_own: false,
+            mark: Mark(1),
             addresses: Addresses::new(),
         };
-        let findings = Inquiry::default().look(&api, &paths, &[suspect]);
+        let search = Search {
+            suspects: vec![suspect],
+            leads_elsewhere: true,
+        };
+        let findings = Inquiry::default().look(&api, &paths, &search);
         assert_eq!(findings, Findings::default());
         listener.set_nonblocking(true).unwrap();
         let asked = std::iter::from_fn(|| listener.accept().ok()).count();

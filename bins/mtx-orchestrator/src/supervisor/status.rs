@@ -28,6 +28,9 @@ pub(crate) struct StreamStatus {
     pub(crate) state: StreamState,
     /// Why no worker is started, whatever is asked for.
     pub(crate) blocked: Option<String>,
+    /// Whether that is for what was seen when it ran, so that a start may show something else.
+    #[serde(skip)]
+    pub(crate) may_be_tried_again: bool,
     /// When it entered that state.
     pub(crate) since: Timestamp,
     /// Of its worker, while there is one.

@@ -213,6 +213,7 @@ impl Stream {
             route_number: self.plan.route.as_ref().map(|(number, _)| *number),
             outputs: self.plan.task.outputs.iter().map(Into::into).collect(),
             blocked: self.plan.blocked.clone(),
+            may_be_tried_again: false,
             state: self.state,
             since: self.since,
             pid: self.worker.as_ref().map(Worker::pid),

@@ -16,15 +16,17 @@ use log::Level;
 use mediamtx::api::{ApiError, PathInfo};
 use mediamtx::path::PathName;
 use mediamtx::timestamp::Timestamp;
+use mediamtx::via::Via;
 
 use super::hints::Hints;
 use super::machine::{Action, Input, TERMINATION};
+use super::marks::{Marks, Returns};
 use super::names::{Lookup, Names};
 use super::output::{Said, WorkerId};
 use super::policy::StartLimit;
 use super::poller::Poller;
 use super::publishers::Findings;
-use super::status::{BreakerState, Command, StreamState, Totals};
+use super::status::{BreakerState, Command, StreamState, StreamStatus, Totals};
 use super::stream::Stream;
 use super::worker::Worker;
 use super::{RouteChanges, SupervisorConfig, View, locked};
@@ -99,8 +101,12 @@ pub(super) struct Supervision {
     available: BTreeMap<PathName, Available>,
     /// The servers that workers publish to, and which of them are this one.
     names: Names,
-    /// Publishers that are no workers, by MediaMTX's ids.
+    /// Publishers that are none of the workers, by MediaMTX's ids.
     strangers: BTreeSet<String>,
+    /// Where the streams of publishers have been, by the same ids.
+    via: BTreeMap<String, Via>,
+    marks: Marks,
+    returns: Returns,
     /// Those that follow a route, but were stopped: they stay so, also when they are away for a while.
     pub(super) stopped: BTreeSet<StreamKey>,
     streams: BTreeMap<StreamKey, Stream>,
@@ -134,6 +140,9 @@ impl Supervision {
             available: BTreeMap::new(),
             names,
             strangers: BTreeSet::new(),
+            via: BTreeMap::new(),
+            marks: Marks::random(),
+            returns: Returns::default(),
             stopped: BTreeSet::new(),
             streams: BTreeMap::new(),
             changed: BTreeSet::new(),
@@ -227,6 +236,9 @@ impl Supervision {
     }
 
     fn command(&mut self, key: &StreamKey, command: Command) {
+        if command == Command::Start {
+            self.forget_observations(key);
+        }
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
@@ -294,7 +306,7 @@ impl Supervision {
             let mut copies = locked(&self.view.streams);
             for key in &self.changed {
                 match self.streams.get(key).filter(|stream| !stream.removed) {
-                    Some(stream) => copies.insert(key.clone(), stream.status()),
+                    Some(stream) => copies.insert(key.clone(), self.status(stream)),
                     None => copies.remove(key),
                 };
             }
@@ -302,6 +314,13 @@ impl Supervision {
             self.view.changes.add(std::mem::take(&mut self.changed));
         }
         *locked(&self.view.totals) = self.totals;
+    }
+
+    fn status(&self, stream: &Stream) -> StreamStatus {
+        StreamStatus {
+            may_be_tried_again: self.may_be_tried_again(stream),
+            ..stream.status()
+        }
     }
 
     fn end_all(&mut self) {

@@ -11,11 +11,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use mediamtx::timestamp::Timestamp;
 use mediamtx::tls;
+use mediamtx::via::Via;
 use url::Url;
 
 pub(crate) use super::platform::Limits;
 
 use super::failure::{Failure, FailureKind};
+use super::marks::Marks;
 use super::output::{self, WorkerId};
 use super::platform;
 use super::publishers::Suspect;
@@ -39,10 +41,12 @@ pub(crate) struct Template {
 }
 
 impl Template {
-    fn command(&self, task: &Task, limits: Limits) -> Command {
+    /// `via` is where the outputs will have been.
+    fn command(&self, task: &Task, limits: Limits, via: &[Via]) -> Command {
         // A brace, which a query may have, would be the beginning of a place to fill in.
         let literal = |url: &Url| url.as_str().replace('{', "%7B").replace('}', "%7D");
         let outputs: Vec<String> = task.outputs.iter().map(|to| literal(&to.url)).collect();
+        let via: Vec<String> = via.iter().map(Via::to_string).collect();
         let mut command = Command::new(&self.program);
         command
             .env_clear()
@@ -50,6 +54,7 @@ impl Template {
             // Other users of the host see command lines, not environments.
             .env("MTX_WORKER_INPUT", task.input.as_str())
             .env("MTX_WORKER_OUTPUT", outputs.join(" "))
+            .env("MTX_WORKER_VIA", via.join(" "))
             .env("MTX_WORKER_STATS_INTERVAL", REPORT_INTERVAL)
             .env("MTX_LOG_FORMAT", "json")
             .env(
@@ -104,17 +109,20 @@ impl Worker {
     pub(super) fn start(
         template: &Template,
         (task, limits): (&Task, Limits),
+        (marks, via): (Marks, Via),
         id: &WorkerId,
         messages: &Sender<Message>,
         now: Instant,
     ) -> Result<Self> {
+        let outputs = task.outputs.iter();
+        let via: Vec<Via> = outputs.map(|to| via.through(marks.mark(to))).collect();
         let mut child = template
-            .command(task, limits)
+            .command(task, limits, &via)
             .spawn()
             .with_context(|| format!("can't start {}", template.program.display()))?;
         let (stderr, pid) = (child.stderr.take(), child.id());
         let (id, number, messages) = (id.clone(), id.number, messages.clone());
-        let suspects = Suspect::list(pid, task);
+        let suspects = Suspect::list(pid, task, marks);
         let task = task.clone();
         let reader = thread::Builder::new().stack_size(STACK).spawn(move || {
             if let Some(stderr) = stderr {
@@ -242,7 +250,7 @@ mod tests {
             open_files: 0,
             cpu: 0,
         };
-        let command = template.command(&task, limits);
+        let command = template.command(&task, limits, &[]);
         let outputs = command
             .get_envs()
             .find(|(name, _)| *name == "MTX_WORKER_OUTPUT");

@@ -106,7 +106,12 @@ impl Config {
             input: &input,
         };
         let key = env("RTMP_STREAM_KEY").filter(|key| !key.is_empty());
-        let destination = destination(&cli, key, &origin, warnings)?;
+        let mut destination = destination(&cli, key, &origin, warnings)?;
+        if let (Destination::Outputs(outputs), Some(lists)) =
+            (&mut destination, env("MTX_WORKER_VIA"))
+        {
+            mark(outputs, &lists)?;
+        }
         let stream = origin.path.as_ref().and_then(PathName::stream);
         let mut context = vec![("path", secret::redact_url(input.path()))];
         context.extend(stream.map(|path| ("streamId", path.id.to_string())));
@@ -181,6 +186,14 @@ fn destination(
             ))
         }
     }
+}
+
+/// Takes over mtx-orchestrator's marks: a list for each output, with spaces between them.
+fn mark(outputs: &mut [RtmpUrl], lists: &str) -> Result<()> {
+    for (output, list) in outputs.iter_mut().zip(lists.split_whitespace()) {
+        output.via = list.parse().context("MTX_WORKER_VIA")?;
+    }
+    Ok(())
 }
 
 /// URLs can stand in a list; the name of a file may have spaces.

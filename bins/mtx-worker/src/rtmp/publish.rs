@@ -8,6 +8,8 @@ use super::chunk::{self, ChunkError, Header, Message, OUT_CHUNK_SIZE, kind};
 use super::server::Server;
 use super::url::RtmpUrl;
 
+const PROGRAM: &str = concat!("mtx-worker/", env!("CARGO_PKG_VERSION"));
+
 const HANDSHAKE: usize = 1536;
 const VERSION: u8 = 3;
 
@@ -250,14 +252,7 @@ impl Publisher {
         let mut properties = vec![
             text("app", &self.url.app),
             text("type", "nonprivate"),
-            text(
-                "flashVer",
-                concat!(
-                    "FMLE/3.0 (compatible; mtx-worker/",
-                    env!("CARGO_PKG_VERSION"),
-                    ")"
-                ),
-            ),
+            text("flashVer", &self.url.via.user_agent(PROGRAM)),
             text("tcUrl", &self.url.tc_url()),
         ];
         // go2rtc knows no strict arrays, and leaves a command that has one without an answer.

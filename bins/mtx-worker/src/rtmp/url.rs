@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use anyhow::{Context, Result, bail};
 use mediamtx::secret;
+use mediamtx::via::Via;
 use url::{Url, form_urlencoded};
 
 const FORM: &str = "write rtmp://host[:port]/app/stream-key";
@@ -30,6 +31,8 @@ pub(crate) struct RtmpUrl {
     pub(crate) stream_key: String,
     /// Whether it leads to the server that is also read from.
     pub(crate) on_server: bool,
+    /// What the server is told of where the stream has been.
+    pub(crate) via: Via,
 }
 
 impl RtmpUrl {
@@ -72,6 +75,7 @@ impl RtmpUrl {
             app: app.to_owned(),
             stream_key: key.to_owned(),
             on_server: false,
+            via: Via::default(),
         };
         match url.query().unwrap_or_default() {
             query if is_key_in_query && stream_key.is_none() => {

@@ -1,8 +1,9 @@
 //! Where streams come from, and which of them would feed themselves.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mediamtx::path::PathName;
+use mediamtx::via::{Mark, Via};
 
 use super::super::status::StreamState;
 use super::super::stream::Stream;
@@ -47,25 +48,73 @@ impl Supervision {
     /// Why a task may not be done whose input comes from a path, if it would publish that.
     fn returns_to(&self, task: &Task, read: &PathName, path: &PathName) -> Option<String> {
         let mut outputs = task.outputs.iter();
-        let output = outputs.find(|to| self.own_path(to).as_ref() == Some(path))?;
-        let server = match output.path {
-            Some(_) => String::new(),
-            None => format!(" ({} is this server under another name)", output.endpoint()),
-        };
+        let output = outputs.find(|to| self.leads_to(to, path))?;
+        let (how, advice) = self.shown_by_observation(output, path);
         Some(if path == read {
             format!(
-                "it would feed itself: its output is {path}, which it is read from{server}; publish to another path"
+                "it would feed itself: its output is {path}, which it is read from{how}; publish to another path{advice}"
             )
         } else {
             format!(
-                "it would feed itself: it comes from {path}, which its output is{server}; publish to another path"
+                "it would feed itself: it comes from {path}, which its output is{how}; publish to another path{advice}"
             )
         })
     }
 
-    /// The path of this server that an output is, also where only the connection showed which server it leads to.
-    fn own_path(&self, to: &Target) -> Option<PathName> {
-        to.path.clone().or_else(|| self.path_by_alias(to))
+    /// How it showed that an output leads to a path where its URL does not tell, and what else can be done about it.
+    fn shown_by_observation(&self, output: &Target, path: &PathName) -> (String, &'static str) {
+        const AGAIN: &str = ", or start the stream once it leads elsewhere";
+        let name = output.endpoint();
+        if output.path.is_some() {
+            (String::new(), "")
+        } else if self.returns.contains(output, path) {
+            let shown = &output.shown;
+            (format!(" (what is sent to {shown} came back here)"), AGAIN)
+        } else if self.names.is_proven(&name) {
+            (
+                format!(" ({name} is this server under another name)"),
+                AGAIN,
+            )
+        } else {
+            (format!(" ({name} is this server under another name)"), "")
+        }
+    }
+
+    /// Whether a stream is blocked for what was seen when it ran: that may have changed.
+    pub(super) fn may_be_tried_again(&self, stream: &Stream) -> bool {
+        let mut outputs = stream.plan.task.outputs.iter();
+        stream.is_blocked() && outputs.any(|to| self.was_seen_here(to))
+    }
+
+    fn was_seen_here(&self, to: &Target) -> bool {
+        let is_here = self.returns.has(to) || self.names.is_proven(&to.endpoint());
+        to.path.is_none() && is_here
+    }
+
+    /// Forgets where a stream's outputs were seen to lead to, so that it is tried again.
+    pub(super) fn forget_observations(&mut self, key: &StreamKey) {
+        let Some(stream) = self
+            .streams
+            .get(key)
+            .filter(|it| self.may_be_tried_again(it))
+        else {
+            return;
+        };
+        for to in stream.plan.task.outputs.clone() {
+            self.returns.forget(&to);
+            self.names.forget_proof(&to.endpoint());
+        }
+        self.plan_all_again();
+    }
+
+    /// Whether an output comes out at a path of this server, also where that only showed when it did.
+    fn leads_to(&self, to: &Target, path: &PathName) -> bool {
+        match &to.path {
+            Some(own) => own == path,
+            None => {
+                self.path_by_alias(to).as_ref() == Some(path) || self.returns.contains(to, path)
+            }
+        }
     }
 
     fn path_by_alias(&self, to: &Target) -> Option<PathName> {
@@ -84,7 +133,8 @@ impl Supervision {
         let known = self.streams.get(&parent)?;
         let leads = |task: &Task| {
             let mut outputs = task.outputs.iter();
-            outputs.any(|to| to.any_path() == child.path().as_str())
+            let child = child.path();
+            outputs.any(|to| to.any_path() == child.as_str() || self.returns.contains(to, child))
         };
         if known.declared.is_some() {
             let source = known.plan.task.path().filter(|_| leads(&known.plan.task))?;
@@ -135,6 +185,61 @@ impl Supervision {
         found.map(|(other, _)| other)
     }
 
+    /// The stream whose output a path's publisher says that it has been through.
+    fn sender(&self, key: &StreamKey) -> Option<&StreamKey> {
+        let via = self
+            .via
+            .get(&self.available.get(key.path())?.source.as_ref()?.id)?;
+        via.marks().find_map(|mark| {
+            let sends = |stream: &Stream| {
+                let mut outputs = stream.plan.task.outputs.iter();
+                outputs.any(|to| self.marks.mark(to) == mark)
+            };
+            self.other(key, sends)
+        })
+    }
+
+    /// Where a stream that a worker passes on has been.
+    pub(super) fn via(&self, task: &Task) -> Via {
+        let source = task
+            .path()
+            .and_then(|path| self.available.get(&path)?.source.as_ref());
+        let via = source.and_then(|source| self.via.get(&source.id));
+        via.cloned().unwrap_or_default()
+    }
+
+    /// Takes note of the paths on which other servers send outputs back. Returns whether there are new ones.
+    pub(super) fn find_returns(&mut self) -> bool {
+        let targets = self
+            .streams
+            .values()
+            .flat_map(|stream| &stream.plan.task.outputs);
+        let elsewhere = targets.filter(|to| to.path.is_none());
+        let by_mark: BTreeMap<Mark, &Target> =
+            elsewhere.map(|to| (self.marks.mark(to), to)).collect();
+        let mut found = Vec::new();
+        for (path, available) in &self.available {
+            let source = available.source.as_ref();
+            let Some(via) = source.and_then(|source| self.via.get(&source.id)) else {
+                continue;
+            };
+            let sent = via.marks().find_map(|mark| by_mark.get(&mark).copied());
+            // Where the connection is the worker's own, it is the server that has another name.
+            let is_direct = |to: &Target| {
+                via.marks().next() == Some(self.marks.mark(to)) && to.any_path() == path.as_str()
+            };
+            found.extend(
+                sent.filter(|to| !is_direct(to))
+                    .map(|to| (to.clone(), path.clone())),
+            );
+        }
+        let mut is_new = false;
+        for (target, path) in found {
+            is_new |= self.returns.add(&target, path);
+        }
+        is_new
+    }
+
     /// Streams whose parent has no worker any more, or is forgotten: they come from somewhere else.
     pub(super) fn orphans(&self) -> Vec<StreamKey> {
         let works = |parent: &StreamKey| {
@@ -156,6 +261,7 @@ impl Supervision {
             parent.is_some_and(|it| it.declared.is_none() || it.worker.is_some())
         };
         let parent = self.publisher(key).filter(has_begun);
+        let parent = self.sender(key).or(parent);
         let parent = parent.or_else(|| self.possible_publisher(key)).cloned();
         let Some(stream) = self.streams.get_mut(key) else {
             return;

@@ -57,8 +57,9 @@ impl Supervision {
         });
         self.available = available.collect();
         let known = std::mem::replace(&mut self.strangers, findings.strangers);
+        self.via = findings.via;
         let now = Instant::now();
-        let mut has_new_names = false;
+        let mut has_new_names = self.find_returns();
         for (alias, address) in findings.aliases {
             has_new_names |= self.names.prove(alias, address, now);
         }

@@ -116,6 +116,7 @@ impl Supervision {
         }
         self.settle();
         self.plan_blocked_again();
+        self.inquire();
         log::info!(
             start = changes.start.len(), change = changes.change.len(), stop = changes.stop.len();
             "other routes are in force"

@@ -7,7 +7,7 @@ use log::Level;
 use super::super::failure::{Failure, FailureKind};
 use super::super::machine::{Cause, Ended, Input};
 use super::super::output::{Said, WorkerId};
-use super::super::publishers::Suspect;
+use super::super::publishers::{Search, Suspect};
 use super::super::worker::{HUNG_AFTER, Worker};
 use super::{FIRST_LIST, STALLED, Server, Supervision};
 use crate::stream_key::StreamKey;
@@ -31,6 +31,12 @@ impl Supervision {
             Said::State(state) => Some(state.clone()),
             Said::Trouble(_) | Said::Nothing => None,
         };
+        let goes_elsewhere = stream.plan.task.elsewhere().next().is_some();
+        if state.as_deref() == Some("streaming") && matches!(said, Said::State(_)) && goes_elsewhere
+        {
+            // If that was back to this server, it shows there at once.
+            self.poller.request();
+        }
         let mut excess = None;
         match said {
             Said::Report(counters) => {
@@ -191,8 +197,13 @@ impl Supervision {
             addresses: self.names.addresses(&suspect.endpoint),
             ..suspect
         });
-        let suspects = suspects.collect();
-        self.poller.watch(suspects);
+        let mut tasks = self.streams.values().map(|stream| &stream.plan.task);
+        let servers = &self.config.worker.servers;
+        self.poller.search(Search {
+            suspects: suspects.collect(),
+            leads_elsewhere: tasks.any(|task| task.elsewhere().next().is_some())
+                || self.routes.leads_elsewhere(servers),
+        });
     }
 
     /// Whether it is known, as far as name resolution shows it in time, which outputs of a stream are on this server.
@@ -224,9 +235,11 @@ impl Supervision {
             stream: key.clone(),
             number: self.workers,
         };
+        let task = &stream.plan.task;
         match Worker::start(
             &self.config.worker,
-            (&stream.plan.task, stream.plan.limits),
+            (task, stream.plan.limits),
+            (self.marks, self.via(task)),
             &worker,
             &self.messages,
             now,
