@@ -117,6 +117,21 @@ fn servers_that_send_a_stream_to_each_other_leave_the_camera_alone() {
 }
 
 #[test]
+fn servers_whose_paths_nobody_may_take_over_do_not_lock_a_camera_out() {
+    let config = || Config::default().path_default("overridePublisher: no");
+    let (server, other) = (MediaMtx::start(config()), MediaMtx::start(config()));
+    let _here = orchestrator(&server, &[format!("cam => {}", other.rtmp("cam"))]);
+    let _there = orchestrator(&other, &[format!("cam => {}", server.rtmp("cam"))]);
+    let before = ReconnectingCamera::start(&server.rtmp("cam"));
+    other.wait_ready("cam", SOON);
+    drop(before);
+    // The gap in which the other server's copy may take the path.
+    server.wait_gone("cam", SOON);
+    let camera = ReconnectingCamera::start(&server.rtmp("cam"));
+    assert_undisturbed(&server, "cam", &camera);
+}
+
+#[test]
 fn a_circle_over_three_paths_leaves_the_camera_alone() {
     let server = MediaMtx::start(Config::default());
     let proxy = FaultProxy::start(server.ports.rtmp);

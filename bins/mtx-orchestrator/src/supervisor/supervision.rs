@@ -4,6 +4,7 @@ mod ancestry;
 mod declared;
 mod presence;
 mod rerouting;
+mod returns;
 mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,9 +1,8 @@
 //! Where streams come from, and which of them would feed themselves.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use mediamtx::path::PathName;
-use mediamtx::via::{Mark, Via};
 
 use super::super::status::StreamState;
 use super::super::stream::Stream;
@@ -59,52 +58,6 @@ impl Supervision {
                 "it would feed itself: it comes from {path}, which its output is{how}; publish to another path{advice}"
             )
         })
-    }
-
-    /// How it showed that an output leads to a path where its URL does not tell, and what else can be done about it.
-    fn shown_by_observation(&self, output: &Target, path: &PathName) -> (String, &'static str) {
-        const AGAIN: &str = ", or start the stream once it leads elsewhere";
-        let name = output.endpoint();
-        if output.path.is_some() {
-            (String::new(), "")
-        } else if self.returns.contains(output, path) {
-            let shown = &output.shown;
-            (format!(" (what is sent to {shown} came back here)"), AGAIN)
-        } else if self.names.is_proven(&name) {
-            (
-                format!(" ({name} is this server under another name)"),
-                AGAIN,
-            )
-        } else {
-            (format!(" ({name} is this server under another name)"), "")
-        }
-    }
-
-    /// Whether a stream is blocked for what was seen when it ran: that may have changed.
-    pub(super) fn may_be_tried_again(&self, stream: &Stream) -> bool {
-        let mut outputs = stream.plan.task.outputs.iter();
-        stream.is_blocked() && outputs.any(|to| self.was_seen_here(to))
-    }
-
-    fn was_seen_here(&self, to: &Target) -> bool {
-        let is_here = self.returns.has(to) || self.names.is_proven(&to.endpoint());
-        to.path.is_none() && is_here
-    }
-
-    /// Forgets where a stream's outputs were seen to lead to, so that it is tried again.
-    pub(super) fn forget_observations(&mut self, key: &StreamKey) {
-        let Some(stream) = self
-            .streams
-            .get(key)
-            .filter(|it| self.may_be_tried_again(it))
-        else {
-            return;
-        };
-        for to in stream.plan.task.outputs.clone() {
-            self.returns.forget(&to);
-            self.names.forget_proof(&to.endpoint());
-        }
-        self.plan_all_again();
     }
 
     /// Whether an output comes out at a path of this server, also where that only showed when it did.
@@ -179,65 +132,14 @@ impl Supervision {
         self.other(key, may_publish)
     }
 
-    fn other(&self, key: &StreamKey, is_meant: impl Fn(&Stream) -> bool) -> Option<&StreamKey> {
+    pub(super) fn other(
+        &self,
+        key: &StreamKey,
+        is_meant: impl Fn(&Stream) -> bool,
+    ) -> Option<&StreamKey> {
         let mut streams = self.streams.iter();
         let found = streams.find(|(other, stream)| *other != key && is_meant(stream));
         found.map(|(other, _)| other)
-    }
-
-    /// The stream whose output a path's publisher says that it has been through.
-    fn sender(&self, key: &StreamKey) -> Option<&StreamKey> {
-        let via = self
-            .via
-            .get(&self.available.get(key.path())?.source.as_ref()?.id)?;
-        via.marks().find_map(|mark| {
-            let sends = |stream: &Stream| {
-                let mut outputs = stream.plan.task.outputs.iter();
-                outputs.any(|to| self.marks.mark(to) == mark)
-            };
-            self.other(key, sends)
-        })
-    }
-
-    /// Where a stream that a worker passes on has been.
-    pub(super) fn via(&self, task: &Task) -> Via {
-        let source = task
-            .path()
-            .and_then(|path| self.available.get(&path)?.source.as_ref());
-        let via = source.and_then(|source| self.via.get(&source.id));
-        via.cloned().unwrap_or_default()
-    }
-
-    /// Takes note of the paths on which other servers send outputs back. Returns whether there are new ones.
-    pub(super) fn find_returns(&mut self) -> bool {
-        let targets = self
-            .streams
-            .values()
-            .flat_map(|stream| &stream.plan.task.outputs);
-        let elsewhere = targets.filter(|to| to.path.is_none());
-        let by_mark: BTreeMap<Mark, &Target> =
-            elsewhere.map(|to| (self.marks.mark(to), to)).collect();
-        let mut found = Vec::new();
-        for (path, available) in &self.available {
-            let source = available.source.as_ref();
-            let Some(via) = source.and_then(|source| self.via.get(&source.id)) else {
-                continue;
-            };
-            let sent = via.marks().find_map(|mark| by_mark.get(&mark).copied());
-            // Where the connection is the worker's own, it is the server that has another name.
-            let is_direct = |to: &Target| {
-                via.marks().next() == Some(self.marks.mark(to)) && to.any_path() == path.as_str()
-            };
-            found.extend(
-                sent.filter(|to| !is_direct(to))
-                    .map(|to| (to.clone(), path.clone())),
-            );
-        }
-        let mut is_new = false;
-        for (target, path) in found {
-            is_new |= self.returns.add(&target, path);
-        }
-        is_new
     }
 
     /// Streams whose parent has no worker any more, or is forgotten: they come from somewhere else.

@@ -59,13 +59,13 @@ impl Supervision {
         let known = std::mem::replace(&mut self.strangers, findings.strangers);
         self.via = findings.via;
         let now = Instant::now();
-        let mut has_new_names = self.find_returns();
+        let mut has_new_names = false;
         for (alias, address) in findings.aliases {
             has_new_names |= self.names.prove(alias, address, now);
         }
         self.settle();
         self.clear_strangers(&known);
-        if has_new_names || is_first {
+        if self.find_returns() || has_new_names || is_first {
             self.plan_all_again();
         }
         hints.iter().for_each(|hint| self.note_hint(hint));

@@ -1,5 +1,7 @@
 use std::sync::mpsc;
 
+use mediamtx::via::Mark;
+
 use super::super::names::Addresses;
 use super::super::names::tests::{addresses, endpoint};
 use super::super::policy::{BreakerPolicy, Policy, Recovery};
@@ -12,12 +14,16 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// Without a server, which nothing here waits for; its workers end at once, and are not looked after.
 fn supervision(route: &str) -> Supervision {
+    supervision_with(&[route])
+}
+
+fn supervision_with(routes: &[&str]) -> Supervision {
     let servers = Servers {
         rtsp: "rtsp://127.0.0.1:8554".parse().unwrap(),
         rtmp: "rtmp://127.0.0.1:1935".parse().unwrap(),
     };
     let layers = Layers {
-        flags: vec![route.parse().unwrap()],
+        flags: routes.iter().map(|route| route.parse().unwrap()).collect(),
         ..Layers::default()
     };
     let routes = Arc::new(RouteTable::new(&layers, &servers).unwrap());
@@ -325,6 +331,81 @@ fn the_stop_of_a_path_ends_when_its_stream_is_declared() {
         supervision.streams[&declared.key()].machine.state(),
         StreamState::Stopped
     );
+}
+
+/// Paths with who publishes them, and whose outputs their streams have been through: those of the path with this
+/// number, or of somebody else.
+type Look = BTreeMap<usize, Vec<Option<usize>>>;
+
+impl Supervision {
+    fn sees_marks(&mut self, number: usize, look: &Look) {
+        let output = |path: usize| {
+            let stream = &self.plan(&self.routes, &key(PATHS[path])).unwrap();
+            self.marks.mark(&stream.task.outputs[0])
+        };
+        let id = |path: usize| format!("{path} at look {number}");
+        let via = look.iter().map(|(path, marks)| {
+            // The oldest one is at the end, the server's own publisher at the beginning.
+            let marks = [None].into_iter().chain(marks.iter().copied()).rev();
+            let via = marks.fold(Via::default(), |via, mark| {
+                via.through(mark.map_or(Mark(7), output))
+            });
+            (id(*path), via)
+        });
+        let findings = Findings {
+            via: via.collect(),
+            ..Findings::default()
+        };
+        let ids: Vec<_> = look.keys().map(|path| (PATHS[*path], id(*path))).collect();
+        let paths: Vec<_> = ids
+            .iter()
+            .map(|(path, id)| (*path, "rtmpConn", id.as_str()))
+            .collect();
+        self.sees_with(&paths, findings);
+    }
+}
+
+const PATHS: [&str; 4] = ["a", "b", "c", "d"];
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(48))]
+    #[test]
+    fn streams_are_blocked_for_their_own_marks_only_and_for_as_long_as_nobody_starts_them(
+        looks in proptest::collection::vec(
+            proptest::collection::btree_map(
+                0..PATHS.len(),
+                proptest::collection::vec(proptest::option::of(0..PATHS.len()), 0..4),
+                0..=PATHS.len(),
+            ),
+            1..6,
+        ),
+    ) {
+        let routes = PATHS.map(|path| format!("{path} => rtmp://backup/x/{path}"));
+        let mut known = BTreeSet::<usize>::new();
+        let mut supervision = supervision_with(&routes.each_ref().map(String::as_str));
+        let (mut came_back, mut returned) = (BTreeSet::<usize>::new(), BTreeSet::<usize>::new());
+        for (number, look) in looks.iter().enumerate() {
+            supervision.sees_marks(number, look);
+            known.extend(look.keys());
+            for (path, marks) in look {
+                let latest = marks.iter().flatten().find(|mark| known.contains(mark));
+                returned.extend(latest);
+                came_back.extend(latest.filter(|latest| *latest == path));
+            }
+            for path in look.keys() {
+                let is_blocked = supervision.blocks(PATHS[*path]);
+                // Only what one sent oneself, and saw again, is a reason.
+                proptest::prop_assert!(is_blocked || !came_back.contains(path), "{path} of {look:?}");
+                proptest::prop_assert!(!is_blocked || returned.contains(path), "{path} of {look:?}");
+            }
+        }
+        for path in came_back {
+            if supervision.streams.contains_key(&key(PATHS[path])) {
+                supervision.command(&key(PATHS[path]), Command::Start);
+                proptest::prop_assert!(!supervision.blocks(PATHS[path]));
+            }
+        }
+    }
 }
 
 fn declaration(id: &str, source: &str, output: &str) -> Declaration {
