@@ -5,6 +5,7 @@ pub mod api;
 pub mod duration;
 pub mod event;
 pub mod hook;
+pub mod host;
 #[cfg(feature = "http-server")]
 pub mod http;
 #[cfg(feature = "https")]

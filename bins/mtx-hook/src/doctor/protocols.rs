@@ -1,12 +1,12 @@
 //! RTSP and RTMP: whether workers get in, and at which ports.
 
+use mediamtx::host::is_loopback;
 use ureq::http::Uri;
 
 use super::configuration::Configuration;
 use super::finding::{Diagnosis, Severity};
 use super::hooks::{entries_that_tell, workers};
 use super::process::Process;
-use super::server::is_this_machine;
 
 /// What workers use of a server.
 struct Protocol {
@@ -286,7 +286,7 @@ fn check_transports(
 /// The port of a URL on this machine; elsewhere it may be forwarded to any.
 fn port_of_this_machine(url: &str, default: u16) -> Option<u16> {
     let uri: Uri = url.parse().ok()?;
-    is_this_machine(uri.host()?).then(|| uri.port_u16().unwrap_or(default))
+    is_loopback(uri.host()?).then(|| uri.port_u16().unwrap_or(default))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mediamtx::api::{Api, ApiError, Fields};
+use mediamtx::host::is_loopback;
 use ureq::http::Uri;
 
 use super::configuration::{Configuration, Entry, Settings};
@@ -162,19 +163,11 @@ fn address(file: Option<&Configuration>) -> String {
     format!("{scheme}://{address}")
 }
 
-/// Whether the host of a URL is this machine for itself.
-pub(super) fn is_this_machine(host: &str) -> bool {
-    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
-    address.map_or(host.eq_ignore_ascii_case("localhost"), |it| {
-        it.is_loopback()
-    })
-}
-
 impl Server {
     /// Whether its programs can be looked for on this machine.
     pub(super) fn is_here(&self) -> bool {
         let uri = self.url.parse::<Uri>().ok();
-        uri.is_some_and(|uri| uri.host().is_some_and(is_this_machine))
+        uri.is_some_and(|uri| uri.host().is_some_and(is_loopback))
     }
 }
 

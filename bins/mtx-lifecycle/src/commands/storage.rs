@@ -9,10 +9,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use mediamtx::api::Fields;
+use mediamtx::host::is_loopback;
 use nix::errno::Errno;
 use nix::sys::statvfs::statvfs;
 use serde::Serialize;
-use url::{Host, Url};
+use url::Url;
 
 use super::record_path::{base, size};
 use super::{Error, Lifecycle};
@@ -203,12 +204,9 @@ fn retention(entry: &Fields) -> Option<Retention> {
 /// Whether a server at this URL runs on this machine.
 fn is_here(url: &str) -> bool {
     let url = url.parse::<Url>().ok();
-    match url.as_ref().and_then(Url::host) {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
+    url.as_ref()
+        .and_then(Url::host_str)
+        .is_some_and(is_loopback)
 }
 
 /// macOS counts blocks in 32 bits.

@@ -1,7 +1,6 @@
 //! The page at /, and what it is made of.
 
-use std::net::IpAddr;
-
+use mediamtx::host;
 use mediamtx::http::Answer;
 use url::{Host, Url};
 
@@ -67,9 +66,7 @@ fn for_reader(host: Option<&[u8]>, server: &Url, is_inside: impl Fn(&Url) -> boo
 }
 
 fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    url.host_str().is_some_and(host::is_loopback)
 }
 
 /// Scheme, host and port: no login, no path, no query.

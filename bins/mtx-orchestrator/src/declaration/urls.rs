@@ -1,8 +1,8 @@
 //! Where a declared stream comes from and where it goes: what mtx-worker takes, checked before it is stored.
 
 use std::fmt;
-use std::net::IpAddr;
 
+use mediamtx::host::is_loopback;
 use mediamtx::path::StreamPath;
 use mediamtx::secret::{self, HIDDEN};
 use url::Url;
@@ -272,11 +272,10 @@ impl Place {
 pub(super) fn host(url: &Url) -> String {
     // The crate lowers case only for the schemes of the web.
     let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
-    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
-    if address.is_ok_and(|address| address.is_loopback() || address.is_unspecified()) {
-        return "localhost".to_owned();
+    match is_loopback(&host) {
+        true => "localhost".to_owned(),
+        false => host,
     }
-    host
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use mediamtx::hook::HookEnvironment;
+use mediamtx::host::is_loopback;
 use mediamtx::path::PathName;
 use mediamtx::retry::RetrySchedule;
 use mediamtx::secret;
@@ -18,7 +19,7 @@ pub(crate) use self::keys::NoKey;
 use self::outputs::Origin;
 use crate::cli::Cli;
 use crate::failures::Failures;
-use crate::rtmp::url::{RtmpUrl, is_loopback};
+use crate::rtmp::url::RtmpUrl;
 use crate::source::{RtspUrl, Transport};
 
 /// What becomes of the stream.

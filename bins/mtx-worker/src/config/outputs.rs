@@ -4,11 +4,12 @@
 use std::net::UdpSocket;
 
 use anyhow::{Context, Result, bail};
+use mediamtx::host::is_loopback;
 use mediamtx::path::PathName;
 use mediamtx::template::Template;
 
 use super::keys::KeySource;
-use crate::rtmp::url::{RtmpUrl, is_loopback};
+use crate::rtmp::url::RtmpUrl;
 use crate::source::RtspUrl;
 
 /// The stream, and the server that it is read from.

@@ -1,9 +1,9 @@
 //! Where to publish: `rtmp://host[:port]/app[/more]/stream-key[?query]`.
 
 use std::fmt;
-use std::net::IpAddr;
 
 use anyhow::{Context, Result, bail};
+use mediamtx::host::is_loopback;
 use mediamtx::secret;
 use mediamtx::via::Via;
 use url::{Url, form_urlencoded};
@@ -189,15 +189,6 @@ impl RtmpUrl {
         let key = without_query(&self.stream_key);
         !self.on_server && !matches!(key, "" | "out")
     }
-}
-
-/// Whether a host's name or address is this machine for itself.
-pub(crate) fn is_loopback(host: &str) -> bool {
-    let address = host.parse::<IpAddr>();
-    // A connection to 0.0.0.0 or :: goes to the loopback.
-    address.map_or(host.eq_ignore_ascii_case("localhost"), |address| {
-        address.is_loopback() || address.is_unspecified()
-    })
 }
 
 /// Whether a query behind a slash is a stream key. A login there is MediaMTX's.
