@@ -268,6 +268,23 @@ mod tests {
     }
 
     #[test]
+    fn each_output_has_its_own_marks() {
+        let lists = "00000000000000aa,00000000000000cc 00000000000000bb";
+        let outputs = |lists| {
+            let urls = "rtmp://h/live/a rtmp://h/live/b rtmp://h/live/c";
+            let args = ["--input", "rtsp://h/x", "--output", urls];
+            task(&args, &[("MTX_WORKER_VIA", lists)])
+        };
+        let Ok((_, Destination::Outputs(marked))) = outputs(lists) else {
+            panic!("{:?}", outputs(lists));
+        };
+        let via: Vec<String> = marked.iter().map(|to| to.via.to_string()).collect();
+        assert_eq!(via.join(" ").trim_end(), lists);
+        let wrong = format!("{:#}", outputs("aa").unwrap_err());
+        assert!(wrong.starts_with("MTX_WORKER_VIA: marks are"), "{wrong}");
+    }
+
+    #[test]
     fn a_file_of_jpeg_is_for_a_picture() {
         for (output, picture) in [
             ("a.jpg", true),
