@@ -89,6 +89,36 @@ fn a_file_that_the_server_refuses_is_an_error_with_what_to_write() {
 }
 
 #[test]
+fn a_variable_that_crashes_the_server_over_an_entry_without_settings_is_an_error() {
+    const PANIC: i32 = 2;
+    let null = file("paths: {x: }");
+    on_every_version(|version| {
+        for variable in [
+            "MTX_PATHS_X_RECORD",
+            "MTX_PATHS_X",
+            "MTX_PATHS_X_COLOUR",
+            "RTSP_PATHS_X_RECORD",
+        ] {
+            let mut command = Command::new(binaries::mediamtx_of_version(version));
+            command.arg(null.path()).env(variable, "no");
+            let mut server = Spawned::start("mediamtx", command);
+            assert_eq!(server.wait_code(SOON), PANIC, "{variable}");
+            assert!(server.output().contains("unaddressable value"));
+        }
+    });
+    for variable in ["MTX_PATHS_X_RECORD", "MTX_PATHS_X", "RTSP_PATHS_X_RECORD"] {
+        let visit = doctor(Some(null.path()), &[(variable, "no")]);
+        assert_eq!(visit.exit, 1, "{}", visit.text);
+        visit.says("error: paths: x:", variable);
+        visit.says("error: paths: x:", "write x: {} in the file");
+        for yaml in ["paths: {x: {}}", "paths: {xy: }", "paths: "] {
+            let visit = doctor(Some(file(yaml).path()), &[(variable, "no")]);
+            visit.is_silent_about("crashes");
+        }
+    }
+}
+
+#[test]
 fn values_of_the_wrong_kind_are_said_where_a_server_can_be_asked() {
     let server = MediaMtx::start(Config::default());
     let api = server.api("");

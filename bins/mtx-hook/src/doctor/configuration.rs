@@ -61,6 +61,8 @@ pub(super) struct Entry {
     pub(super) name: String,
     /// What it does not take from `pathDefaults`.
     pub(super) settings: Settings,
+    /// Written as a name alone, `cam:`, which YAML reads as null, and not as `cam: {}`.
+    pub(super) is_null: bool,
 }
 
 /// A hook that is set somewhere.

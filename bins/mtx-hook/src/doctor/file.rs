@@ -85,8 +85,13 @@ pub(super) fn parse(text: &[u8]) -> Result<Configuration, String> {
     let defaults = settings_in("pathDefaults", global.remove("pathDefaults"))?;
     let entries = settings_in("paths", global.remove("paths"))?;
     let entry = |(name, value): (String, Value)| {
+        let is_null = value.is_null();
         let settings = settings_in(&name, Some(value))?;
-        Ok(Entry { name, settings })
+        Ok(Entry {
+            name,
+            settings,
+            is_null,
+        })
     };
     Ok(Configuration {
         global,

@@ -133,6 +133,7 @@ fn entry(mut settings: Fields, defaults: &Settings) -> Entry {
             .and_then(|name| name.as_str().map(str::to_owned))
             .unwrap_or_default(),
         settings,
+        is_null: false,
     }
 }
 

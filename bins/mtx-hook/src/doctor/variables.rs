@@ -8,6 +8,9 @@ use super::settings::Level;
 
 const PREFIX: &str = "MTX_";
 
+/// Variables of an entry; MediaMTX still reads those with the older prefix.
+const PATH_PREFIXES: [&str; 2] = ["MTX_PATHS_", "RTSP_PATHS_"];
+
 /// What MediaMTX and the suite have variables for that set nothing in the file: whole names, and beginnings of names.
 const OTHERS: [&str; 18] = [
     "PATH",
@@ -37,6 +40,7 @@ pub(super) fn apply(
     configuration: &mut Configuration,
     diagnosis: &mut Diagnosis,
 ) -> Vec<String> {
+    crashes(process, configuration, diagnosis);
     let mut used = Vec::new();
     for (variable, value) in process.variables_with(PREFIX) {
         let rest = &variable[PREFIX.len()..];
@@ -60,6 +64,30 @@ pub(super) fn apply(
         }
     }
     used
+}
+
+/// MediaMTX panics when a variable, whatever it sets, belongs to an entry that is null in the file: seen on each of
+/// [`mediamtx::version::tried_versions`].
+fn crashes(process: &Process, configuration: &Configuration, diagnosis: &mut Diagnosis) {
+    for entry in configuration.entries.iter().filter(|entry| entry.is_null) {
+        let variable = PATH_PREFIXES.iter().find_map(|prefix| {
+            let mut variables = process.variables_with(prefix);
+            variables.find_map(|(variable, _)| {
+                let key = variable[prefix.len()..].split('_').next()?;
+                (key == key.to_uppercase() && key.to_lowercase() == entry.name).then_some(variable)
+            })
+        });
+        if let Some(variable) = variable {
+            let name = &entry.name;
+            diagnosis.error(
+                format!("paths: {name}"),
+                format!(
+                    "the server crashes at its start (reflect.Value.Addr of unaddressable value), since {variable} is \
+                     for an entry without any settings: write {name}: {{}} in the file"
+                ),
+            );
+        }
+    }
 }
 
 fn note(configuration: &mut Configuration, owner: Option<&str>, name: Option<&'static str>) {
@@ -110,6 +138,7 @@ fn of_path(rest: &str, value: &str, configuration: &mut Configuration) -> Result
         configuration.entries.push(Entry {
             name: name.clone(),
             settings: Settings::new(),
+            is_null: false,
         });
         configuration.entries.len() - 1
     });
