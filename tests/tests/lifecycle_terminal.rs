@@ -168,14 +168,24 @@ fn shell_completes_commands_paths_and_use_cases() {
 
 #[test]
 fn path_that_nobody_knows_is_said_to_be_unknown() {
-    let config = Config::default().path("cam", "runOnDemand: sleep 9");
+    let config = Config::default()
+        .only_named_paths()
+        .path("cam", "runOnDemand: sleep 9");
     let server = MediaMtx::start(config);
     let lifecycle = Lifecycle::of(&server);
     let said = lifecycle.fails(1, &["stop", "cma"]);
     assert!(said.contains("there is no path cma"), "{said}");
-    let status = lifecycle.status("cma");
-    let problem = status["problem"].as_str().unwrap();
-    assert!(problem.contains("there is no path cma"), "{status}");
+    for arguments in [&["status", "cma"][..], &["status", "cma", "--json"]] {
+        let said = lifecycle.fails(1, arguments);
+        assert!(said.contains("there is no path cma"), "{said}");
+    }
+    let said = lifecycle.fails(1, &["snapshot", "cma", "-o", "cma.jpg"]);
+    assert!(said.contains("no entry for path cma"), "{said}");
+    let said = lifecycle.fails(1, &["rollback", "7"]);
+    assert!(
+        said.contains("the journal has 0 (the server as it was)"),
+        "{said}"
+    );
     for name in ["all_others", "~^cam", "lifecycle/x/cam"] {
         let said = lifecycle.fails(2, &["status", name]);
         assert!(said.contains("no path of its own"), "{said}");
@@ -184,6 +194,63 @@ fn path_that_nobody_knows_is_said_to_be_unknown() {
     lifecycle.ok(&["stop", "cam"]);
     let revision = |lifecycle: &Lifecycle| lifecycle.ok(&["status", "--json"]);
     assert!(revision(&lifecycle).contains("\"revision\": 0"));
+}
+
+#[test]
+fn path_that_an_entry_for_many_is_for_is_idle_and_its_note_says_so() {
+    let server = MediaMtx::start(Config::default().path("~^any/.+$", ""));
+    let lifecycle = Lifecycle::of(&server);
+    let status = lifecycle.status("any/cam");
+    let problem = status["problem"].as_str().unwrap();
+    assert!(
+        problem.contains("its entry ~^any/.+$ is for it"),
+        "{status}"
+    );
+}
+
+#[test]
+fn source_that_was_demanded_and_does_not_come_is_shown_with_since_when() {
+    let dead = "source: rtsp://127.0.0.1:1/dead";
+    let folder = tempfile::tempdir().unwrap();
+    let clip = Clip::new(Video::H264, None);
+    let clip = clip.file();
+    let file = folder.path().join(clip.file_name().unwrap());
+    let late = publishing_hook(&Clip::new(Video::H264, None))
+        .replace(clip.to_str().unwrap(), file.to_str().unwrap());
+    let config = Config::default()
+        .path("static", dead)
+        .path("fetched", &format!("{dead}\nsourceOnDemand: yes"))
+        .path("late", &late);
+    let server = MediaMtx::start(config);
+    let lifecycle = Lifecycle::of(&server);
+    // Nobody demands it.
+    assert!(lifecycle.status("fetched")["missing"].is_null());
+    let always = lifecycle.status("static");
+    assert_eq!(always["state"], "waiting", "{always}");
+    let note = always["missing"]["note"].as_str().unwrap();
+    assert!(note.contains("[path static]"), "{note}");
+    let start = |use_case, path| ["start", use_case, path, "--timeout", "1s"];
+    for (use_case, state, next) in [
+        ("viewing", "idle", "tries it again when somebody watches"),
+        ("recording", "waiting", "goes on trying"),
+    ] {
+        for path in ["fetched", "late"] {
+            let said = lifecycle.fails(1, &start(use_case, path));
+            assert!(said.contains(next), "{said}");
+            let status = lifecycle.status(path);
+            assert_eq!(status["state"], state, "{status}");
+            assert!(status["missing"]["since"].is_string(), "{status}");
+            let table = lifecycle.ok(&["status", path]);
+            assert!(table.contains("no stream since 20"), "{table}");
+        }
+    }
+    lifecycle.ok(&["stop", "fetched"]);
+    assert!(lifecycle.status("fetched")["missing"].is_null());
+    std::fs::copy(clip, &file).unwrap();
+    lifecycle.ok(&["start", "recording", "late"]);
+    let status = lifecycle.status("late");
+    assert_eq!(status["state"], "live", "{status}");
+    assert!(status["missing"].is_null(), "{status}");
 }
 
 #[test]

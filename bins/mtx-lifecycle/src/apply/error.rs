@@ -77,11 +77,11 @@ pub enum Error {
     #[error("{0} is in the past: a use case ends in the future")]
     Moment(Timestamp),
     /// Nothing to go back to.
-    #[error("there is no revision {wanted}: the journal has {known}")]
+    #[error("there is no revision {wanted}: the journal has 0 (the server as it was){known}")]
     Revision {
         /// What was asked for.
         wanted: u64,
-        /// What there is.
+        /// The others, each after a comma.
         known: String,
     },
     /// It answered 200, which comes before it does anything.
@@ -103,15 +103,14 @@ pub enum Error {
         why: String,
     },
     /// The stream does not come.
-    #[error(
-        "{path}: its source has not come within {after:?}. It stays wanted, and MediaMTX goes on trying; \
-         mtx-lifecycle stop {path} ends that"
-    )]
+    #[error("{path}: its source has not come within {after:?}. {}", goes_on(path, *is_held))]
     NoSource {
         /// Of which path.
         path: String,
         /// How long it was waited for.
         after: std::time::Duration,
+        /// Whether the server demands it from now on.
+        is_held: bool,
     },
     /// Nothing makes the stream of a picture come.
     #[error("{0}: no picture: nobody publishes it at the moment")]
@@ -134,6 +133,14 @@ pub enum Error {
         /// How long it was waited for.
         after: std::time::Duration,
     },
+}
+
+fn goes_on(path: &str, is_held: bool) -> String {
+    let next = match is_held {
+        true => "MediaMTX goes on trying",
+        false => "MediaMTX tries it again when somebody watches",
+    };
+    format!("It stays wanted, and {next}; mtx-lifecycle stop {path} ends that")
 }
 
 impl Error {

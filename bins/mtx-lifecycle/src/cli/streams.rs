@@ -5,7 +5,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use jiff::{ToSpan, Zoned, civil};
 use mediamtx::timestamp::Timestamp;
-use mtx_lifecycle::commands::{Lifecycle, Started};
+use mtx_lifecycle::commands::status::{Existence, PathStatus};
+use mtx_lifecycle::commands::{Error, Lifecycle, Started};
 
 use super::run::{Failure, noted, say, tell, warn};
 use super::table;
@@ -83,15 +84,18 @@ pub(super) fn stop(lifecycle: &Lifecycle, path: &str, reason: &str) -> Result<()
 
 pub(super) fn status(lifecycle: &Lifecycle, path: Option<&str>, json: bool) -> Result<(), Failure> {
     let status = lifecycle.status(path)?;
+    let is_unknown = |path: &PathStatus| path.existence == Existence::Unknown;
+    let unknown = path.filter(|_| status.paths.iter().any(is_unknown));
     if json {
         let text = serde_json::to_string_pretty(&status).context("the status")?;
         say(&text);
-    } else {
+    } else if unknown.is_none() || status.api_error.is_some() {
         say(&table::table(&status));
     }
-    match status.api_error {
-        Some(error) => Err(anyhow!("{error}; this is what the journal knows").into()),
-        None => Ok(()),
+    match (status.api_error, unknown) {
+        (Some(error), _) => Err(anyhow!("{error}; this is what the journal knows").into()),
+        (None, Some(path)) => Err(Error::Unknown(path.to_owned()).into()),
+        (None, None) => Ok(()),
     }
 }
 

@@ -121,11 +121,13 @@ fn note(path: &PathStatus) -> String {
     let until = path.until.iter();
     let until = until.map(|(use_case, until)| format!("{use_case} until {until}"));
     let problem = path.problem.iter().cloned();
+    let missing = path.missing.iter().map(ToString::to_string);
     let pending = path.pending.iter().map(ToString::to_string);
     let full = path.storage.iter().filter_map(Storage::warning);
     let notes = stopped
         .chain(until)
         .chain(problem)
+        .chain(missing)
         .chain(full)
         .chain(pending);
     notes.collect::<Vec<_>>().join("; ")

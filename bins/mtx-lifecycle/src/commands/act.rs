@@ -60,13 +60,14 @@ impl Lifecycle {
         let before = session.state().wanted();
         let begun = self.begin(&mut session, use_case, path, until)?;
         drop(session);
-        match self.finish(path, begun, start) {
-            Err(Error::Interrupted) => {
-                self.take_back(use_case, path, &before)?;
-                Err(Error::Interrupted)
-            }
-            done => done,
+        let done = self.finish(path, begun, start);
+        match &done {
+            Err(Error::Interrupted) => self.take_back(use_case, path, &before)?,
+            Err(Error::NoSource { .. }) => self.note_missing(path),
+            Ok(Started::Running { .. }) => self.note_recovered(path)?,
+            _ => {}
         }
+        done
     }
 
     fn begin<'a>(
@@ -100,10 +101,9 @@ impl Lifecycle {
         // What is unknown to the server can't be started, and must not be wanted for ever after.
         let on_demand = is_on_demand(session.state(), &wanted, &view, path)?;
         session.revise(what, wanted)?;
+        // Whoever starts it anew wants it to be tried at once.
         if session.state().degraded.contains(path) {
-            let at = Timestamp::now();
-            let path = path.to_owned();
-            session.note(Record::Recovered { at, path })?;
+            session.note_recovered(path)?;
         }
         let is_there = view.is_available(path);
         let hold = Hold {
@@ -156,7 +156,24 @@ impl Lifecycle {
         if begun.is_armed {
             return Ok(());
         }
-        self.await_stream(path, patience)
+        self.await_stream(path, patience, begun.settings.lasts())
+    }
+
+    /// For the status. What failed is said anyway, so that trouble with the journal is worth no more than a warning.
+    fn note_missing(&self, path: &str) {
+        let noted = Session::begin(self, self.options().timeout).and_then(|mut session| {
+            let at = Timestamp::now();
+            let path = path.to_owned();
+            session.note(Record::Missing { at, path })
+        });
+        if let Err(error) = noted {
+            log::warn!(path = path; "that its source is missing could not be noted: {error}");
+        }
+    }
+
+    fn note_recovered(&self, path: &str) -> Result<(), Error> {
+        let mut session = Session::begin(self, self.options().timeout)?;
+        session.note_recovered(path)
     }
 
     /// Somebody did not want to wait for it.
@@ -194,11 +211,15 @@ impl Lifecycle {
         let patience = self.patience(&session.state().current().settings(path));
         drop(session);
         let came = self.await_report(&report);
-        let came = came.and_then(|()| self.await_stream(path, patience));
+        let came = came.and_then(|()| self.await_stream(path, patience, false));
         match came {
-            Ok(()) => Ok(holding),
-            Err(Error::NoSource { path, after }) => {
+            Ok(()) => {
+                self.note_recovered(path)?;
+                Ok(holding)
+            }
+            Err(Error::NoSource { path, after, .. }) => {
                 holding.release()?;
+                self.note_missing(&path);
                 Err(Error::NoPicture { path, after })
             }
             Err(error) => {
@@ -222,6 +243,7 @@ impl Lifecycle {
             return Err(Error::Unknown(path.to_owned()));
         }
         session.revise(format!("stop {path}: {reason}"), wanted)?;
+        session.note_recovered(path)?;
         self.converged(session, &Scope::one(path))
     }
 
@@ -275,7 +297,7 @@ impl Lifecycle {
         await_shown(self.server(), &report.written, timeout, &self.interrupt)
     }
 
-    fn await_stream(&self, path: &str, timeout: Duration) -> Result<(), Error> {
+    fn await_stream(&self, path: &str, timeout: Duration, is_held: bool) -> Result<(), Error> {
         let is_there = || {
             let live = self.server().live()?;
             Ok(live.get(path).is_some_and(|it| it.is_available()))
@@ -286,6 +308,7 @@ impl Lifecycle {
         Err(Error::NoSource {
             path: path.to_owned(),
             after: timeout,
+            is_held,
         })
     }
 
@@ -385,10 +408,10 @@ fn wanted_at(state: &State, number: u64) -> Result<Wanted, Error> {
     found
         .map(|revision| revision.wanted.clone())
         .ok_or_else(|| {
-            let known: Vec<_> = revisions.iter().map(|it| it.number.to_string()).collect();
+            let known = revisions.iter().map(|it| format!(", {}", it.number));
             Error::Revision {
                 wanted: number,
-                known: format!("0 (the server as it was) {}", known.join(" ")),
+                known: known.collect(),
             }
         })
 }

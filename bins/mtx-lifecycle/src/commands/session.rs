@@ -95,6 +95,17 @@ impl<'a> Session<'a> {
         Ok(self.journal.append(record)?)
     }
 
+    /// The source of a path is there, or nobody misses it any more.
+    pub(crate) fn note_recovered(&mut self, path: &str) -> Result<(), Error> {
+        let state = self.state();
+        if !state.missing.contains_key(path) && !state.degraded.contains(path) {
+            return Ok(());
+        }
+        let at = Timestamp::now();
+        let path = path.to_owned();
+        self.note(Record::Recovered { at, path })
+    }
+
     /// Makes the server be as it is wanted, as far as nobody is hurt.
     pub(crate) fn converge(&mut self, view: &View, scope: &Scope<'_>) -> Result<Report, Error> {
         let server = self.lifecycle.server();

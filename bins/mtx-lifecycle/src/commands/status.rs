@@ -1,6 +1,7 @@
 //! How each path stands.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use mediamtx::api::ApiError;
 use mediamtx::secret;
@@ -66,9 +67,9 @@ pub struct PathStatus {
     pub recording: bool,
     /// Whether the server holds it open without any viewer.
     pub kept: bool,
-    /// Whether the server or the policy knows it, or the journal.
+    /// Whether there is such a path at all.
     #[serde(skip)]
-    pub is_known: bool,
+    pub existence: Existence,
     /// Whether somebody wants the stream to be there without anybody who watches.
     #[serde(skip)]
     pub(crate) is_wanted: bool,
@@ -81,9 +82,43 @@ pub struct PathStatus {
     /// What the server did not want, or why nothing can be worked out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// Its source, if that was demanded and is not there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing: Option<Missing>,
     /// Its recorded files, if it is recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage: Option<Storage>,
+}
+
+/// Whether there is such a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existence {
+    /// The server or the policy has it, or the journal.
+    Known,
+    /// Not at the moment, but an entry for many paths is for it.
+    Possible,
+    /// Nobody knows it.
+    Unknown,
+}
+
+/// A source that was demanded and has not come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Missing {
+    /// Since when, if the journal knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// What is known of it, and where to read on.
+    pub note: String,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.since {
+            Some(since) => write!(f, "no stream since {since}: {}", self.note),
+            None => write!(f, "no stream: {}", self.note),
+        }
+    }
 }
 
 /// What a path is at the moment.
@@ -129,12 +164,13 @@ impl Lifecycle {
         let view = self.server().look();
         let mut status = status(&state, view.as_ref(), only);
         if let (Some(path), [status]) = (only, &mut status.paths[..]) {
-            status.is_known = match &view {
-                Ok(view) => !is_unknown(&state, view, path),
-                Err(_) => state.current().named().contains(path),
-            };
-            if view.is_ok() && !status.is_known {
-                status.problem = Some(Error::Unknown(path.to_owned()).to_string());
+            match &view {
+                Ok(view) if is_unknown(&state, view, path) => status.not_there(view),
+                Ok(_) => {}
+                Err(_) if !state.current().named().contains(path) => {
+                    status.existence = Existence::Unknown;
+                }
+                Err(_) => {}
             }
         }
         if let Ok(view) = &view {
@@ -143,6 +179,25 @@ impl Lifecycle {
             }
         }
         Ok(status)
+    }
+}
+
+impl PathStatus {
+    /// Nobody has such a path at the moment, though an entry for many paths may be for it.
+    fn not_there(&mut self, view: &View) {
+        let path = self.path.clone();
+        self.problem = Some(match view.template(&path) {
+            Ok(Some(template)) => {
+                self.existence = Existence::Possible;
+                let entry = template.entry;
+                format!("MediaMTX has no such path at the moment; its entry {entry} is for it")
+            }
+            Ok(None) => {
+                self.existence = Existence::Unknown;
+                Error::Unknown(path).to_string()
+            }
+            Err(error) => error.to_string(),
+        });
     }
 }
 
@@ -193,11 +248,12 @@ fn unknown(state: &State, current: &Current, path: &str) -> PathStatus {
         viewers: 0,
         recording: false,
         kept: false,
-        is_known: true,
+        existence: Existence::Known,
         is_wanted: false,
         keep: false,
         pending: Vec::new(),
         problem: state.rejected.get(path).cloned(),
+        missing: None,
         storage: None,
     }
 }
@@ -223,17 +279,38 @@ fn of_path(state: &State, current: &Current, view: &View, path: &str) -> PathSta
         }
     }
     status.is_wanted = current.records(path) || status.keep;
+    let is_always_on = view.is_always_on(path);
     status.state = match (
         busy.publishers > 0,
         state.degraded.contains(path),
-        status.is_wanted,
+        status.is_wanted || is_always_on,
     ) {
         (true, ..) => PathState::Live,
         (false, true, true) => PathState::Degraded,
         (false, false, true) => PathState::Waiting,
         (false, _, false) => PathState::Idle,
     };
+    let has_source = status.keep || is_always_on || state.missing.contains_key(path);
+    if status.state != PathState::Live && has_source && status.stopped.is_none() {
+        status.missing = Some(missing(state, &status));
+    }
     status
+}
+
+fn missing(state: &State, status: &PathStatus) -> Missing {
+    let path = &status.path;
+    let what = match status.state {
+        PathState::Degraded => {
+            "its source was tried in vain often enough, and is tried every 5 minutes under watch; mtx-lifecycle start \
+             tries it at once"
+        }
+        PathState::Waiting => "its source has not come",
+        _ => "its source did not come when mtx-lifecycle last asked for it",
+    };
+    Missing {
+        since: state.missing.get(path).copied(),
+        note: format!("{what}; MediaMTX's log says why, at [path {path}]"),
+    }
 }
 
 fn what_waits(

@@ -109,6 +109,14 @@ pub enum Record {
         /// With its password.
         url: url::Url,
     },
+    /// The source of a path was demanded and has not come.
+    #[serde(rename_all = "camelCase")]
+    Missing {
+        /// Since when.
+        at: Timestamp,
+        /// Which path.
+        path: String,
+    },
     /// The source of a path does not come any more, whatever is tried.
     #[serde(rename_all = "camelCase")]
     Degraded {

@@ -44,6 +44,8 @@ pub struct State {
     pub holds: BTreeMap<String, Hold>,
     /// Paths whose source does not come any more.
     pub degraded: BTreeSet<String>,
+    /// Since when a source is missing that was demanded, by its path.
+    pub missing: BTreeMap<String, Timestamp>,
     /// Where the server reaches its own paths, if anybody has ever said.
     pub rtsp: Option<Url>,
     /// How long the file was when it was last written anew.
@@ -120,10 +122,15 @@ impl State {
                 self.holds.remove(&id);
             }
             Record::Rtsp { url } => self.rtsp = Some(url),
-            Record::Degraded { path, .. } => {
+            Record::Missing { at, path } => {
+                self.missing.entry(path).or_insert(at);
+            }
+            Record::Degraded { at, path } => {
+                self.missing.entry(path.clone()).or_insert(at);
                 self.degraded.insert(path);
             }
             Record::Recovered { path, .. } => {
+                self.missing.remove(&path);
                 self.degraded.remove(&path);
             }
         }
@@ -198,6 +205,8 @@ impl State {
             hold: hold.clone(),
         }));
         records.extend(self.rtsp.clone().map(|url| Record::Rtsp { url }));
+        let missing = self.missing.clone().into_iter();
+        records.extend(missing.map(|(path, at)| Record::Missing { at, path }));
         let degraded = self.degraded.iter().cloned();
         records.extend(degraded.map(|path| Record::Degraded { at, path }));
         records

@@ -174,6 +174,15 @@ impl View {
         self.live.get(path).is_some_and(PathInfo::is_available)
     }
 
+    /// Whether the server fetches a path's source all the time, whoever wants it.
+    #[must_use]
+    pub fn is_always_on(&self, path: &str) -> bool {
+        let source = self.live.get(path).and_then(|live| live.source.as_ref());
+        let entry = self.governing(path);
+        source.is_some_and(|source| source.kind.ends_with("Source"))
+            && entry.is_some_and(|entry| Demand::of(entry) == Demand::None)
+    }
+
     /// Who watches, publishes and records; the keepers of the journal with this id are nobody.
     #[must_use]
     pub fn busy(&self, path: &str, journal: &str) -> Busy {

@@ -51,7 +51,7 @@ impl Observed {
             let seen = self.paths.entry(path.path.clone());
             let seen = seen.or_insert_with(|| Seen::new(is_degraded, now));
             let note = look_at(seen, path, is_degraded, &current, view, metrics);
-            notes.extend(note.filter(|note| is_news(note, is_degraded)));
+            notes.extend(note.filter(|note| is_news(note, state)));
         }
         self.paths
             .retain(|name, _| all.paths.iter().any(|path| path.path == *name));
@@ -124,14 +124,15 @@ fn look_at(
     let is_silent = seen.flow(name, bytes, now, metrics);
     if !path.is_wanted {
         seen.health = Health::Up;
-        return is_degraded.then(|| recovered(name));
+        return (is_degraded || look.is_live).then(|| recovered(name));
     }
     // Whoever watches a silent source is not thrown out for that.
     let is_there = look.is_live && !(is_silent && path.keep && path.viewers == 0);
     let grace = PAUSE + start_timeout(&current.settings(name));
     let rest = close_after(view, name) + Duration::from_secs(1);
     let rest = if is_silent { rest } else { Duration::ZERO };
-    seen.check(name, is_there, grace, rest, path.keep, metrics)
+    let note = seen.check(name, is_there, grace, rest, path.keep, metrics);
+    note.or_else(|| is_there.then(|| recovered(name)))
 }
 
 fn recovered(path: &str) -> Record {
@@ -155,8 +156,16 @@ fn close_after(view: &View, path: &str) -> Duration {
     spans.max().map_or(Duration::ZERO, Span::duration)
 }
 
-fn is_news(note: &Record, is_degraded: bool) -> bool {
-    matches!(note, Record::Degraded { .. }) != is_degraded
+/// Whether the journal does not say so already.
+fn is_news(note: &Record, state: &State) -> bool {
+    match note {
+        Record::Degraded { path, .. } => !state.degraded.contains(path),
+        Record::Missing { path, .. } => !state.missing.contains_key(path),
+        Record::Recovered { path, .. } => {
+            state.degraded.contains(path) || state.missing.contains_key(path)
+        }
+        _ => true,
+    }
 }
 
 fn count(metrics: &Metrics, counts: &BTreeMap<&'static str, i64>) {

@@ -182,7 +182,10 @@ impl Seen {
             Health::Resting { attempt, until } => {
                 let wait = until.duration_since(now).as_secs_f64();
                 log::warn!(path = path, attempt = attempt, of = TRIES, wait = wait; "the source does not come: it rests");
-                None
+                Some(Record::Missing {
+                    at,
+                    path: path_name,
+                })
             }
             Health::Degraded { .. } => {
                 metrics.failed("degraded");

@@ -2,7 +2,7 @@
 
 use mediamtx::http::{Answer, Problem};
 use mediamtx::secret;
-use mtx_lifecycle::commands::status::Status;
+use mtx_lifecycle::commands::status::{Existence, Status};
 use mtx_lifecycle::commands::{Report, Started};
 use serde_json::{Value, json};
 
@@ -19,7 +19,8 @@ pub(super) fn status_of(commands: &Commands, path: &str) -> Result<Answer, Probl
     let status = commands
         .status(Some(path))
         .map_err(|error| problem(&error))?;
-    let is_known = status.paths.iter().all(|one| one.is_known);
+    let mut paths = status.paths.iter();
+    let is_known = paths.all(|one| one.existence == Existence::Known);
     match (is_known, &status.api_error) {
         (false, Some(error)) => Err(Problem::new(503, secret::scrub(error))),
         (false, None) => {
