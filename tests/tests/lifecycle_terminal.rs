@@ -5,7 +5,6 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_yaml::Value as Yaml;
-use suite_tests::binaries::suite_binary;
 use suite_tests::clips::{Clip, Video};
 use suite_tests::lifecycle::{Lifecycle, entries, keeper, publishing_hook, segments};
 use suite_tests::mediamtx::{Config, MediaMtx};
@@ -121,49 +120,6 @@ fn disk_of_a_server_elsewhere_is_said_to_be_unknown() {
     let table = elsewhere.ok(&["status"]);
     let why = "FILES and FREE are unknown: MediaMTX runs on another machine";
     assert!(table.contains(why), "{table}");
-}
-
-#[test]
-fn shell_completes_commands_paths_and_use_cases() {
-    let config = Config::default()
-        .path("cam/east", "")
-        .path("cam/west", "")
-        .path("door", "");
-    let server = MediaMtx::start(config);
-    let lifecycle = Lifecycle::of(&server);
-    let policy = lifecycle.file("policy.yml", "useCases: {recall: {closeAfter: 2m}}");
-    lifecycle.ok(&["apply", policy.to_str().unwrap()]);
-    let binary = suite_binary("mtx-lifecycle");
-    let complete = |line: &str| {
-        let script = format!(
-            "source <(COMPLETE=bash mtx-lifecycle)\n\
-             COMP_WORDS=({line}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); COMP_TYPE=9\n\
-             _clap_complete_mtx_lifecycle mtx-lifecycle \"${{COMP_WORDS[COMP_CWORD]}}\"; echo \"${{COMPREPLY[@]}}\""
-        );
-        let mut bash = Command::new("bash");
-        bash.args(["-c", &script]);
-        bash.env("PATH", {
-            let folder = binary.parent().unwrap().display();
-            format!("{folder}:{}", std::env::var("PATH").unwrap())
-        });
-        bash.env("MEDIAMTX_API_URL", server.api(""));
-        bash.env("MTX_LIFECYCLE_STATE", lifecycle.state_dir());
-        let output = bash.output().unwrap();
-        assert!(output.stderr.is_empty(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    };
-    assert_eq!(complete("mtx-lifecycle sta"), "start status");
-    assert_eq!(complete("mtx-lifecycle start rec"), "recording recall");
-    assert_eq!(
-        complete("mtx-lifecycle start recording cam"),
-        "cam/east cam/west"
-    );
-    assert_eq!(complete("mtx-lifecycle status --js"), "--json");
-    assert_eq!(
-        complete("mtx-lifecycle --api http://127.0.0.1:1 stop cam"),
-        "",
-        "the option counts"
-    );
 }
 
 #[test]

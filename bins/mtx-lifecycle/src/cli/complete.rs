@@ -1,10 +1,13 @@
 //! What a shell offers after a press of the tab key: `source <(COMPLETE=bash mtx-lifecycle)`.
 
+mod bash;
+
 use std::collections::BTreeSet;
 use std::env;
 use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches};
+use clap_complete::env::{Elvish, Fish, Powershell, Shells, Zsh};
 use clap_complete::{CompleteEnv, CompletionCandidate};
 use mtx_lifecycle::commands::Options;
 use mtx_lifecycle::journal::{Journal, State};
@@ -18,7 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Answers the shell, and ends the process, if it is the shell that asks.
 pub(crate) fn complete() {
-    CompleteEnv::with_factory(Cli::command).complete();
+    const SHELLS: Shells<'_> = Shells(&[&bash::Bash, &Elvish, &Fish, &Powershell, &Zsh]);
+    let environment = CompleteEnv::with_factory(Cli::command);
+    environment.shells(SHELLS).complete();
 }
 
 /// The paths that the server or the journal knows.
@@ -49,6 +54,8 @@ fn journal(options: &Options) -> State {
 /// What the environment and the line say so far.
 fn typed() -> Option<Options> {
     let words = env::args_os().skip_while(|word| word != "--").skip(1);
+    // Other shells than bash have no such words to join.
+    let (words, _) = bash::joined(words.collect(), 0);
     let command = Cli::command().ignore_errors(true);
     let matches = command.try_get_matches_from(words).ok()?;
     let mut common = Common::from_arg_matches(&matches).ok()?;
