@@ -145,7 +145,7 @@ pub(crate) enum Command {
         /// The path
         #[arg(add = ArgValueCandidates::new(complete::paths))]
         path: String,
-        /// Where to; it appears when it is complete
+        /// Where to, with {path} and {name} for parts of the path; it appears when it is complete
         #[arg(short, long, value_name = "FILE.jpg")]
         output: PathBuf,
         /// Where this machine reads the server's streams: rtsp://[user:password@]host[:port]; by default the API's

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use mediamtx::template::Template;
 use mediamtx::{program, tls};
 use mtx_lifecycle::commands::{Error, Interrupt, Lifecycle};
 
@@ -33,6 +34,7 @@ pub(super) fn take(
     from: Option<&str>,
 ) -> Result<(), Failure> {
     check(output).map_err(Failure::usage)?;
+    let output = &filled(output, path).map_err(Failure::usage)?;
     let from = from.map(options::rtsp).transpose().context("--from");
     let from = from.map_err(Failure::usage)?;
     let worker = worker()?;
@@ -55,6 +57,17 @@ fn check(output: &Path) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// The worker fills in `{path}` and `{name}`, so that the file has to be called here as it is there.
+fn filled(output: &Path, path: &str) -> Result<PathBuf> {
+    let template = output
+        .to_str()
+        .and_then(|text| text.parse::<Template>().ok());
+    match (template, path.parse()) {
+        (Some(template), Ok(path)) => Ok(template.fill(&path, &[])?.into()),
+        _ => Ok(output.to_owned()),
+    }
 }
 
 fn run(worker: &Path, url: &str, output: &Path, interrupt: &Interrupt) -> Result<()> {

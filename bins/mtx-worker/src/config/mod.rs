@@ -171,10 +171,11 @@ fn destination(
         }
         ([], _) => bail!("nowhere to publish: give --output, such as rtmp://host/app/stream-key"),
         ([file], _) if is_picture(file) => {
-            // Elsewhere a file may well be called {x}.jpg.
-            let file = match origin.is_hook() {
-                true => origin.fill(&file.parse().context("--output")?)?,
-                false => (*file).to_owned(),
+            let file = match file.parse() {
+                Ok(template) => origin.fill(&template).context("--output")?,
+                // By hand, a file may well be called {x}.jpg.
+                Err(_) if !origin.is_hook() => (*file).to_owned(),
+                Err(error) => return Err(error).context("--output"),
             };
             Ok(Destination::Picture(file.into()))
         }
@@ -308,11 +309,33 @@ mod tests {
         ];
         let message = task(&both, &[]).unwrap_err().to_string();
         assert!(message.contains("a.jpg"), "{message}");
-        let hook = task(&["--output", "/pics/{name}.jpg"], &[("MTX_PATH", "a/cam1")]);
-        let (_, Destination::Picture(file)) = hook.unwrap() else {
-            panic!("no picture");
+    }
+
+    #[test]
+    fn places_of_a_pictures_file_are_filled_in_from_the_path() {
+        let file = |args: &[&str], env: &[(&str, &str)]| -> Result<String> {
+            match task(args, env)?.1 {
+                Destination::Picture(file) => Ok(file.display().to_string()),
+                outputs @ Destination::Outputs(_) => panic!("{outputs:?}"),
+            }
         };
-        assert_eq!(file, Path::new("/pics/cam1.jpg"));
+        let hook = |name| file(&["--output", name], &[("MTX_PATH", "a/cam1"), ("G1", "x")]);
+        let by_hand = |name| {
+            let input = ["--input", "rtsp://u:p@h:8554/a/cam1?lang=es"];
+            file(&[&input[..], &["--output", name]].concat(), &[])
+        };
+        assert_eq!(hook("/pics/{name}.jpg").unwrap(), "/pics/cam1.jpg");
+        assert_eq!(by_hand("/pics/{name}.jpg").unwrap(), "/pics/cam1.jpg");
+        assert_eq!(by_hand("{path}/{x}.jpg").unwrap(), "{path}/{x}.jpg");
+        assert_eq!(by_hand("{path}.jpg").unwrap(), "a/cam1.jpg");
+        assert_eq!(hook("{1}.jpg").unwrap(), "x.jpg");
+        for error in [hook("{x}.jpg"), by_hand("{1}.jpg")] {
+            let message = format!("{:#}", error.unwrap_err());
+            assert!(
+                message.contains("can't be filled in") || message.contains("can be filled in"),
+                "{message}"
+            );
+        }
     }
 
     #[test]
