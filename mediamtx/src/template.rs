@@ -106,6 +106,20 @@ impl Template {
         Self { text, parts }
     }
 
+    /// Whether the last segment, of a URL that of its path, is made of parts of the stream's path alone, and so is no
+    /// stream key.
+    #[must_use]
+    pub fn has_filled_last_segment(&self) -> bool {
+        let path = self.url_path();
+        let is_literal = |part: &Part| matches!(part, Part::Literal(_));
+        let before = path.parts.iter().rposition(is_literal);
+        match before.map(|at| (&path.parts[at], at + 1)) {
+            None => !path.parts.is_empty(),
+            Some((Part::Literal(text), after)) => text.ends_with('/') && after < path.parts.len(),
+            Some(_) => false,
+        }
+    }
+
     /// The text that every path gives, at its beginning: of a URL with a fixed host, at least scheme and host.
     #[must_use]
     pub fn fixed_start(&self) -> &str {
@@ -203,6 +217,29 @@ mod tests {
 
     fn path(text: &str) -> PathName {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_last_segment_of_places_is_no_stream_key() {
+        for text in [
+            "rtmp://h/{path}",
+            "rtmp://h/app/{name}",
+            "rtmp://h/app/{1}{name}?user=u",
+            "{name}/",
+        ] {
+            assert!(template(text).has_filled_last_segment(), "{text}");
+        }
+        for text in [
+            "rtmp://h/app/k3y",
+            "rtmp://h/{path}/k3y",
+            "rtmp://h/app/k3y-{name}",
+            "rtmp://h/app/{name}-k3y",
+            "rtmp://{name}/k3y",
+            "rtmp://h/app?key={name}",
+            "rtmp://{name}",
+        ] {
+            assert!(!template(text).has_filled_last_segment(), "{text}");
+        }
     }
 
     #[test]

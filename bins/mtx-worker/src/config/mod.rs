@@ -444,9 +444,22 @@ mod tests {
                 "rtmp://localhost:19350/rtmp/***",
             ),
             ("rtmp://platform/app/k3y", "rtmp://platform:1935/app/***"),
+            (
+                "rtmp://platform/app/{name}-k3y",
+                "rtmp://platform:1935/app/***",
+            ),
+            // A part of the path is no key.
+            ("rtmp://platform/app/{name}", "rtmp://platform:1935/app/cam"),
+            (
+                "rtmp://localhost:2935/{path}",
+                "rtmp://localhost:2935/a/cam",
+            ),
         ] {
             assert_eq!(of_hook("a/cam", &[output]).unwrap()[0].to_string(), shown);
         }
+        let keyed = ["--input", "rtsp://h/a/cam", "--output", "rtmp://p/{name}"];
+        let key = [("RTMP_STREAM_KEY", "k3y")];
+        assert_eq!(config(&keyed, &key).1.to_string(), "rtmp://p:1935/cam/***");
         let by_hand = ["--input", "rtsp://Mtx/a", "--output", "rtmp://mtx/b/c"];
         assert_eq!(config(&by_hand, &[]).1.to_string(), "rtmp://mtx:1935/b/c");
     }

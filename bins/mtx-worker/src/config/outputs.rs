@@ -67,6 +67,7 @@ impl Origin<'_> {
             let template: Template = text.parse().context("--output")?;
             let text = self.fill(&template).context("--output")?;
             let mut output = self.located(RtmpUrl::parse(&text, None)?);
+            output.is_named_after_input = template.has_filled_last_segment();
             if !(self.is_hook() && output.on_server)
                 && let Some(key) = keys.key(warnings)?
             {

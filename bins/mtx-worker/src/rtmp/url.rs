@@ -18,7 +18,8 @@ const SHORTEST_KEY: usize = 8;
 
 /// A parsed RTMP URL.
 ///
-/// `Display` hides the stream key, unless it names a path of the server that is also read from, and so opens nothing.
+/// `Display` hides the stream key, unless it opens nothing: it names a path of the server that is also read from, or is a
+/// part of the input's path.
 #[derive(Clone)]
 pub(crate) struct RtmpUrl {
     pub(crate) tls: bool,
@@ -33,6 +34,8 @@ pub(crate) struct RtmpUrl {
     pub(crate) on_server: bool,
     /// What the server is told of where the stream has been.
     pub(crate) via: Via,
+    /// Whether the last part of the path is a part of the input's path, which is no secret.
+    pub(crate) is_named_after_input: bool,
 }
 
 impl RtmpUrl {
@@ -76,6 +79,7 @@ impl RtmpUrl {
             stream_key: key.to_owned(),
             on_server: false,
             via: Via::default(),
+            is_named_after_input: false,
         };
         match url.query().unwrap_or_default() {
             query if is_key_in_query && stream_key.is_none() => {
@@ -187,7 +191,7 @@ impl RtmpUrl {
     /// A path of one part has no key. `out` is what results are called, on whatever server, and no platform's key.
     fn has_secret_path(&self) -> bool {
         let key = without_query(&self.stream_key);
-        !self.on_server && !matches!(key, "" | "out")
+        !self.on_server && !self.is_named_after_input && !matches!(key, "" | "out")
     }
 }
 
