@@ -7,6 +7,12 @@ function rate(bits) { return bits == "" ? "-" : sprintf("%.2f Mbit/s", bits / 1e
 
 function or_dash(value) { return value == "" ? "-" : value }
 
+# Why nothing comes out where something should.
+function why() {
+    if (field["state"] == "blocked") return "  " field["blocked"]
+    if (field["state"] ~ /^(starting|backoff|broken)$/ && field["lastFailure"] != "null") return "  " field["lastFailure"]
+}
+
 # The answer is {"streams": [{"id": …, "worker": {"fps": …}, "outputReaders": [{…}, …]}, …]}: a stream is an object at
 # depth 3, what it consists of is at depth 4.
 /^[{[]$/ {
@@ -22,7 +28,7 @@ function or_dash(value) { return value == "" ? "-" : value }
     if (depth == 2) {
         id[++count] = field["id"]
         known[field["id"]] = 1
-        row[count] = sprintf(line, field["state"], or_dash(field["fps"]), rate(field["bitrate"]), field["restarts"], readers)
+        row[count] = sprintf(line, field["state"], or_dash(field["fps"]), rate(field["bitrate"]), field["restarts"], readers) why() "\n"
     }
     next
 }
@@ -42,10 +48,10 @@ function or_dash(value) { return value == "" ? "-" : value }
 # The slash that tells a path of one segment from a short id is for programs, unless both are there.
 function title(id) { return id ~ /^\// && !(substr(id, 2) in known) ? substr(id, 2) : id }
 
-BEGIN { line = "%-10s %6s %14s %9s %8s\n" }
+BEGIN { line = "%-10s %6s %14s %9s %8s" }
 
 END {
     if (!count) { print "no streams"; exit }
-    printf "%-24s " line, "STREAM", "STATE", "FPS", "BIT RATE", "RESTARTS", "READERS"
+    printf "%-24s " line "  %s\n", "STREAM", "STATE", "FPS", "BIT RATE", "RESTARTS", "READERS", "WHY NOT"
     for (number = 1; number <= count; number++) printf "%-24s %s", title(id[number]), row[number]
 }

@@ -1,9 +1,11 @@
 //! Streams by name, on a server whose hooks tell an orchestrator of them.
 
+use std::process::Command;
+
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::binaries::suite_binary;
+use crate::binaries::{repository, suite_binary};
 use crate::clips::Clip;
 use crate::mediamtx::{Config, MediaMtx};
 use crate::ports;
@@ -56,4 +58,21 @@ pub fn publish(server: &MediaMtx, stream: &str) -> Spawned {
 pub fn send(signal: Signal, pid: u32) {
     let pid = Pid::from_raw(i32::try_from(pid).expect("process ids fit"));
     kill(pid, signal).expect("it runs");
+}
+
+/// The table that `make ps` makes of an answer to `GET /v1/streams`.
+///
+/// # Panics
+/// When it can't be made.
+#[track_caller]
+pub fn table(answer: &str) -> String {
+    let script =
+        r#"grep -oE '"([^"\\]|\\.)*"|[][{}:,]|[^][{}:,"[:space:]]+' <<<"$0" | awk -f "$1""#;
+    let output = Command::new("bash")
+        .args(["-c", script, answer])
+        .arg(repository().join("scripts/streams.awk"))
+        .output()
+        .expect("bash runs");
+    assert!(output.stderr.is_empty(), "{output:?}");
+    String::from_utf8(output.stdout).expect("a text")
 }

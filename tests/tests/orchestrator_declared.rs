@@ -482,3 +482,28 @@ fn hostile_bodies_are_told_what_is_wrong_and_leave_nothing() {
     let plain = kept.ask("PATCH", "/x", "{}");
     assert_eq!(plain.status, 404, "{plain:?}");
 }
+
+#[test]
+fn why_a_worker_tries_again_is_told_while_it_does() {
+    let camera = MediaMtx::start(Config::default());
+    let kept = Kept::new();
+    let orchestrator = kept.orchestrator();
+    kept.declare(&json!({ "id": "late", "source": camera.rtsp("late") }));
+    let stream = orchestrator.wait_stream("late", "reason of a retry", SOON, |stream| {
+        stream["restarts"] == 0 && !stream["lastFailure"].is_null()
+    });
+    assert!(stream["pid"].is_u64(), "its worker still runs: {stream}");
+    let reason = stream["lastFailure"].as_str().expect("a text");
+    assert!(reason.contains("no such path"), "{reason}");
+    let answer = orchestrator.get("/v1/streams").expect("the list");
+    let table = suite_tests::streams::table(&answer.to_string());
+    assert!(
+        table.contains("WHY NOT") && table.contains(reason),
+        "{table}"
+    );
+    let _publisher = Clip::h264_aac().publish(&camera.rtsp("late"));
+    // Unless the machine is so slow that the worker had to be replaced meanwhile.
+    orchestrator.wait_stream("late", "no reason any more", SOON, |stream| {
+        stream["state"] == "running" && stream["lastFailure"].is_null() == (stream["restarts"] == 0)
+    });
+}

@@ -156,14 +156,7 @@ fn streams_of_any_path_come_out_where_their_route_leads() {
 
 /// The names that `make ps` shows.
 fn table(answer: &str) -> Vec<String> {
-    let script =
-        r#"grep -oE '"([^"\\]|\\.)*"|[][{}:,]|[^][{}:,"[:space:]]+' <<<"$0" | awk -f "$1""#;
-    let output = Command::new("bash")
-        .args(["-c", script, answer])
-        .arg(repository().join("scripts/streams.awk"))
-        .output()
-        .expect("bash runs");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let text = suite_tests::streams::table(answer);
     let mut names: Vec<String> = text
         .lines()
         .skip(1)

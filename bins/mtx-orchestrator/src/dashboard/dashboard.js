@@ -108,6 +108,7 @@ const trouble = ({ state, breaker, lastFailure, blocked }) => {
   if (blocked) return `Blocked: ${blocked}`;
   if (breaker.state !== "closed") return `Breaker ${breaker.state}: ${breaker.reason ?? "no reason given"}`;
   if (state === "backoff") return `Worker failed: ${lastFailure ?? "no reason given"}`;
+  if (state === "starting" && lastFailure) return `No media: ${lastFailure}`;
   return "";
 };
 

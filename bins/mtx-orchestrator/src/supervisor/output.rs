@@ -31,6 +31,8 @@ pub(super) enum Said {
     Report(Counters),
     /// Its state has changed.
     State(String),
+    /// Why it has lost its input or an output, which it tries again.
+    Retrying(String),
     /// Why it will end, or what may be the reason.
     Trouble(String),
     /// No more: it has ended, or closed its stderr.
@@ -39,8 +41,10 @@ pub(super) enum Said {
 
 impl Said {
     fn scrubbed(self, secrets: &[String]) -> Self {
+        let scrub = |reason: &str| scrub_of(reason, secrets).into_owned();
         match self {
-            Self::Trouble(reason) => Self::Trouble(scrub_of(&reason, secrets).into_owned()),
+            Self::Retrying(reason) => Self::Retrying(scrub(&reason)),
+            Self::Trouble(reason) => Self::Trouble(scrub(&reason)),
             other => other,
         }
     }
@@ -124,7 +128,9 @@ fn understand(text: &str) -> (Option<Said>, Option<LogLine>) {
         _ => Level::Info,
     };
     let (state, reason) = (text_of(&fields, "state"), text_of(&fields, "reason"));
-    let said = if !reason.is_empty() {
+    let said = if !reason.is_empty() && fields.contains_key("attempt") {
+        Some(Said::Retrying(reason))
+    } else if !reason.is_empty() {
         Some(Said::Trouble(reason))
     } else if level == Level::Error {
         Some(Said::Trouble(message.clone()))
@@ -240,6 +246,11 @@ mod tests {
                 r#"{"level":"INF","message":"ended","state":"ended","reason":"the output is gone: x"}"#,
                 Some(Said::Trouble("the output is gone: x".into())),
                 Level::Info,
+            ),
+            (
+                r#"{"level":"WAR","message":"input lost, retry 1 of 3 in 1s","attempt":1,"of":3,"reason":"timed out"}"#,
+                Some(Said::Retrying("timed out".into())),
+                Level::Warn,
             ),
             (
                 r#"{"level":"ERR","message":"no output"}"#,

@@ -41,7 +41,7 @@ pub(crate) struct StreamStatus {
     pub(crate) worker: Option<WorkerReport>,
     /// Workers that had to be replaced.
     pub(crate) restarts: u64,
-    /// Why the last one had to be.
+    /// Why its worker tries its input or an output again; while it does not, why the last worker had to be replaced.
     pub(crate) last_failure: Option<String>,
     pub(crate) breaker: BreakerStatus,
     /// What was asked for with `POST /v1/streams`; `None` for a stream that is only MediaMTX's.

@@ -69,7 +69,10 @@ pub(super) struct Stream {
     /// The limit on all streams holds its start back.
     pub(super) delayed: bool,
     pub(super) restarts: u64,
+    /// Why the last worker had to be replaced.
     pub(super) last_failure: Option<String>,
+    /// Why its worker tries anew, until media flows again.
+    pub(super) retrying: Option<String>,
     key: StreamKey,
     state: StreamState,
     since: Timestamp,
@@ -95,6 +98,7 @@ impl Stream {
             delayed: false,
             restarts: 0,
             last_failure: None,
+            retrying: None,
             since: Timestamp::now(),
             report: None,
             memory: None,
@@ -158,6 +162,7 @@ impl Stream {
     /// Its worker is gone.
     pub(super) fn lost_worker(&mut self) {
         self.worker = None;
+        self.retrying = None;
         self.report = None;
         self.memory = None;
     }
@@ -220,7 +225,11 @@ impl Stream {
             started: self.worker.as_ref().map(|worker| worker.started),
             worker: self.report.as_ref().map(|(report, _)| report.clone()),
             restarts: self.restarts,
-            last_failure: self.last_failure.clone(),
+            last_failure: self
+                .retrying
+                .as_ref()
+                .or(self.last_failure.as_ref())
+                .cloned(),
             breaker: self.machine.breaker(),
             declared: self.declared.clone(),
             published: self.clients.published,

@@ -29,7 +29,7 @@ impl Supervision {
         let state = match &said {
             Said::Report(counters) => Some(counters.state.clone()),
             Said::State(state) => Some(state.clone()),
-            Said::Trouble(_) | Said::Nothing => None,
+            Said::Retrying(_) | Said::Trouble(_) | Said::Nothing => None,
         };
         let goes_elsewhere = stream.plan.task.elsewhere().next().is_some();
         if state.as_deref() == Some("streaming") && matches!(said, Said::State(_)) && goes_elsewhere
@@ -46,15 +46,29 @@ impl Supervision {
                 self.changed.insert(key.clone());
             }
             Said::State(_) => process.heard(now),
+            Said::Retrying(reason) => {
+                process.in_trouble(reason.clone());
+                stream.retrying = Some(reason);
+                self.changed.insert(key.clone());
+            }
             Said::Trouble(reason) => process.in_trouble(reason),
             Said::Nothing => process.fell_silent(),
         }
         if let Some(state) = state {
             let streaming = state == "streaming";
+            self.is_back(key, streaming);
             self.feed(key, Input::Reported { streaming });
         }
         if let Some(failure) = excess {
             self.condemn(key, failure);
+        }
+    }
+
+    /// Media flows again, so that nothing is tried anew.
+    fn is_back(&mut self, key: &StreamKey, streaming: bool) {
+        let stream = self.streams.get_mut(key).filter(|_| streaming);
+        if stream.is_some_and(|stream| stream.retrying.take().is_some()) {
+            self.changed.insert(key.clone());
         }
     }
 
