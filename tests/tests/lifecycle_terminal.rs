@@ -270,3 +270,26 @@ fn fallback_for_a_start_that_the_server_never_heard_of_holds_the_path_open() {
     let all = entries(&server).to_string();
     assert!(!all.contains("lifecycle/"), "{all}");
 }
+
+#[test]
+fn path_that_another_journal_keeps_open_is_said_to_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = MediaMtx::start(Config::default().path("cam", &camera(folder.path())));
+    let (first, second) = (Lifecycle::of(&server), Lifecycle::of(&server));
+    first.ok(&["start", "recording", "cam"]);
+    assert!(first.status("cam")["otherJournals"].is_null());
+    let kept = keeper(&server, "cam").unwrap();
+    let id = kept.split('/').nth(1).unwrap();
+    let status = second.status("cam");
+    assert_eq!(status["otherJournals"], serde_json::json!([id]), "{status}");
+    let note = format!("also kept open by another journal ({id})");
+    let table = second.ok(&["status"]);
+    assert!(table.contains(&note), "{table}");
+    for arguments in [&["start", "viewing", "cam"][..], &["stop", "cam"]] {
+        let done = second.run(arguments);
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+        assert!(done.stderr.contains(&note), "{}", done.stderr);
+    }
+    let done = first.run(&["stop", "cam"]);
+    assert!(done.stderr.is_empty(), "{}", done.stderr);
+}

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use suite_tests::binaries::{repository, suite_binary};
+use suite_tests::binaries::suite_binary;
 use suite_tests::clips::Clip;
 use suite_tests::frames::Counter;
 use suite_tests::http;

@@ -60,6 +60,7 @@ pub(super) fn start(
             ));
         }
     }
+    warn_of_rivals(lifecycle, path);
     // It runs, whether or not the server says how long its files are kept.
     if let Ok(Some(retention)) = lifecycle.retention(path) {
         say(&format!("{path}: {retention}"));
@@ -75,10 +76,18 @@ pub(super) fn start(
     Ok(())
 }
 
+/// What was asked for is done, whether or not the server says who else keeps the path open.
+fn warn_of_rivals(lifecycle: &Lifecycle, path: &str) {
+    let paths = lifecycle.status(Some(path)).map(|status| status.paths);
+    let rivalries = paths.iter().flatten().filter_map(PathStatus::rivalry);
+    rivalries.for_each(|rivalry| warn(&format!("{path} is {rivalry}")));
+}
+
 pub(super) fn stop(lifecycle: &Lifecycle, path: &str, reason: &str) -> Result<(), Failure> {
     let report = noted(lifecycle, lifecycle.stop(path, reason))?;
     tell(lifecycle, &report)?;
     say(&format!("{path}: stopped: {reason}"));
+    warn_of_rivals(lifecycle, path);
     Ok(())
 }
 

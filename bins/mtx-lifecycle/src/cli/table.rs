@@ -121,6 +121,7 @@ fn note(path: &PathStatus) -> String {
     let until = path.until.iter();
     let until = until.map(|(use_case, until)| format!("{use_case} until {until}"));
     let problem = path.problem.iter().cloned();
+    let rivalry = path.rivalry().into_iter();
     let missing = path.missing.iter().map(ToString::to_string);
     let pending = path.pending.iter().map(ToString::to_string);
     let full = path.storage.iter().filter_map(Storage::warning);
@@ -128,6 +129,7 @@ fn note(path: &PathStatus) -> String {
         .chain(until)
         .chain(problem)
         .chain(missing)
+        .chain(rivalry)
         .chain(full)
         .chain(pending);
     notes.collect::<Vec<_>>().join("; ")

@@ -67,6 +67,9 @@ pub struct PathStatus {
     pub recording: bool,
     /// Whether the server holds it open without any viewer.
     pub kept: bool,
+    /// The ids of other journals that hold it open, too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub other_journals: Vec<String>,
     /// Whether there is such a path at all.
     #[serde(skip)]
     pub existence: Existence,
@@ -183,6 +186,18 @@ impl Lifecycle {
 }
 
 impl PathStatus {
+    /// What two journals do to each other, if another one holds the path open.
+    #[must_use]
+    pub fn rivalry(&self) -> Option<String> {
+        let others = self.other_journals.join(", ");
+        (!others.is_empty()).then(|| {
+            format!(
+                "also kept open by another journal ({others}): what one stops or changes the other does not know; use \
+                 one --state-dir for each server"
+            )
+        })
+    }
+
     /// Nobody has such a path at the moment, though an entry for many paths may be for it.
     fn not_there(&mut self, view: &View) {
         let path = self.path.clone();
@@ -248,6 +263,7 @@ fn unknown(state: &State, current: &Current, path: &str) -> PathStatus {
         viewers: 0,
         recording: false,
         kept: false,
+        other_journals: Vec::new(),
         existence: Existence::Known,
         is_wanted: false,
         keep: false,
@@ -265,6 +281,7 @@ fn of_path(state: &State, current: &Current, view: &View, path: &str) -> PathSta
     status.recording = busy.recordings > 0;
     let journal = &state.id;
     status.kept = view.is_available(&Keeper { journal, path }.name());
+    status.other_journals = view.other_keepers(path, journal);
     if !is_reserved(path) {
         match what_waits(state, current, view, path) {
             Ok((plan, pending)) => {

@@ -174,6 +174,14 @@ impl View {
         self.live.get(path).is_some_and(PathInfo::is_available)
     }
 
+    /// The journals other than this one that hold a path open.
+    #[must_use]
+    pub fn other_keepers(&self, path: &str, journal: &str) -> Vec<String> {
+        let keepers = self.entries.keys().filter_map(|entry| Keeper::parse(entry));
+        let others = keepers.filter(|it| it.path == path && it.journal != journal);
+        others.map(|it| it.journal.to_owned()).collect()
+    }
+
     /// Whether the server fetches a path's source all the time, whoever wants it.
     #[must_use]
     pub fn is_always_on(&self, path: &str) -> bool {
