@@ -81,3 +81,22 @@ fn no_picture_is_an_error_that_says_why_and_leaves_no_file() {
     assert!(done.stderr.contains("nobody"), "{done:?}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn why_there_is_no_picture_is_said_in_one_sentence() {
+    let server = MediaMtx::start(Config::default());
+    let _publisher = Clip::h264_aac().publish(&server.rtsp("cam"));
+    server.wait_ready("cam", PATIENCE);
+    let lifecycle = Lifecycle::of(&server);
+    let said = lifecycle.fails(1, &["snapshot", "cam", "-o", "/nowhere/cam.jpg"]);
+    let expected =
+        "mtx-lifecycle: no picture: the picture can't be written to /nowhere/cam.jpg: No such file";
+    assert!(said.starts_with(expected), "{said}");
+    // Places for parts of the path are filled in.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("{name}.jpg");
+    let said = lifecycle.ok(&["snapshot", "cam", "-o", file.to_str().unwrap()]);
+    let taken = folder.path().join("cam.jpg");
+    assert!(taken.is_file(), "{said}");
+    assert!(said.contains(taken.to_str().unwrap()), "{said}");
+}

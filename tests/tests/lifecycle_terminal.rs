@@ -146,6 +146,8 @@ fn path_that_nobody_knows_is_said_to_be_unknown() {
         let said = lifecycle.fails(2, &["status", name]);
         assert!(said.contains("no path of its own"), "{said}");
     }
+    let said = lifecycle.fails(2, &["stop", "cam", "--reason", "two\nlines"]);
+    assert!(said.contains("one line"), "{said}");
     // What was started and stopped can be stopped once more.
     lifecycle.ok(&["stop", "cam"]);
     let revision = |lifecycle: &Lifecycle| lifecycle.ok(&["status", "--json"]);

@@ -67,6 +67,12 @@ impl fmt::Display for Pending {
             fields if fields.is_empty() => "entry removed".to_owned(),
             fields => fields,
         };
+        if self.waits_for.is_idle() {
+            return write!(
+                f,
+                "pending: {fields} (until mtx-lifecycle reconcile or watch)"
+            );
+        }
         write!(f, "pending: {fields} (waits for {})", self.waits_for)
     }
 }

@@ -109,7 +109,7 @@ pub(crate) enum Command {
         #[arg(add = ArgValueCandidates::new(complete::paths))]
         path: String,
         /// Why, for the journal and the log
-        #[arg(long, value_name = "TEXT", default_value = "by hand")]
+        #[arg(long, value_name = "TEXT", default_value = "by hand", value_parser = one_line)]
         reason: String,
     },
     /// Show how each path stands
@@ -180,6 +180,13 @@ pub(crate) struct Force {
     /// Also write what drops viewers, publishers and recordings, and say how many
     #[arg(long = "force")]
     pub(crate) is_on: bool,
+}
+
+fn one_line(text: &str) -> Result<String, String> {
+    match text.trim().is_empty() || text.chars().any(char::is_control) {
+        true => Err("a reason is one line of text".to_owned()),
+        false => Ok(text.to_owned()),
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use mediamtx::template::Template;
 use mediamtx::{program, tls};
 use mtx_lifecycle::commands::{Error, Interrupt, Lifecycle};
+use serde_json::Value;
 
 use super::options;
 use super::run::{Failure, say};
@@ -73,6 +74,7 @@ fn filled(output: &Path, path: &str) -> Result<PathBuf> {
 fn run(worker: &Path, url: &str, output: &Path, interrupt: &Interrupt) -> Result<()> {
     let mut command = Command::new(worker);
     command.arg("--output").arg(output).stdin(Stdio::null());
+    command.args(["--log-format", "json"]);
     command.stdout(Stdio::null()).stderr(Stdio::piped());
     // It reads what anybody publishes, so of our own environment it has no more than it needs.
     let handed_on = HANDED_ON.iter();
@@ -95,10 +97,18 @@ fn run(worker: &Path, url: &str, output: &Path, interrupt: &Interrupt) -> Result
         return Ok(());
     }
     let last = complaint.lines().rfind(|line| !line.trim().is_empty());
-    bail!(
-        "no picture: {}",
-        last.unwrap_or("mtx-worker failed without a word")
-    )
+    let why = last.map_or("mtx-worker failed without a word".to_owned(), message);
+    bail!("no picture: {}", why.trim_start_matches("no picture: "))
+}
+
+/// What a line of the worker's log says; what is no such line, as it is.
+fn message(line: &str) -> String {
+    let fields: Value = serde_json::from_str(line).unwrap_or_default();
+    match (fields["message"].as_str(), fields["reason"].as_str()) {
+        (Some(message), Some(reason)) => format!("{message}: {reason}"),
+        (Some(message), None) => message.to_owned(),
+        (None, _) => line.to_owned(),
+    }
 }
 
 fn wait(child: &mut Child, interrupt: &Interrupt) -> Result<ExitStatus> {
