@@ -199,7 +199,7 @@ fn source_that_was_demanded_and_does_not_come_is_shown_with_since_when() {
             assert_eq!(status["state"], state, "{status}");
             assert!(status["missing"]["since"].is_string(), "{status}");
             let table = lifecycle.ok(&["status", path]);
-            assert!(table.contains("no stream since 20"), "{table}");
+            assert!(table.contains("missed since 20"), "{table}");
         }
     }
     lifecycle.ok(&["stop", "fetched"]);

@@ -18,10 +18,12 @@ pub(crate) fn describe(step: &Step, current: &Current) -> String {
             Change::Remove => "entry removed".to_owned(),
         };
     }
+    let path = &step.path;
+    let is_for_a_moment = current.is_held(path) && !current.settings(path).lasts();
     let text = match &step.change {
         Change::Remove => "no longer held open without viewers",
         Change::Patch(_) => "what holds it open reads it anew",
-        Change::Add(_) if current.is_held(&step.path) => "held open until its source has come",
+        Change::Add(_) if is_for_a_moment => "held open until its source has come",
         Change::Add(_) => "held open without viewers",
     };
     text.to_owned()

@@ -108,7 +108,7 @@ pub enum Existence {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Missing {
-    /// Since when, if the journal knows.
+    /// When it was first missed, if the journal knows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
     /// What is known of it, and where to read on.
@@ -118,8 +118,8 @@ pub struct Missing {
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.since {
-            Some(since) => write!(f, "no stream since {since}: {}", self.note),
-            None => write!(f, "no stream: {}", self.note),
+            Some(since) => write!(f, "missed since {since}: {}", self.note),
+            None => f.write_str(&self.note),
         }
     }
 }

@@ -44,7 +44,7 @@ pub struct State {
     pub holds: BTreeMap<String, Hold>,
     /// Paths whose source does not come any more.
     pub degraded: BTreeSet<String>,
-    /// Since when a source is missing that was demanded, by its path.
+    /// When a source was first missed that was demanded, by its path.
     pub missing: BTreeMap<String, Timestamp>,
     /// Where the server reaches its own paths, if anybody has ever said.
     pub rtsp: Option<Url>,
@@ -142,6 +142,9 @@ impl State {
         self.revisions.drain(..surplus);
         // What the server did not want may be wanted otherwise by now.
         self.rejected.clear();
+        let wanted = self.wanted();
+        let named = wanted.named();
+        self.missing.retain(|path, _| named.contains(path.as_str()));
     }
 
     fn written(&mut self, entry: &str, outcome: &Outcome) {
