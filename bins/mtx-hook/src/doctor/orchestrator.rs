@@ -249,6 +249,7 @@ mod tests {
         };
         let entry = Entry {
             name: entry.to_owned(),
+            is_null: false,
             settings: super::super::configuration::Settings::new(),
         };
         let server = Server {
