@@ -62,9 +62,10 @@ impl RtmpSink {
     /// Connects, and has the server accept a stream of these tracks.
     pub(crate) async fn open(&self, tracks: &Tracks) -> Result<Stream, SinkError> {
         let four_ccs = flv::four_ccs(tracks);
-        let announced = match self.announces_codecs.get() {
-            true => four_ccs.clone(),
-            false => Vec::new(),
+        let announced = if self.announces_codecs.get() {
+            four_ccs.clone()
+        } else {
+            Vec::new()
         };
         let opened = Connection::open(&self.url, self.tls.as_ref(), announced).await;
         if !four_ccs.is_empty() && matches!(opened, Err(SinkError::Timeout(_))) {
@@ -73,7 +74,12 @@ impl RtmpSink {
         let connection = opened?;
         let server = connection.publisher.server();
         for code in four_ccs.into_iter().filter(|code| server.lacks(code)) {
-            self.warn(code, format!("the server's list of codecs lacks {code}"));
+            self.warn(
+                code,
+                format!(
+                    "the server does not list {code} among the codecs that it takes (fourCcList)"
+                ),
+            );
         }
         let (carried, left_out) = choose(tracks, server);
         for LeftOut { id, codec, reason } in left_out {
