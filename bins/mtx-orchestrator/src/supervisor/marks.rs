@@ -44,11 +44,6 @@ impl Returns {
         paths.is_some_and(|paths| paths.contains(path))
     }
 
-    /// Whether an output comes back anywhere.
-    pub(super) fn has(&self, target: &Target) -> bool {
-        self.0.contains_key(&place(target))
-    }
-
     pub(super) fn forget(&mut self, target: &Target) {
         self.0.remove(&place(target));
     }

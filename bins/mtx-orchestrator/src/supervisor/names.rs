@@ -88,19 +88,23 @@ impl Names {
     /// Whether outputs at this name are on this server. Name resolution alone is believed only where both names have
     /// the same port and exactly the same addresses.
     pub(super) fn is_alias(&self, endpoint: &Endpoint) -> bool {
-        let is_same = self.names.get(endpoint).is_some_and(|name| {
-            endpoint.port == self.server.port
-                && !name.addresses.is_empty()
-                && name.addresses == self.server_addresses
-        });
-        is_same || self.is_proven(endpoint)
+        self.names.get(endpoint).is_some_and(|name| {
+            let leads_to = |proof| name.addresses.contains(&proof);
+            self.has_same_addresses(endpoint, name) || name.proof.is_some_and(leads_to)
+        })
     }
 
-    /// Whether outputs at this name are on this server for what its connections showed.
-    pub(super) fn is_proven(&self, endpoint: &Endpoint) -> bool {
+    /// Whether only the server's connections showed that outputs at this name are on it.
+    pub(super) fn is_alias_by_proof(&self, endpoint: &Endpoint) -> bool {
         let name = self.names.get(endpoint);
-        let proof = name.and_then(|name| Some((name, name.proof?)));
-        proof.is_some_and(|(name, proof)| name.addresses.contains(&proof))
+        let resolves = name.is_some_and(|name| self.has_same_addresses(endpoint, name));
+        self.is_alias(endpoint) && !resolves
+    }
+
+    fn has_same_addresses(&self, endpoint: &Endpoint, name: &Name) -> bool {
+        endpoint.port == self.server.port
+            && !name.addresses.is_empty()
+            && name.addresses == self.server_addresses
     }
 
     /// Believes name resolution alone again.

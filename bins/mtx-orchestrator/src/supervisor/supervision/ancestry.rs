@@ -11,6 +11,14 @@ use crate::declaration::{Target, Task};
 use crate::routes::RouteTable;
 use crate::stream_key::StreamKey;
 
+/// What closes a circle.
+pub(super) enum Closed<'a> {
+    /// An output that leads to this path, which the stream comes from.
+    ByOutput(&'a Target, PathName),
+    /// The stream's own route, which led from this one to it.
+    ByRoute(StreamKey),
+}
+
 impl Supervision {
     /// Why a stream would feed itself: its outputs would be where it is read or where that comes from, or it is a
     /// result of the route that it would be sent through.
@@ -21,21 +29,35 @@ impl Supervision {
         number: Option<usize>,
     ) -> Option<String> {
         let read = task.path()?;
+        Some(match self.closed_by(routes, task, number)? {
+            Closed::ByOutput(output, path) => self.why_not(output, &path, &read),
+            Closed::ByRoute(from) => format!(
+                "it comes from {} through the route {}: sent through that again, it would feed itself; \
+                 name the output so that no route matches it",
+                from.path(),
+                routes.find(&read)?.1
+            ),
+        })
+    }
+
+    /// What closes a circle if a task is done that follows the route with this number.
+    pub(super) fn closed_by<'a>(
+        &self,
+        routes: &RouteTable,
+        task: &'a Task,
+        number: Option<usize>,
+    ) -> Option<Closed<'a>> {
         let mut been = BTreeSet::new();
-        let mut child = StreamKey::from(read.clone());
+        let mut child = StreamKey::from(task.path()?);
         loop {
-            if let Some(why) = self.returns_to(task, &read, child.path()) {
-                return Some(why);
+            let mut outputs = task.outputs.iter();
+            if let Some(output) = outputs.find(|to| self.leads_to(to, child.path())) {
+                return Some(Closed::ByOutput(output, child.path().clone()));
             }
             been.insert(child.clone());
             let (from, through) = self.origin(routes, &child)?;
             if number.is_some() && through == number {
-                let route = routes.find(&read)?.1;
-                return Some(format!(
-                    "it comes from {} through the route {route}: sent through that again, it would feed itself; \
-                     name the output so that no route matches it",
-                    from.path()
-                ));
+                return Some(Closed::ByRoute(from));
             }
             if been.contains(&from) {
                 return None;
@@ -44,12 +66,10 @@ impl Supervision {
         }
     }
 
-    /// Why a task may not be done whose input comes from a path, if it would publish that.
-    fn returns_to(&self, task: &Task, read: &PathName, path: &PathName) -> Option<String> {
-        let mut outputs = task.outputs.iter();
-        let output = outputs.find(|to| self.leads_to(to, path))?;
+    /// Why a task may not be done that reads a path and has an output that leads to a path which that comes from.
+    fn why_not(&self, output: &Target, path: &PathName, read: &PathName) -> String {
         let (how, advice) = self.shown_by_observation(output, path);
-        Some(if path == read {
+        if path == read {
             format!(
                 "it would feed itself: its output is {path}, which it is read from{how}; publish to another path{advice}"
             )
@@ -57,7 +77,7 @@ impl Supervision {
             format!(
                 "it would feed itself: it comes from {path}, which its output is{how}; publish to another path{advice}"
             )
-        })
+        }
     }
 
     /// Whether an output comes out at a path of this server, also where that only showed when it did.

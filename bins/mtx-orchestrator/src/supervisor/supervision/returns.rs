@@ -12,6 +12,7 @@ use mediamtx::via::{Mark, Via};
 
 use super::super::stream::Stream;
 use super::Supervision;
+use super::ancestry::Closed;
 use crate::declaration::{Target, Task};
 use crate::stream_key::StreamKey;
 
@@ -75,41 +76,43 @@ impl Supervision {
         output: &Target,
         path: &PathName,
     ) -> (String, &'static str) {
-        const AGAIN: &str = ", or start the stream once it leads elsewhere";
         let name = output.endpoint();
-        if output.path.is_some() {
-            (String::new(), "")
+        let how = if output.path.is_some() {
+            String::new()
         } else if self.returns.contains(output, path) {
-            let shown = &output.shown;
-            (format!(" (what is sent to {shown} came back here)"), AGAIN)
-        } else if self.names.is_proven(&name) {
-            (
-                format!(" ({name} is this server under another name)"),
-                AGAIN,
-            )
+            format!(" (what is sent to {} came back here)", output.shown)
         } else {
-            (format!(" ({name} is this server under another name)"), "")
-        }
+            format!(" ({name} is this server under another name)")
+        };
+        let advice = match self.was_seen_at(output, path) {
+            true => ", or start the stream once it leads elsewhere",
+            false => "",
+        };
+        (how, advice)
     }
 
     /// Whether a stream is blocked for what was seen when it ran: that may have changed.
     pub(super) fn may_be_tried_again(&self, stream: &Stream) -> bool {
-        let mut outputs = stream.plan.task.outputs.iter();
-        stream.is_blocked() && outputs.any(|to| self.was_seen_here(to))
+        let plan = &stream.plan;
+        let number = plan.route.as_ref().map(|(number, _)| *number);
+        let is_blocked = stream.is_blocked();
+        let closed = is_blocked.then(|| self.closed_by(&self.routes, &plan.task, number));
+        match closed.flatten() {
+            Some(Closed::ByOutput(output, path)) => self.was_seen_at(output, &path),
+            Some(Closed::ByRoute(_)) | None => false,
+        }
     }
 
-    fn was_seen_here(&self, to: &Target) -> bool {
-        let is_here = self.returns.has(to) || self.names.is_proven(&to.endpoint());
-        to.path.is_none() && is_here
+    fn was_seen_at(&self, output: &Target, path: &PathName) -> bool {
+        let is_observed =
+            self.returns.contains(output, path) || self.names.is_alias_by_proof(&output.endpoint());
+        output.path.is_none() && is_observed
     }
 
     /// Forgets where a stream's outputs were seen to lead to, so that it is tried again.
     pub(super) fn forget_observations(&mut self, key: &StreamKey) {
-        let Some(stream) = self
-            .streams
-            .get(key)
-            .filter(|it| self.may_be_tried_again(it))
-        else {
+        let stream = self.streams.get(key);
+        let Some(stream) = stream.filter(|it| self.may_be_tried_again(it)) else {
             return;
         };
         for to in stream.plan.task.outputs.clone() {
