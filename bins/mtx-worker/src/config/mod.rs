@@ -111,7 +111,7 @@ impl Config {
         if let (Destination::Outputs(outputs), Some(lists)) =
             (&mut destination, env("MTX_WORKER_VIA"))
         {
-            mark(outputs, &lists)?;
+            outputs::mark(outputs, &lists)?;
         }
         let stream = origin.path.as_ref().and_then(PathName::stream);
         let mut context = vec![("path", secret::redact_url(input.path()))];
@@ -190,14 +190,6 @@ fn destination(
     }
 }
 
-/// Takes over mtx-orchestrator's marks: a list for each output, with spaces between them.
-fn mark(outputs: &mut [RtmpUrl], lists: &str) -> Result<()> {
-    for (output, list) in outputs.iter_mut().zip(lists.split_whitespace()) {
-        output.via = list.parse().context("MTX_WORKER_VIA")?;
-    }
-    Ok(())
-}
-
 /// URLs can stand in a list; the name of a file may have spaces.
 fn listed(text: &str) -> Vec<&str> {
     match text.contains("://") {
@@ -266,23 +258,6 @@ mod tests {
             Destination::Outputs(outputs) => Ok(outputs),
             Destination::Picture(file) => panic!("{file:?}"),
         }
-    }
-
-    #[test]
-    fn each_output_has_its_own_marks() {
-        let lists = "00000000000000aa,00000000000000cc 00000000000000bb";
-        let outputs = |lists| {
-            let urls = "rtmp://h/live/a rtmp://h/live/b rtmp://h/live/c";
-            let args = ["--input", "rtsp://h/x", "--output", urls];
-            task(&args, &[("MTX_WORKER_VIA", lists)])
-        };
-        let Ok((_, Destination::Outputs(marked))) = outputs(lists) else {
-            panic!("{:?}", outputs(lists));
-        };
-        let via: Vec<String> = marked.iter().map(|to| to.via.to_string()).collect();
-        assert_eq!(via.join(" ").trim_end(), lists);
-        let wrong = format!("{:#}", outputs("aa").unwrap_err());
-        assert!(wrong.starts_with("MTX_WORKER_VIA: marks are"), "{wrong}");
     }
 
     #[test]

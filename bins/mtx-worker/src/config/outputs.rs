@@ -179,3 +179,28 @@ impl Origin<'_> {
 fn is_this_machine(host: &str) -> bool {
     UdpSocket::bind((host, 0)).is_ok()
 }
+
+/// Takes over mtx-orchestrator's marks: a list for each output, with spaces between them.
+pub(super) fn mark(outputs: &mut [RtmpUrl], lists: &str) -> Result<()> {
+    for (output, list) in outputs.iter_mut().zip(lists.split_whitespace()) {
+        output.via = list.parse().context("MTX_WORKER_VIA")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_output_has_its_own_marks() {
+        let urls = ["rtmp://h/live/a", "rtmp://h/live/b", "rtmp://h/live/c"];
+        let mut outputs = urls.map(|url| RtmpUrl::parse(url, None).unwrap());
+        let lists = "00000000000000aa,00000000000000cc 00000000000000bb";
+        mark(&mut outputs, lists).unwrap();
+        let via = outputs.each_ref().map(|output| output.via.to_string());
+        assert_eq!(via.join(" ").trim_end(), lists);
+        let wrong = format!("{:#}", mark(&mut outputs, "aa").unwrap_err());
+        assert!(wrong.starts_with("MTX_WORKER_VIA: marks are"), "{wrong}");
+    }
+}
