@@ -65,16 +65,8 @@ fn status_warns_before_the_disk_is_full() {
     lifecycle.ok(&["start", "recording", "cam"]);
     // The command sees another, small disk where the server writes.
     let script = "mount -t tmpfs -o size=1m tmpfs \"$1\" && head -c 1000000 /dev/zero > \"$1/full\" && shift && \"$@\"";
-    let status = |arguments: &[&str]| {
-        let inner = lifecycle.command(arguments);
-        let mut outer = Command::new("unshare");
-        outer.args(["--map-root-user", "--mount", "sh", "-ec", script, "sh"]);
-        outer.arg(folder.path()).arg(inner.get_program());
-        outer.args(inner.get_args());
-        let variables = inner.get_envs();
-        outer.envs(variables.filter_map(|(name, value)| Some((name, value?))));
-        String::from_utf8(outer.output().unwrap().stdout).unwrap()
-    };
+    let status =
+        |arguments: &[&str]| unshared(script, folder.path(), &lifecycle.command(arguments));
     let table = status(&["status"]);
     let warning = format!("warning: the disk of {} has ", folder.path().display());
     assert!(table.contains(&warning), "{table}");
@@ -112,14 +104,35 @@ fn disk_of_a_server_elsewhere_is_said_to_be_unknown() {
     let server = MediaMtx::start(Config::default().path("cam", &camera(folder.path())));
     let lifecycle = Lifecycle::of(&server);
     lifecycle.ok(&["start", "recording", "cam"]);
-    // All of 127.0.0.0/8 is this machine, and so is 0.0.0.0, though its name does not say so.
-    let elsewhere = lifecycle.through(&format!("http://0.0.0.0:{}", server.ports.api));
-    let storage = elsewhere.status("cam")["storage"].take();
+    // A name that only the command's own /etc/hosts has.
+    let hosts = lifecycle.file("hosts", "127.0.0.1 elsewhere.example\n");
+    let script = "mount --bind \"$1\" /etc/hosts && shift && exec \"$@\"";
+    let status = |arguments: &[&str]| {
+        let api = format!("http://elsewhere.example:{}", server.ports.api);
+        let mut inner = lifecycle.command(arguments);
+        inner.env("MEDIAMTX_API_URL", api);
+        unshared(script, &hosts, &inner)
+    };
+    let status_of_cam: serde_json::Value =
+        serde_json::from_str(&status(&["status", "cam", "--json"])).unwrap();
+    let storage = &status_of_cam["paths"][0]["storage"];
     assert_eq!(storage["deleteAfter"], "1d", "{storage}");
     assert!(storage["disk"].is_null(), "{storage}");
-    let table = elsewhere.ok(&["status"]);
+    let table = status(&["status"]);
     let why = "FILES and FREE are unknown: MediaMTX runs on another machine";
     assert!(table.contains(why), "{table}");
+}
+
+/// What a command writes that sees other mounts than the rest of the machine: those of the script, whose `$1` is a file or
+/// a folder.
+fn unshared(script: &str, file: &Path, inner: &Command) -> String {
+    let mut outer = Command::new("unshare");
+    outer.args(["--map-root-user", "--mount", "sh", "-ec", script, "sh"]);
+    outer.arg(file).arg(inner.get_program());
+    outer.args(inner.get_args());
+    let variables = inner.get_envs();
+    outer.envs(variables.filter_map(|(name, value)| Some((name, value?))));
+    String::from_utf8(outer.output().unwrap().stdout).unwrap()
 }
 
 #[test]
