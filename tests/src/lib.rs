@@ -8,6 +8,7 @@ pub mod census;
 pub mod certificates;
 pub mod clips;
 pub mod compare;
+pub mod control;
 pub mod declared;
 pub mod doctor;
 pub mod environment;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::binaries::suite_binary;
+use crate::control::Control;
 use crate::processes::{Line, Spawned};
 use crate::waiting::poll;
 
@@ -30,6 +31,17 @@ impl Worker {
         Self {
             process: Spawned::start("mtx-worker", command),
         }
+    }
+
+    /// Starts a worker that gets its outputs over a control channel.
+    #[track_caller]
+    pub fn start_controlled(input: &str, change: impl FnOnce(&mut Command)) -> (Self, Control) {
+        let mut command = Command::new(suite_binary("mtx-worker"));
+        command.args(["--log-format", "json", "--input", input]);
+        let control = Control::attach(&mut command);
+        change(&mut command);
+        let process = Spawned::start("mtx-worker", command);
+        (Self { process }, control)
     }
 
     /// The worker's process.

@@ -3,6 +3,7 @@
 use clap::Parser;
 use mediamtx::logging::LogFormat;
 use mediamtx::retry::RetrySchedule;
+use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -58,6 +59,11 @@ pub(crate) struct Cli {
     /// that fits is put behind the path of --output; only its owner may read the file
     #[arg(long, env = "MTX_WORKER_KEY_FILE", value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
+
+    /// An inherited Unix socket on which outputs are added and removed while the stream runs, as lines of JSON such as
+    /// {"generation":1,"outputs":[{"id":"a","url":"rtmp://…"}]}; then --output may be left out
+    #[arg(long, value_name = "N")]
+    pub(crate) control_fd: Option<RawFd>,
 
     /// The RTMP port of the server that started the worker as a hook [default: 1935]
     #[arg(long, env = "RTMP_PORT")]

@@ -4,13 +4,14 @@ mod check;
 mod cli;
 mod codec;
 mod config;
+mod control;
 mod digest;
 mod entry;
 mod failures;
+mod hub;
 mod lock;
 mod media;
 mod net;
-mod output;
 mod picture;
 mod reconnect;
 mod rtmp;
@@ -20,11 +21,11 @@ mod sink;
 mod source;
 mod state;
 mod stats;
+mod stop;
 mod time;
 mod tls;
 mod worker;
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -33,8 +34,8 @@ use clap::Parser;
 use mediamtx::hook::HookEnvironment;
 use mediamtx::logging::{self, Output};
 use mediamtx::quoted;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::LocalSet;
 
 use crate::cli::Cli;
 use crate::config::{Config, Destination};
@@ -131,7 +132,7 @@ fn refuse(reason: &str, hook: &HookEnvironment) -> ExitCode {
         Err(_) => Failures::forgotten(),
     };
     let ended = block_on(async {
-        let mut stop = stop_signal()?;
+        let mut stop = stop::on_signal()?;
         Ok(match held_back(&failures, &mut stop).await {
             true => ExitCode::from(WRONG_USAGE),
             false => ExitCode::SUCCESS,
@@ -147,7 +148,7 @@ fn refuse(reason: &str, hook: &HookEnvironment) -> ExitCode {
 async fn held_back(failures: &Failures, stop: &mut watch::Receiver<bool>) -> bool {
     tokio::select! {
         biased;
-        () = output::told(stop) => false,
+        () = stop::requested(stop) => false,
         () = failures.hold_back() => true,
     }
 }
@@ -166,9 +167,9 @@ fn block_on<T>(task: impl Future<Output = Result<T>>) -> Result<T> {
 
 fn run(task: Task) -> ExitCode {
     let ended = block_on(async {
-        let stop = stop_signal()?;
+        let stop = stop::on_signal()?;
         Ok(match task {
-            Task::Stream(worker) => worker.run(stop).await,
+            Task::Stream(worker) => LocalSet::new().run_until(worker.run(stop)).await,
             Task::Picture(config, file) => take_picture(&config, &file, stop).await,
         })
     });
@@ -187,7 +188,7 @@ async fn take_picture(config: &Config, file: &Path, mut stop: watch::Receiver<bo
     let failures = config.input_failures(&file.to_string_lossy());
     let taken = tokio::select! {
         taken = picture::take(config, file) => taken,
-        () = output::told(&mut stop) => {
+        () = stop::requested(&mut stop) => {
             log::info!("ended without a picture: told to end");
             return true;
         }
@@ -202,21 +203,4 @@ async fn take_picture(config: &Config, file: &Path, mut stop: watch::Receiver<bo
         }
     }
     true
-}
-
-/// True after SIGINT, which MediaMTX sends at the end of a stream, or SIGTERM.
-fn stop_signal() -> io::Result<watch::Receiver<bool>> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let (sender, receiver) = watch::channel(false);
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        // Nobody listens any more, if this fails.
-        let _ = sender.send(true);
-        std::future::pending::<()>().await;
-    });
-    Ok(receiver)
 }

@@ -5,15 +5,32 @@ use std::time::{Duration, Instant};
 
 use crate::media::AccessUnit;
 
-/// Counters of one worker, within one thread.
+/// Counters of one output, within one thread.
 pub(crate) struct Stats {
     epoch: Instant,
-    frames: Cell<u64>,
-    video_frames: Cell<u64>,
-    bytes: Cell<u64>,
+    totals: Cell<Totals>,
     /// Of the units since the last report.
     latency: Cell<Latency>,
     reported: Cell<(Instant, u64)>,
+}
+
+/// What went through since the worker's start.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Totals {
+    pub(crate) frames: u64,
+    pub(crate) video_frames: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Totals {
+    /// Of two outputs of one stream: of the one that got further.
+    pub(crate) fn furthest(self, other: Self) -> Self {
+        Self {
+            frames: self.frames.max(other.frames),
+            video_frames: self.video_frames.max(other.video_frames),
+            bytes: self.bytes.max(other.bytes),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Default)]
@@ -26,9 +43,7 @@ struct Latency {
 /// One report; everything counts from the start, but for the rates, which count from the report before.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Report {
-    pub(crate) frames: u64,
-    pub(crate) video_frames: u64,
-    pub(crate) bytes: u64,
+    pub(crate) totals: Totals,
     /// In bits per second.
     pub(crate) bitrate: u64,
     /// From the arrival of a unit to its hand-over to the output's socket, in milliseconds.
@@ -40,9 +55,7 @@ impl Report {
     /// Of two outputs of one stream: what the one that got further says.
     pub(crate) fn furthest(self, other: Self) -> Self {
         Self {
-            frames: self.frames.max(other.frames),
-            video_frames: self.video_frames.max(other.video_frames),
-            bytes: self.bytes.max(other.bytes),
+            totals: self.totals.furthest(other.totals),
             bitrate: self.bitrate.max(other.bitrate),
             latency_ms: self.latency_ms.max(other.latency_ms),
             latency_max_ms: self.latency_max_ms.max(other.latency_max_ms),
@@ -51,23 +64,28 @@ impl Report {
 }
 
 impl Stats {
-    pub(crate) fn new(epoch: Instant) -> Self {
+    /// Counts on from `totals`, so that the worker's count goes on when an output joins and another one leaves.
+    pub(crate) fn new(epoch: Instant, totals: Totals) -> Self {
         Self {
             epoch,
-            frames: Cell::default(),
-            video_frames: Cell::default(),
-            bytes: Cell::default(),
+            totals: Cell::new(totals),
             latency: Cell::default(),
-            reported: Cell::new((epoch, 0)),
+            reported: Cell::new((epoch, totals.bytes)),
         }
+    }
+
+    pub(crate) fn totals(&self) -> Totals {
+        self.totals.get()
     }
 
     /// A unit was handed to the output.
     pub(crate) fn sent(&self, unit: &AccessUnit) {
-        self.frames.set(self.frames.get() + 1);
-        self.video_frames
-            .set(self.video_frames.get() + u64::from(unit.is_video()));
-        self.bytes.set(self.bytes.get() + unit.data.len() as u64);
+        let totals = self.totals.get();
+        self.totals.set(Totals {
+            frames: totals.frames + 1,
+            video_frames: totals.video_frames + u64::from(unit.is_video()),
+            bytes: totals.bytes + unit.data.len() as u64,
+        });
         let arrival = Duration::from_nanos(u64::try_from(unit.arrival).unwrap_or(0));
         let took = self.epoch.elapsed().saturating_sub(arrival);
         let latency = self.latency.get();
@@ -78,25 +96,19 @@ impl Stats {
         });
     }
 
-    /// Whether anything ever went through.
-    pub(crate) fn has_streamed(&self) -> bool {
-        self.frames.get() > 0
-    }
-
     /// The counters now; starts a new interval.
     pub(crate) fn report(&self, now: Instant) -> Report {
-        let (before, bytes_before) = self.reported.replace((now, self.bytes.get()));
+        let totals = self.totals.get();
+        let (before, bytes_before) = self.reported.replace((now, totals.bytes));
         let seconds = now
             .saturating_duration_since(before)
             .as_secs_f64()
             .max(0.001);
-        let bits = (self.bytes.get() - bytes_before) * 8;
+        let bits = (totals.bytes - bytes_before) * 8;
         let latency = self.latency.take();
         let milliseconds = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
         Report {
-            frames: self.frames.get(),
-            video_frames: self.video_frames.get(),
-            bytes: self.bytes.get(),
+            totals,
             bitrate: (bits as f64 / seconds) as u64,
             latency_ms: milliseconds(latency.sum / latency.units.max(1)),
             latency_max_ms: milliseconds(latency.most),
@@ -112,7 +124,7 @@ mod tests {
     #[test]
     fn a_report_counts_all_and_rates_the_interval() {
         let epoch = Instant::now();
-        let stats = Stats::new(epoch);
+        let stats = Stats::new(epoch, Totals::default());
         let unit = AccessUnit {
             track: TrackId::first(Medium::Video),
             pts: 0,
@@ -124,12 +136,19 @@ mod tests {
         stats.sent(&unit);
         let first = stats.report(epoch + Duration::from_secs(2));
         assert_eq!(
-            (first.frames, first.video_frames, first.bytes, first.bitrate),
-            (1, 1, 1000, 4000)
+            (first.totals, first.bitrate),
+            (
+                Totals {
+                    frames: 1,
+                    video_frames: 1,
+                    bytes: 1000
+                },
+                4000
+            )
         );
         let second = stats.report(epoch + Duration::from_secs(4));
         assert_eq!(
-            (second.frames, second.bitrate, second.latency_ms),
+            (second.totals.frames, second.bitrate, second.latency_ms),
             (1, 0, 0.0)
         );
     }

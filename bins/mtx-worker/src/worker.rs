@@ -1,43 +1,45 @@
-//! The middle of the worker: the source on one side, the outputs on the other, a queue before each of them.
+//! A worker's life: the source feeds the hub, over all its sessions, until one of both is lost.
 
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::time::{Duration, Instant};
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::time::Instant;
 
 use anyhow::Result;
-use futures_util::future::join_all;
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::watch;
 
 use crate::config::Config;
+use crate::control::{Channel, Outputs, inherited_socket};
 use crate::failures::Failures;
+use crate::hub::{Hub, LastLost, OutputSpec};
 use crate::media::Item;
-use crate::output::{Output, told};
 use crate::reconnect::Reconnect;
 use crate::rtmp::url::RtmpUrl;
-use crate::sink::SinkError;
 use crate::source::{RtspSource, Session, SourceError, SourceItem};
-use crate::state::{Link, Side, State, Status};
-use crate::stats::Report;
+use crate::state::{Link, State, Status};
+use crate::stop::requested;
 use crate::time::Splice;
 
 /// Why a worker ended.
-enum Ending<'a> {
+enum Ending {
     /// It was told to.
     Told,
     /// The source was lost, and none of the retries brought it back.
     SourceLost(SourceError),
     /// Likewise the last output that was left.
-    SinkLost(&'a Output, SinkError),
+    OutputLost(LastLost),
+    /// No output is left, and the control channel is closed.
+    NoOutput,
 }
 
-impl Ending<'_> {
+impl Ending {
     /// Whether that is how a worker should end which did, or did not, get to stream.
     fn is_good(&self, streamed: bool) -> bool {
         match self {
             Self::Told => true,
-            Self::SourceLost(_) => streamed,
-            Self::SinkLost(..) => false,
+            Self::SourceLost(_) | Self::NoOutput => streamed,
+            Self::OutputLost(_) => false,
         }
     }
 
@@ -45,14 +47,17 @@ impl Ending<'_> {
         match self {
             Self::Told => "told to end".to_owned(),
             Self::SourceLost(error) => format!("the input is gone: {error}"),
-            Self::SinkLost(output, error) if error.is_taken() => {
+            Self::NoOutput => "there is no output, and the control channel is closed".to_owned(),
+            Self::OutputLost(LastLost { output, error }) if error.is_taken() => {
                 format!("{} is taken: {error}", output.url)
             }
-            Self::SinkLost(output, error) if output.url.lacks_key() => format!(
+            Self::OutputLost(LastLost { output, error }) if output.url.lacks_key() => format!(
                 "the output {} is gone: {error} (its URL has no stream key, and RTMP_STREAM_KEY is not set)",
                 output.url
             ),
-            Self::SinkLost(output, error) => format!("the output {} is gone: {error}", output.url),
+            Self::OutputLost(LastLost { output, error }) => {
+                format!("the output {} is gone: {error}", output.url)
+            }
         }
     }
 }
@@ -60,28 +65,41 @@ impl Ending<'_> {
 /// One stream's worker.
 pub(crate) struct Worker {
     config: Config,
-    source: RtspSource,
-    outputs: Vec<Output>,
-    status: Status,
+    source: Rc<RtspSource>,
+    /// Those of the start.
+    outputs: Vec<OutputSpec>,
+    hub: Hub,
+    control: Option<UnixStream>,
+    status: Rc<Status>,
     input_failures: Failures,
     /// Breaks in the source's time stamps.
     discontinuities: Cell<u64>,
 }
 
 impl Worker {
-    /// Fails if an output's TLS can't be set up.
+    /// Fails if the TLS of the input or of an output can't be set up, or the control channel is none.
     pub(crate) fn new(config: Config, outputs: Vec<RtmpUrl>) -> Result<Self> {
         let epoch = Instant::now();
-        let of = outputs.len();
-        let outputs = outputs.into_iter().enumerate().map(|(number, url)| {
-            let published_at = config.published_at(&url);
-            let failures = config.failures(&url);
-            Output::new(url, (number, of), published_at, failures, epoch)
-        });
+        let control = config.control_fd.map(inherited_socket).transpose()?;
+        let outputs = outputs
+            .into_iter()
+            .zip(1..)
+            .map(|(url, number)| OutputSpec::new(&config, number.to_string(), url));
+        let outputs = outputs.collect::<Result<_>>()?;
+        let source = Rc::new(RtspSource::new(&config, epoch)?);
+        let status = Rc::new(Status::new());
         Ok(Self {
-            source: RtspSource::new(&config, epoch)?,
-            outputs: outputs.collect::<Result<_>>()?,
-            status: Status::new(of),
+            hub: Hub::new(
+                &config,
+                control.is_some(),
+                Rc::clone(&source),
+                Rc::clone(&status),
+                epoch,
+            ),
+            control,
+            source,
+            outputs,
+            status,
             input_failures: config.input_failures("stream"),
             discontinuities: Cell::default(),
             config,
@@ -90,23 +108,29 @@ impl Worker {
 
     /// From where to where, without secrets.
     pub(crate) fn plan(&self) -> String {
-        let outputs = self.outputs.iter().map(|output| output.url.to_string());
-        let outputs: Vec<_> = outputs.collect();
+        let outputs = self.outputs.iter().map(|output| output.url().to_string());
+        let mut outputs: Vec<_> = outputs.collect();
+        if self.control.is_some() {
+            outputs.push("what the control channel names".to_owned());
+        }
         format!("{} goes to {}", self.config.input, outputs.join(", "))
     }
 
-    /// Passes the stream through until it ends; returns whether all was well.
-    pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) -> bool {
+    /// Passes the stream through until it ends; returns whether all was well. To be run in a `LocalSet`.
+    pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) -> bool {
+        let outputs = std::mem::take(&mut self.outputs);
+        self.hub.apply(outputs);
+        let mut control = self.control.take().and_then(open_channel);
         let ending = tokio::select! {
-            ending = self.pass(stop.clone()) => ending,
+            ending = self.pass(&mut stop, control.as_mut()) => ending,
             never = self.report_stats() => match never {},
         };
+        if let Some(control) = control {
+            control.finish(&self.status).await;
+        }
         self.source.close().await;
         self.log_stats(State::Ended);
-        let streamed = self
-            .outputs
-            .iter()
-            .any(|output| output.stats.has_streamed());
+        let streamed = self.hub.has_streamed();
         let good = ending.is_good(streamed);
         let level = if good {
             log::Level::Info
@@ -116,7 +140,7 @@ impl Worker {
         log::log!(level, state:% = State::Ended, reason = ending.reason().as_str(); "ended");
         let wait = async {
             match ending {
-                Ending::SinkLost(output, _) => tokio::time::sleep(output.failures.add()).await,
+                Ending::OutputLost(lost) => tokio::time::sleep(lost.output.failures.add()).await,
                 Ending::SourceLost(_) if !streamed => self.input_failures.hold_back().await,
                 _ if streamed => self.input_failures.clear(),
                 _ => {}
@@ -124,73 +148,57 @@ impl Worker {
         };
         tokio::select! {
             biased;
-            () = told(&mut stop), if !good => true,
+            () = requested(&mut stop), if !good => true,
             () = wait => good,
         }
     }
 
-    /// Until the first output may be tried again that failed when this worker was started last.
-    async fn wait_after_failures(&self) {
-        let waits = self.outputs.iter();
-        let waits = waits.map(|output| (output.failures.remaining(), output));
-        let Some((wait, output)) = waits.min_by_key(|(wait, _)| *wait) else {
-            return;
+    /// Until the source or the last output is lost, or the worker is told to end; the outputs have closed then.
+    async fn pass(
+        &self,
+        stop: &mut watch::Receiver<bool>,
+        control: Option<&mut Channel>,
+    ) -> Ending {
+        let ending = tokio::select! {
+            error = self.read() => Ending::SourceLost(error),
+            lost = self.hub.last_lost() => Ending::OutputLost(lost),
+            () = self.steer(control) => Ending::NoOutput,
+            () = requested(stop) => Ending::Told,
         };
-        if !wait.is_zero() {
-            let shown = mediamtx::duration::format(Duration::from_secs(wait.as_secs() + 1));
-            log::warn!(delay = shown.as_str(), failures = output.failures.count(); "the output {} failed before, tried again in {shown}", output.url);
-            output.failures.wait().await;
+        self.hub.close().await;
+        ending
+    }
+
+    /// Changes the outputs as the control channel wants it. Comes back if it is closed while there is none.
+    async fn steer(&self, control: Option<&mut Channel>) {
+        if let Some(control) = control {
+            let served = control.serve(&self.status, |outputs| self.apply(outputs));
+            match served.await {
+                Ok(()) => log::info!("the control channel is closed, the outputs stay as they are"),
+                Err(error) => {
+                    log::warn!(reason:% = error; "the control channel broke, the outputs stay as they are");
+                }
+            }
+        }
+        if self.hub.len() > 0 {
+            std::future::pending().await
         }
     }
 
-    async fn pass(&self, mut stop: watch::Receiver<bool>) -> Ending<'_> {
-        tokio::select! {
-            () = self.wait_after_failures() => {}
-            () = told(&mut stop) => return Ending::Told,
-        }
-        // Nothing is read for outputs which all belong to somebody else.
-        let claims = self.outputs.iter().map(async |output| {
-            let claimed = output.claim(&self.source).await;
-            claimed.map_err(|error| (output, error))
-        });
-        let claimed = tokio::select! {
-            claimed = join_all(claims) => claimed,
-            () = told(&mut stop) => return Ending::Told,
-        };
-        let mut failed: Vec<_> = claimed.into_iter().filter_map(Result::err).collect();
-        if failed.len() == self.outputs.len()
-            && let Some((output, error)) = failed.pop()
-        {
-            for (other, _) in failed {
-                other.failures.add();
-            }
-            // That one is counted like any output that is the last to be lost.
-            return Ending::SinkLost(output, error);
-        }
-        // Once the source is gone, the outputs are told to close like by a signal.
-        let (close, closing) = watch::channel(false);
-        let read = async {
-            let ending = tokio::select! {
-                error = self.read() => Ending::SourceLost(error),
-                () = told(&mut stop) => Ending::Told,
-            };
-            // Fails if the outputs are gone too, which is as good.
-            let _ = close.send(true);
-            ending
-        };
-        let write = self.write(closing);
-        tokio::pin!(read, write);
-        tokio::select! {
-            ending = &mut read => {
-                write.await;
-                ending
-            }
-            lost = &mut write => lost.map_or(Ending::Told, |(output, error)| Ending::SinkLost(output, error)),
-        }
+    /// All of them, or none if one is wrong.
+    fn apply(&self, outputs: &Outputs) -> Result<()> {
+        let urls = self.config.outputs(outputs.values())?;
+        let specs = outputs
+            .keys()
+            .zip(urls)
+            .map(|(id, url)| OutputSpec::new(&self.config, id.clone(), url));
+        self.hub.apply(specs.collect::<Result<_>>()?);
+        Ok(())
     }
 
-    /// Feeds the queues from the source, over all its sessions.
+    /// Feeds the hub from the source, over all its sessions. Nothing is read before an output may be published to.
     async fn read(&self) -> SourceError {
+        self.hub.claimed().await;
         let mut splice = Splice::default();
         let mut reconnect = Reconnect::new("input".to_owned(), self.config.retry.clone());
         loop {
@@ -199,10 +207,11 @@ impl Worker {
                 Ok(session) => self.pump(session, &mut splice, &mut reconnect).await,
                 Err(error) => error,
             };
+            self.hub.source_lost();
             let Some(delay) = reconnect.lost(&error.to_string()) else {
                 return error;
             };
-            self.status.set(Side::Source, Link::Waiting);
+            self.status.set_source(Link::Waiting);
             tokio::time::sleep(delay).await;
         }
     }
@@ -228,7 +237,7 @@ impl Worker {
                     // Sound alone is not what a stream with video is there for.
                     if unit.is_video() || !has_video {
                         reconnect.media(Instant::now());
-                        self.status.set(Side::Source, Link::Up);
+                        self.status.set_source(Link::Up);
                     }
                     Item::Unit(unit)
                 }
@@ -240,30 +249,8 @@ impl Worker {
                 }
                 Err(error) => return error,
             };
-            for output in &self.outputs {
-                output.queue.push(item.clone());
-            }
+            self.hub.push(&item);
         }
-    }
-
-    /// Feeds the outputs until the last of them is lost, or all were told to close.
-    async fn write(&self, closing: watch::Receiver<bool>) -> Option<(&Output, SinkError)> {
-        let keep = |output| {
-            Output::keep(
-                output,
-                &self.source,
-                &self.config.retry,
-                &self.status,
-                closing.clone(),
-            )
-        };
-        let mut outputs: FuturesUnordered<_> = self.outputs.iter().map(keep).collect();
-        while let Some(lost) = outputs.next().await {
-            if lost.is_some() {
-                return lost;
-            }
-        }
-        None
     }
 
     async fn report_stats(&self) -> Infallible {
@@ -277,31 +264,34 @@ impl Worker {
     }
 
     fn log_stats(&self, state: State) {
-        let now = Instant::now();
-        let reports = self.outputs.iter().map(|output| output.stats.report(now));
-        let report = reports.reduce(Report::furthest).unwrap_or_default();
-        let dropped: u64 = self
-            .outputs
-            .iter()
-            .map(|output| output.queue.dropped())
-            .sum();
+        let report = self.hub.report();
+        let totals = report.totals;
         let lost = self.source.losses();
         log::info!(
-            state:% = state, frames = report.frames, videoFrames = report.video_frames, bytes = report.bytes,
-            bitrate = report.bitrate, dropped = dropped,
+            state:% = state, frames = totals.frames, videoFrames = totals.video_frames, bytes = totals.bytes,
+            bitrate = report.bitrate, dropped = self.hub.dropped(),
             discontinuities = self.discontinuities.get(), lost = lost.packets, damaged = lost.units,
             reconnects = self.status.reconnects(),
             latencyMs = report.latency_ms, latencyMaxMs = report.latency_max_ms,
-            outputs = self.outputs.len(), outputsUp = self.status.outputs_up();
+            outputs = self.hub.len(), outputsUp = self.status.outputs_up();
             "stats"
         );
     }
+}
+
+/// Without one the worker goes on, with the outputs of the start.
+fn open_channel(socket: UnixStream) -> Option<Channel> {
+    let opened = Channel::new(socket);
+    opened
+        .inspect_err(|error| log::error!(reason:% = error; "the control channel can't be used"))
+        .ok()
 }
 
 #[cfg(test)]
 mod tests {
     use clap::Parser;
     use mediamtx::hook::HookEnvironment;
+    use tokio::task::LocalSet;
 
     use super::*;
     use crate::cli::Cli;
@@ -322,10 +312,16 @@ mod tests {
         for output in &outputs {
             locks.push(OutputLock::take(output).await.unwrap().unwrap());
         }
-        let worker = Worker::new(config, outputs).unwrap();
-        let (_stop, stopped) = watch::channel(false);
-        assert!(matches!(worker.pass(stopped).await, Ending::SinkLost(..)));
-        let counts = worker.outputs.iter().map(|output| output.failures.count());
+        let mut worker = Worker::new(config, outputs).unwrap();
+        let (_stop, mut stopped) = watch::channel(false);
+        let pass = async {
+            worker.hub.apply(std::mem::take(&mut worker.outputs));
+            worker.pass(&mut stopped, None).await
+        };
+        let ending = LocalSet::new().run_until(pass).await;
+        assert!(matches!(ending, Ending::OutputLost(_)));
+        let counts = worker.hub.outputs();
+        let counts = counts.iter().map(|output| output.failures.count());
         assert_eq!(counts.collect::<Vec<_>>(), [1, 0]);
     }
 }

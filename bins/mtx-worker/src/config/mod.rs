@@ -4,6 +4,7 @@ mod keys;
 mod outputs;
 
 use std::ffi::OsStr;
+use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ use crate::source::{RtspUrl, Transport};
 /// What becomes of the stream.
 #[derive(Debug)]
 pub(crate) enum Destination {
-    /// It is passed on to all of them, of which there is at least one.
+    /// It is passed on to all of them; there may be none yet if there is a control channel.
     Outputs(Vec<RtmpUrl>),
     /// One picture of it is put into a file.
     Picture(PathBuf),
@@ -44,6 +45,9 @@ pub(crate) struct Config {
     pub(crate) reads_server: bool,
     /// What every line of the log says.
     pub(crate) context: Vec<(&'static str, String)>,
+    /// The descriptor of the control channel.
+    pub(crate) control_fd: Option<RawFd>,
+    origin: Origin,
 }
 
 impl Config {
@@ -104,7 +108,7 @@ impl Config {
             reads_server,
             rtmp_port: cli.rtmp_port,
             login,
-            input: &input,
+            input: input.clone(),
         };
         let key = env("RTMP_STREAM_KEY").filter(|key| !key.is_empty());
         let mut destination = destination(&cli, key, &origin, warnings)?;
@@ -125,6 +129,8 @@ impl Config {
             hook_path,
             reads_server,
             context,
+            control_fd: cli.control_fd,
+            origin,
         };
         Ok((config, destination))
     }
@@ -135,6 +141,17 @@ impl Config {
             Some(path) => Failures::remembered(&[path.as_str(), &output.place()]),
             None => Failures::forgotten(),
         }
+    }
+
+    /// Outputs that are wanted over the control channel, checked like those of `--output`.
+    pub(crate) fn outputs<'a>(
+        &self,
+        urls: impl Iterator<Item = &'a String>,
+    ) -> Result<Vec<RtmpUrl>> {
+        let urls: Vec<&str> = urls.map(String::as_str).collect();
+        // Their keys stand in the URLs, so nothing is read that could be wrong.
+        let mut warnings = Vec::new();
+        self.origin.outputs(&urls, &KeySource::Url, &mut warnings)
     }
 
     /// Likewise of the input, and of all that concerns no output, for what is made of it.
@@ -156,7 +173,7 @@ impl Config {
 fn destination(
     cli: &Cli,
     key: Option<String>,
-    origin: &Origin<'_>,
+    origin: &Origin,
     warnings: &mut Vec<String>,
 ) -> Result<Destination> {
     let given: Vec<&str> = cli.output.iter().flat_map(|text| listed(text)).collect();
@@ -165,7 +182,12 @@ fn destination(
         (None, Some(key)) => KeySource::Environment(key),
         (None, None) => KeySource::Url,
     };
+    let is_steered = cli.control_fd.is_some();
     match (given.as_slice(), &origin.path) {
+        ([], _) if is_steered => Ok(Destination::Outputs(Vec::new())),
+        ([file], _) if is_steered && is_picture(file) => {
+            bail!("--control-fd is for outputs, and {file:?} is a picture: leave it out")
+        }
         ([], Some(path)) if origin.is_hook() => {
             Ok(Destination::Outputs(vec![origin.default_output(path)?]))
         }

@@ -1,6 +1,7 @@
 //! What the outputs of a worker mean: their places filled in, their stream keys, and whether they lead back to the
 //! server that is read from.
 
+use std::fmt;
 use std::net::UdpSocket;
 
 use anyhow::{Context, Result, bail};
@@ -13,8 +14,8 @@ use crate::rtmp::url::RtmpUrl;
 use crate::source::RtspUrl;
 
 /// The stream, and the server that it is read from.
-pub(super) struct Origin<'a> {
-    pub(super) input: &'a RtspUrl,
+pub(super) struct Origin {
+    pub(super) input: RtspUrl,
     /// What `{path}` stands for, if MediaMTX would allow it.
     pub(super) path: Option<PathName>,
     /// What `{1}`, `{2}` … stand for.
@@ -31,7 +32,15 @@ pub(super) struct Origin<'a> {
 
 const RTMP_PORT: u16 = 1935;
 
-impl Origin<'_> {
+impl fmt::Debug for Origin {
+    /// Without the login.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Origin");
+        shown.field("input", &self.input).finish_non_exhaustive()
+    }
+}
+
+impl Origin {
     pub(super) fn is_hook(&self) -> bool {
         self.hook_path.is_some()
     }

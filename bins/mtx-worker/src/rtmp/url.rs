@@ -20,7 +20,7 @@ const SHORTEST_KEY: usize = 8;
 ///
 /// `Display` hides the stream key, unless it opens nothing: it names a path of the server that is also read from, or is a
 /// part of the input's path.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(crate) struct RtmpUrl {
     pub(crate) tls: bool,
     pub(crate) host: String,

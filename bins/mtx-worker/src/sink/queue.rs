@@ -31,12 +31,16 @@ struct Inner {
 pub(crate) struct Queue {
     inner: RefCell<Inner>,
     filled: Notify,
+    is_closed: Cell<bool>,
     dropped: Cell<u64>,
 }
 
 impl Queue {
     /// Adds an item; never waits.
     pub(crate) fn push(&self, item: Item) {
+        if self.is_closed.get() {
+            return;
+        }
         let mut inner = self.inner.borrow_mut();
         match &item {
             Item::Tracks(tracks) => inner.tracks = Some(tracks.clone()),
@@ -56,14 +60,28 @@ impl Queue {
         self.filled.notify_one();
     }
 
-    /// The next item, in order; waits for one.
-    pub(crate) async fn pop(&self) -> Item {
+    /// Adds items in this order; never waits.
+    pub(crate) fn extend(&self, items: impl IntoIterator<Item = Item>) {
+        for item in items {
+            self.push(item);
+        }
+    }
+
+    /// The next item, in order; waits for one. `None` once the queue is closed and empty.
+    pub(crate) async fn pop(&self) -> Option<Item> {
         loop {
-            if let Some(item) = self.try_pop() {
+            let item = self.try_pop();
+            if item.is_some() || self.is_closed.get() {
                 return item;
             }
             self.filled.notified().await;
         }
+    }
+
+    /// Nothing is added any more.
+    pub(crate) fn close(&self) {
+        self.is_closed.set(true);
+        self.filled.notify_one();
     }
 
     /// The next item, if there is one.
@@ -222,6 +240,16 @@ mod tests {
         assert!(matches!(queue.try_pop(), Some(Item::Tracks(_))));
         assert_eq!(units(&queue), [(Medium::Video, 2)]);
         assert_eq!(queue.dropped(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_closed_queue_gives_what_it_has_and_takes_no_more() {
+        let queue = Queue::default();
+        queue.push(unit(Medium::Video, 0, true, 1));
+        queue.close();
+        queue.push(unit(Medium::Video, 1, true, 1));
+        assert!(matches!(queue.pop().await, Some(Item::Unit(unit)) if unit.pts == 0));
+        assert!(queue.pop().await.is_none());
     }
 
     #[test]

@@ -110,21 +110,25 @@ impl RtmpSink {
 }
 
 impl Stream {
-    /// Sends what `queue` yields, and calls `sent` for each unit, until the server is lost.
+    /// Sends what `queue` yields, and calls `sent` for each unit, until the server is lost or the queue is closed and empty.
     ///
     /// Returns tracks with other codecs, which this RTMP stream can't take: it has to be published anew.
     pub(crate) async fn run(
         &mut self,
         queue: &Queue,
         mut sent: impl FnMut(&AccessUnit),
-    ) -> Result<Arc<Tracks>, SinkError> {
+    ) -> Result<Option<Arc<Tracks>>, SinkError> {
         loop {
             self.connection.check_acknowledged().await?;
             tokio::select! {
                 biased;
                 item = queue.pop() => {
-                    if let Some(tracks) = self.send(item, &mut sent).await.map_err(|error| self.explain(error))? {
-                        return Ok(tracks);
+                    let Some(item) = item else {
+                        return Ok(None);
+                    };
+                    let tracks = self.send(item, &mut sent).await;
+                    if let Some(tracks) = tracks.map_err(|error| self.explain(error))? {
+                        return Ok(Some(tracks));
                     }
                 }
                 received = self.connection.receive() => {

@@ -1,0 +1,254 @@
+//! One output: what the hub knows of it, and the task that feeds its server.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use mediamtx::duration::format;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::claim::Claim;
+use super::{LastLost, Shared};
+use crate::config::Config;
+use crate::failures::Failures;
+use crate::media::AccessUnit;
+use crate::reconnect::Reconnect;
+use crate::rtmp::url::RtmpUrl;
+use crate::sink::{Queue, RtmpSink, SinkError};
+use crate::state::{Link, OutputKey};
+use crate::stats::Stats;
+use crate::stop::requested;
+
+/// An output that has used up its retries while others go on is left alone for this long.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// How long an output may take to send what is queued when it has to close.
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(400);
+
+/// An output as it is wanted.
+pub(crate) struct OutputSpec {
+    /// Whoever wants it tells it from others by this.
+    id: String,
+    url: RtmpUrl,
+    claim: Claim,
+    failures: Failures,
+    sink: RtmpSink,
+}
+
+impl OutputSpec {
+    /// Fails if its TLS can't be set up.
+    pub(crate) fn new(config: &Config, id: String, url: RtmpUrl) -> Result<Self> {
+        Ok(Self {
+            claim: Claim::new(url.clone(), config.published_at(&url)),
+            failures: config.failures(&url),
+            sink: RtmpSink::new(url.clone())?,
+            id,
+            url,
+        })
+    }
+
+    pub(crate) fn url(&self) -> &RtmpUrl {
+        &self.url
+    }
+}
+
+/// What the hub knows of an output.
+pub(crate) struct Output {
+    pub(super) key: OutputKey,
+    pub(super) id: String,
+    pub(crate) url: RtmpUrl,
+    /// How the log calls it.
+    name: String,
+    pub(super) queue: Rc<Queue>,
+    pub(super) stats: Stats,
+    pub(crate) failures: Failures,
+    close: watch::Sender<bool>,
+}
+
+impl Output {
+    /// Whether this is what is wanted.
+    pub(super) fn is(&self, spec: &OutputSpec) -> bool {
+        self.id == spec.id && self.url == spec.url
+    }
+
+    /// Has its task send what is queued, and end.
+    pub(super) fn close(&self) {
+        self.queue.close();
+        self.close.send_replace(true);
+    }
+}
+
+/// Feeds an output from its queue, over all its connections.
+pub(super) struct OutputTask {
+    output: Rc<Output>,
+    claim: Claim,
+    sink: RtmpSink,
+    shared: Rc<Shared>,
+    closing: watch::Receiver<bool>,
+}
+
+impl OutputTask {
+    /// The task of an output of this name, and what the hub keeps of it.
+    pub(super) fn new(
+        spec: OutputSpec,
+        (key, name): (OutputKey, String),
+        queue: Rc<Queue>,
+        stats: Stats,
+        shared: Rc<Shared>,
+    ) -> (Rc<Output>, Self) {
+        let (close, closing) = watch::channel(false);
+        let output = Rc::new(Output {
+            key,
+            id: spec.id,
+            url: spec.url,
+            name,
+            queue,
+            stats,
+            failures: spec.failures,
+            close,
+        });
+        let task = Self {
+            output: Rc::clone(&output),
+            claim: spec.claim,
+            sink: spec.sink,
+            shared,
+            closing,
+        };
+        (output, task)
+    }
+
+    /// Until the output has to close, or is lost as the last one that was left.
+    pub(super) async fn run(mut self) {
+        loop {
+            let Some(error) = self.publish_in_turn().await else {
+                return;
+            };
+            let (status, output) = (&self.shared.status, &self.output);
+            status.set_output_lost(output.key, Link::Lost, &error.to_string());
+            if status.is_last_output_lost(output.key) {
+                self.shared.lost.set(Some(LastLost {
+                    output: Rc::clone(output),
+                    error,
+                }));
+                return self.shared.has_lost.notify_one();
+            }
+            output.failures.add();
+            let pause = PAUSE.max(output.failures.remaining());
+            let (name, shown) = (&output.name, format(pause));
+            log::error!(reason:% = error; "{name} given up, tried again in {shown}; the others go on");
+            self.claim.release();
+            if self.unless_closed(sleep(pause)).await.is_none() {
+                return;
+            }
+            self.output.queue.restart();
+        }
+    }
+
+    /// When it may be tried, and nobody else has it, publishes until there are no retries left. `None` once it had to close.
+    async fn publish_in_turn(&mut self) -> Option<SinkError> {
+        self.unless_closed(self.wait_after_failures()).await?;
+        let mut closing = self.closing.clone();
+        let claimed = tokio::select! {
+            claimed = self.claim.take(&self.shared.source) => claimed,
+            () = requested(&mut closing) => return None,
+        };
+        if let Err(error) = claimed {
+            return Some(error);
+        }
+        self.shared.is_claimed.send_replace(true);
+        self.publish_with_retries().await
+    }
+
+    /// Until an output may be tried again that failed when this worker was started last.
+    async fn wait_after_failures(&self) {
+        let failures = &self.output.failures;
+        let wait = failures.remaining();
+        if wait.is_zero() {
+            return;
+        }
+        let shown = format(Duration::from_secs(wait.as_secs() + 1));
+        log::warn!(delay = shown.as_str(), failures = failures.count(); "the output {} failed before, tried again in {shown}", self.output.url);
+        failures.wait().await;
+    }
+
+    /// Publishes over all connections of one round of retries.
+    async fn publish_with_retries(&mut self) -> Option<SinkError> {
+        let (output, status) = (Rc::clone(&self.output), Rc::clone(&self.shared.status));
+        let mut reconnect = Reconnect::new(output.name.clone(), self.shared.retry.clone());
+        loop {
+            let error = self.publish(&mut reconnect).await?;
+            if error.is_taken() {
+                return Some(error);
+            }
+            if status.is_source_waiting() {
+                // Without media a server may well close; that is no failure of the output.
+                log::info!(reason:% = error; "{} closed while the input is away, opened again with the next media", output.name);
+                output.queue.restart();
+                self.unless_closed(output.queue.has_media()).await?;
+                continue;
+            }
+            let Some(delay) = reconnect.lost(&error.to_string()) else {
+                return Some(error);
+            };
+            status.set_output_lost(output.key, Link::Waiting, &error.to_string());
+            output.queue.restart();
+            self.unless_closed(sleep(delay)).await?;
+        }
+    }
+
+    /// Publishes until the connection is lost. `None` once it had to close, and did.
+    async fn publish(&self, reconnect: &mut Reconnect) -> Option<SinkError> {
+        let queue = &self.output.queue;
+        loop {
+            // Nothing is published before there is something to publish.
+            let open = async { self.sink.open(&*queue.tracks().await).await };
+            let mut stream = match self.unless_closed(open).await? {
+                Ok(stream) => stream,
+                Err(error) => return Some(error),
+            };
+            let sent = |unit: &AccessUnit| self.sent(unit, reconnect);
+            let result = tokio::select! {
+                result = stream.run(queue, sent) => result,
+                () = self.has_had_time_to_drain() => Ok(None),
+            };
+            match result {
+                Ok(Some(tracks)) => {
+                    log::info!("the input's codecs changed, publishing anew");
+                    stream.close().await;
+                    queue.put_back(tracks);
+                }
+                Ok(None) => {
+                    stream.close().await;
+                    return None;
+                }
+                Err(_) if *self.closing.borrow() => return None,
+                Err(error) => return Some(error),
+            }
+        }
+    }
+
+    fn sent(&self, unit: &AccessUnit, reconnect: &mut Reconnect) {
+        let output = &self.output;
+        output.stats.sent(unit);
+        self.shared.has_streamed.set(true);
+        if reconnect.media(Instant::now()) {
+            output.failures.clear();
+        }
+        self.shared.status.set_output(output.key, Link::Up);
+    }
+
+    async fn has_had_time_to_drain(&self) {
+        requested(&mut self.closing.clone()).await;
+        sleep(DRAIN_TIMEOUT).await;
+    }
+
+    /// What `work` comes to; `None` if the output has to close first.
+    async fn unless_closed<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut closing = self.closing.clone();
+        tokio::select! {
+            result = work => Some(result),
+            () = requested(&mut closing) => None,
+        }
+    }
+}
