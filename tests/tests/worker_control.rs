@@ -20,7 +20,7 @@ const ROUND: Duration = Duration::from_secs(20);
 #[test]
 fn an_output_comes_and_goes_ten_times_and_the_other_misses_no_frame() {
     let clip = Clip::new(Video::H264, None);
-    let stack = Stack::start_with(Config::default(), clip.clone());
+    let stack = Stack::start_with(Config::default(), clip);
     let kept = stack.output();
     let (worker, mut control) = Worker::start_controlled(&stack.input(), |_| {});
     assert_eq!(
