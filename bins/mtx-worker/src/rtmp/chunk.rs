@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use thiserror::Error;
+
+use super::outgoing::Outgoing;
 
 /// What we cut our own messages into. Large, so that nearly every frame is one chunk.
 pub(crate) const OUT_CHUNK_SIZE: usize = 65_536;
@@ -57,35 +60,50 @@ pub(crate) enum ChunkError {
     BadChunkSize(u32),
 }
 
-/// Appends a message to `out`, in chunks of at most `chunk_size` bytes. Its payload is `parts`, one behind the other.
+/// Appends a message to `out`, in chunks of at most `chunk_size` bytes. Its payload is `head`, one part behind the other,
+/// and then `body`, which is not copied.
 ///
 /// Every message starts with a full header (type 0, absolute time stamp): seven bytes more than a
 /// delta, and a server that lost its place can't drift.
-pub(crate) fn write(header: Header, parts: &[&[u8]], chunk_size: usize, out: &mut Vec<u8>) {
-    let length: usize = parts.iter().map(|part| part.len()).sum();
+pub(crate) fn write(
+    header: Header,
+    head: &[&[u8]],
+    body: &Bytes,
+    chunk_size: usize,
+    out: &mut Outgoing,
+) {
+    let length = head.iter().map(|part| part.len()).sum::<usize>() + body.len();
     let extended = (header.timestamp >= EXTENDED).then(|| header.timestamp.to_be_bytes());
     let extended = extended.as_ref().map_or(&[][..], |bytes| bytes);
-    out.reserve(length + 18);
-    out.push(header.chunk_stream & 0x3f);
+    out.extend_from_slice(&[header.chunk_stream & 0x3f]);
     out.extend_from_slice(&header.timestamp.min(EXTENDED).to_be_bytes()[1..]);
     out.extend_from_slice(&(length as u32).to_be_bytes()[1..]);
-    out.push(header.kind);
+    out.extend_from_slice(&[header.kind]);
     out.extend_from_slice(&header.stream_id.to_le_bytes());
     out.extend_from_slice(extended);
     let mut room = chunk_size;
-    for part in parts {
+    let mut continued = |out: &mut Outgoing, left: usize| {
+        if room == 0 {
+            out.extend_from_slice(&[0xc0 | (header.chunk_stream & 0x3f)]);
+            out.extend_from_slice(extended);
+            room = chunk_size;
+        }
+        let now = left.min(room);
+        room -= now;
+        now
+    };
+    for part in head {
         let mut left = *part;
         while !left.is_empty() {
-            if room == 0 {
-                out.push(0xc0 | (header.chunk_stream & 0x3f));
-                out.extend_from_slice(extended);
-                room = chunk_size;
-            }
-            let (now, later) = left.split_at(left.len().min(room));
+            let (now, later) = left.split_at(continued(out, left.len()));
             out.extend_from_slice(now);
-            room -= now.len();
             left = later;
         }
+    }
+    let mut left = body.clone();
+    while !left.is_empty() {
+        let now = left.split_to(continued(out, left.len()));
+        out.share(now);
     }
 }
 
@@ -264,9 +282,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn read_all(bytes: &[u8], step: usize) -> Result<Vec<Message>, ChunkError> {
+    fn read_all(bytes: &[u8], chunk_size: usize, step: usize) -> Result<Vec<Message>, ChunkError> {
         let mut reader = Reader {
-            chunk_size: 128,
+            chunk_size,
             ..Reader::default()
         };
         let mut messages = Vec::new();
@@ -283,23 +301,25 @@ mod tests {
         #[test]
         fn messages_survive_any_cut(
             timestamp in prop_oneof![any::<u32>(), Just(EXTENDED), Just(EXTENDED - 1), Just(u32::MAX)],
-            payload in prop::collection::vec(any::<u8>(), 0..600),
+            payload in prop::collection::vec(any::<u8>(), 0..6000),
             stream_id in any::<u32>(),
-            cut in 0usize..600,
+            cut in 0usize..6000,
+            chunk_size in prop_oneof![Just(128usize), Just(2500)],
             step in 1usize..700,
         ) {
             let header = Header { chunk_stream: 6, timestamp, kind: kind::VIDEO, stream_id };
             let (first, second) = payload.split_at(cut.min(payload.len()));
-            let mut bytes = Vec::new();
-            write(header, &[first, second], 128, &mut bytes);
-            write(header, &[&payload], 128, &mut bytes);
+            let mut out = Outgoing::default();
+            write(header, &[first, second], &Bytes::new(), chunk_size, &mut out);
+            write(header, &[first], &Bytes::copy_from_slice(second), chunk_size, &mut out);
             let message = Message { header, payload };
-            prop_assert_eq!(read_all(&bytes, step), Ok(vec![message.clone(), message]));
+            let read = read_all(&out.to_vec(), chunk_size, step);
+            prop_assert_eq!(read, Ok(vec![message.clone(), message]));
         }
 
         #[test]
         fn any_bytes_are_read_or_refused_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..2048), step in 1usize..64) {
-            let _ = read_all(&bytes, step);
+            let _ = read_all(&bytes, 128, step);
         }
     }
 
@@ -316,12 +336,21 @@ mod tests {
         };
         let video = message(6, kind::VIDEO, vec![7; 200]);
         let audio = message(4, kind::AUDIO, vec![8; 10]);
-        let (mut first, mut second) = (Vec::new(), Vec::new());
-        write(video.header, &[&video.payload], 128, &mut first);
-        write(audio.header, &[&audio.payload], 128, &mut second);
+        let written = |message: &Message| {
+            let mut out = Outgoing::default();
+            write(
+                message.header,
+                &[&message.payload],
+                &Bytes::new(),
+                128,
+                &mut out,
+            );
+            out.to_vec()
+        };
+        let (first, second) = (written(&video), written(&audio));
         let cut = 12 + 128;
         let bytes = [&first[..cut], &second, &first[cut..]].concat();
-        assert_eq!(read_all(&bytes, 9999), Ok(vec![audio, video]));
+        assert_eq!(read_all(&bytes, 128, 9999), Ok(vec![audio, video]));
     }
 
     #[test]
@@ -331,7 +360,7 @@ mod tests {
         ];
         bytes.extend_from_slice(&[0x86, 0, 0, 0x20, 0xbb]);
         bytes.extend_from_slice(&[0xc6, 0xcc]);
-        let times: Vec<u32> = read_all(&bytes, 1)
+        let times: Vec<u32> = read_all(&bytes, 128, 1)
             .unwrap()
             .iter()
             .map(|message| message.header.timestamp)
@@ -343,13 +372,16 @@ mod tests {
     fn a_16_mib_message_is_refused_at_its_header() {
         let bytes = [0x03, 0, 0, 0, 0xff, 0xff, 0xff, 20, 0, 0, 0, 0];
         assert_eq!(
-            read_all(&bytes, 99),
+            read_all(&bytes, 128, 99),
             Err(ChunkError::MessageTooLong(0xff_ffff))
         );
     }
 
     #[test]
     fn a_continuation_out_of_nowhere_is_refused() {
-        assert_eq!(read_all(&[0xc5, 1, 2], 99), Err(ChunkError::NotStarted(5)));
+        assert_eq!(
+            read_all(&[0xc5, 1, 2], 128, 99),
+            Err(ChunkError::NotStarted(5))
+        );
     }
 }

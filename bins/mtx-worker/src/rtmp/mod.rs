@@ -5,6 +5,7 @@ pub(crate) mod amf0;
 pub(crate) mod chunk;
 pub(crate) mod flv;
 pub(crate) mod multitrack;
+pub(crate) mod outgoing;
 pub(crate) mod publish;
 pub(crate) mod server;
 pub(crate) mod url;

@@ -1,10 +1,12 @@
 //! The publishing side of an RTMP connection: handshake, `connect`, `createStream`, `publish`,
 //! media, and an orderly end (Adobe RTMP 1.0, sections 5.2 and 7.2).
 
+use bytes::Bytes;
 use thiserror::Error;
 
 use super::amf0::{self, Amf0Error, Value};
 use super::chunk::{self, ChunkError, Header, Message, OUT_CHUNK_SIZE, kind};
+use super::outgoing::Outgoing;
 use super::server::Server;
 use super::url::RtmpUrl;
 
@@ -69,7 +71,7 @@ pub(crate) struct Publisher {
     /// Bytes of the handshake, until all of S0, S1 and S2 are here.
     handshake: Vec<u8>,
     reader: chunk::Reader,
-    out: Vec<u8>,
+    out: Outgoing,
     stream_id: u32,
     received: u64,
     acknowledged: u64,
@@ -86,10 +88,9 @@ impl Publisher {
     /// A session that will publish to `url` a stream whose codecs have these four-character codes; its first output is
     /// C0 and C1.
     pub(crate) fn new(url: RtmpUrl, four_ccs: Vec<&'static str>) -> Self {
-        let mut out = Vec::with_capacity(4096);
-        out.push(VERSION);
-        out.extend_from_slice(&[0; 8]);
-        out.extend((0..HANDSHAKE - 8).map(filler));
+        let mut out = Outgoing::default();
+        out.extend_from_slice(&[VERSION, 0, 0, 0, 0, 0, 0, 0, 0]);
+        out.extend_from_slice(&(0..HANDSHAKE - 8).map(filler).collect::<Vec<_>>());
         Self {
             url,
             four_ccs,
@@ -120,8 +121,8 @@ impl Publisher {
         &self.server
     }
 
-    /// Bytes for the server; the buffer is handed out and comes back by [`recycle`](Self::recycle).
-    pub(crate) fn take_output(&mut self) -> Vec<u8> {
+    /// Bytes for the server.
+    pub(crate) fn take_output(&mut self) -> Outgoing {
         self.sent += self.out.len() as u64;
         std::mem::take(&mut self.out)
     }
@@ -149,16 +150,6 @@ impl Publisher {
         };
         self.sent_before = self.sent;
         self.acknowledgements += 1;
-    }
-
-    /// Gives a sent buffer back, to be filled again.
-    pub(crate) fn recycle(&mut self, mut sent: Vec<u8>) {
-        /// What a large key frame needed is not kept for ever.
-        const KEEP: usize = 256 * 1024;
-        if self.out.is_empty() && sent.capacity() <= KEEP {
-            sent.clear();
-            self.out = sent;
-        }
     }
 
     /// Takes in what the server sent.
@@ -189,14 +180,14 @@ impl Publisher {
         self.control(kind::ACKNOWLEDGEMENT, &sequence);
     }
 
-    /// Sends the body of an FLV audio tag, `parts` one behind the other, at `timestamp` ms.
-    pub(crate) fn audio(&mut self, timestamp: u32, parts: &[&[u8]]) {
-        self.media(AUDIO, kind::AUDIO, timestamp, parts);
+    /// Sends the body of an FLV audio tag, the parts of `head` and then `frame`, at `timestamp` ms.
+    pub(crate) fn audio(&mut self, timestamp: u32, head: &[&[u8]], frame: &Bytes) {
+        self.media(AUDIO, kind::AUDIO, timestamp, head, frame);
     }
 
     /// Sends the body of an FLV video tag, likewise.
-    pub(crate) fn video(&mut self, timestamp: u32, parts: &[&[u8]]) {
-        self.media(VIDEO, kind::VIDEO, timestamp, parts);
+    pub(crate) fn video(&mut self, timestamp: u32, head: &[&[u8]], frame: &Bytes) {
+        self.media(VIDEO, kind::VIDEO, timestamp, head, frame);
     }
 
     /// Sends `onMetaData`.
@@ -206,7 +197,7 @@ impl Publisher {
             Value::string("onMetaData"),
             Value::EcmaArray(properties),
         ]);
-        self.media(AUDIO, kind::DATA_AMF0, 0, &[&body]);
+        self.media(AUDIO, kind::DATA_AMF0, 0, &[&body], &Bytes::new());
     }
 
     /// Ends the stream in an orderly way: `FCUnpublish`, then `deleteStream`.
@@ -300,7 +291,7 @@ impl Publisher {
             Value::string(self.url.stream_key.as_str()),
             Value::string("live"),
         ]);
-        self.media(AUDIO, kind::COMMAND_AMF0, 0, &[&body]);
+        self.media(AUDIO, kind::COMMAND_AMF0, 0, &[&body], &Bytes::new());
         self.stage = Stage::Publish;
     }
 
@@ -372,24 +363,26 @@ impl Publisher {
     }
 
     fn control(&mut self, kind: u8, payload: &[u8]) {
-        self.send(CONTROL, kind, 0, 0, &[payload]);
+        self.send((CONTROL, 0), kind, 0, &[payload], &Bytes::new());
     }
 
     fn command(&mut self, values: &[Value]) {
-        self.send(COMMAND, kind::COMMAND_AMF0, 0, 0, &[&amf0::encode(values)]);
+        let body = amf0::encode(values);
+        self.send((COMMAND, 0), kind::COMMAND_AMF0, 0, &[&body], &Bytes::new());
     }
 
-    fn media(&mut self, chunk_stream: u8, kind: u8, timestamp: u32, parts: &[&[u8]]) {
-        self.send(chunk_stream, kind, timestamp, self.stream_id, parts);
+    fn media(&mut self, chunk_stream: u8, kind: u8, timestamp: u32, head: &[&[u8]], frame: &Bytes) {
+        let streams = (chunk_stream, self.stream_id);
+        self.send(streams, kind, timestamp, head, frame);
     }
 
     fn send(
         &mut self,
-        chunk_stream: u8,
+        (chunk_stream, stream_id): (u8, u32),
         kind: u8,
         timestamp: u32,
-        stream_id: u32,
-        parts: &[&[u8]],
+        head: &[&[u8]],
+        body: &Bytes,
     ) {
         let header = Header {
             chunk_stream,
@@ -398,7 +391,7 @@ impl Publisher {
             stream_id,
         };
         // Our own announcement of the chunk size travels in small messages, so it may be used at once.
-        chunk::write(header, parts, OUT_CHUNK_SIZE, &mut self.out);
+        chunk::write(header, head, body, OUT_CHUNK_SIZE, &mut self.out);
     }
 }
 
@@ -451,9 +444,9 @@ mod tests {
             kind,
             stream_id: 0,
         };
-        let mut out = Vec::new();
-        chunk::write(header, &[payload], 128, &mut out);
-        out
+        let mut out = Outgoing::default();
+        chunk::write(header, &[payload], &Bytes::new(), 128, &mut out);
+        out.to_vec()
     }
 
     fn server_says(values: &[Value]) -> Vec<u8> {
@@ -489,7 +482,7 @@ mod tests {
         let mut publisher = publisher();
         publisher.receive(&handshake()).unwrap();
         assert_eq!(
-            publisher.take_output()[..HANDSHAKE],
+            publisher.take_output().to_vec()[..HANDSHAKE],
             [9; HANDSHAKE],
             "C2 echoes S1"
         );
@@ -511,7 +504,7 @@ mod tests {
         let connect = |four_ccs| {
             let mut publisher = publisher_of(four_ccs);
             publisher.receive(&handshake()).unwrap();
-            publisher.take_output().split_off(HANDSHAKE)
+            publisher.take_output().to_vec().split_off(HANDSHAKE)
         };
         let announced = |sent: Vec<u8>| {
             let list = b"fourCcList";
@@ -563,7 +556,7 @@ mod tests {
         publisher.take_output();
         let ping = message(2, kind::USER_CONTROL, &[0, 6, 1, 2, 3, 4]);
         publisher.receive(&ping).unwrap();
-        assert_eq!(publisher.take_output()[12..], [0, 7, 1, 2, 3, 4]);
+        assert_eq!(publisher.take_output().to_vec()[12..], [0, 7, 1, 2, 3, 4]);
     }
 
     proptest! {

@@ -1,5 +1,6 @@
 //! One RTMP connection to a server: the bytes of a [`Publisher`] over a socket.
 
+use std::io::IoSlice;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -8,6 +9,7 @@ use tokio_rustls::TlsConnector;
 
 use super::error::SinkError;
 use crate::net::{self, Socket};
+use crate::rtmp::outgoing::Outgoing;
 use crate::rtmp::publish::Publisher;
 use crate::rtmp::url::RtmpUrl;
 use crate::tls;
@@ -23,6 +25,9 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// An orderly end must not hold up a worker that was told to go.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// As many as a frame of half a megabyte has, headers and chunks.
+const MOST_SLICES: usize = 16;
 
 /// A connection whose server accepted the stream.
 pub(super) struct Connection {
@@ -129,31 +134,32 @@ impl Connection {
 
     /// Sends all that the publisher has to say.
     pub(super) async fn flush(&mut self) -> Result<(), SinkError> {
-        let bytes = self.publisher.take_output();
-        if bytes.is_empty() {
+        let mut outgoing = self.publisher.take_output();
+        if outgoing.is_empty() {
             return Ok(());
         }
         self.cut = true;
-        let mut rest = &bytes[..];
-        while !rest.is_empty() {
-            let written = self.write_some(rest).await?;
-            rest = &rest[written..];
+        while !outgoing.is_empty() {
+            let written = self.write_some(&mut outgoing).await?;
+            outgoing.advance(written);
         }
         match timeout(STALL, self.socket.flush()).await {
             Err(_) => return Err(SinkError::Stalled(STALL)),
             Ok(flushed) => flushed.map_err(SinkError::Broken)?,
         }
         self.cut = false;
-        self.publisher.recycle(bytes);
         Ok(())
     }
 
     /// Waits until at least a part can be written. The system makes room in large steps, which take a slow server many
     /// seconds; what it acknowledges meanwhile shows that it goes on.
-    async fn write_some(&mut self, bytes: &[u8]) -> Result<usize, SinkError> {
+    async fn write_some(&mut self, outgoing: &mut Outgoing) -> Result<usize, SinkError> {
         let begun = Instant::now();
+        let mut slices = [IoSlice::new(&[]); MOST_SLICES];
+        let count = outgoing.fill(&mut slices);
+        let slices = &slices[..count];
         loop {
-            match timeout(LOOK, self.socket.write(bytes)).await {
+            match timeout(LOOK, self.socket.write_vectored(slices)).await {
                 Ok(Ok(0)) => return Err(SinkError::Closed),
                 Ok(written) => return written.map_err(SinkError::Broken),
                 Err(_) => self.receive_what_came().await?,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use bytes::Bytes;
 use tokio_rustls::TlsConnector;
 
 use super::carried::{Carried, LeftOut, choose};
@@ -207,7 +208,7 @@ impl Stream {
                 && let Some(header) = track.sequence_header()
             {
                 let now = self.timestamps.latest();
-                self.connection.publisher.audio(now, &[&header]);
+                self.connection.publisher.audio(now, &[&header], &Bytes::new());
             }
             self.pass(unit, sent).await?;
         }
@@ -248,7 +249,13 @@ impl Stream {
             // The header of a further audio track goes with its first frame, without which MediaMTX refuses it.
             let is_early = is_first && track.is_further() && !track.is_video();
             if let Some(header) = track.sequence_header().filter(|_| !is_early) {
-                send(&mut self.connection, track, now, &[&header]);
+                send(
+                    &mut self.connection,
+                    track,
+                    now,
+                    &[&header],
+                    &Bytes::new(),
+                );
             }
         }
         if is_first {
@@ -276,7 +283,7 @@ impl Stream {
         if let Some(track) = announced
             && let Some(header) = track.sequence_header()
         {
-            send(&mut self.connection, track, MEDIA_START as u32, &[&header]);
+            send(&mut self.connection, track, MEDIA_START as u32, &[&header], &Bytes::new());
         }
     }
 
@@ -295,8 +302,8 @@ impl Stream {
         } else {
             Vec::new()
         };
-        let parts = [&header[..], &changed, &unit.data];
-        send(&mut self.connection, track, timestamp, &parts);
+        let head = [&header[..], &changed];
+        send(&mut self.connection, track, timestamp, &head, &unit.data);
         true
     }
 
@@ -313,11 +320,17 @@ impl Stream {
 }
 
 /// Queues a message of a track.
-fn send(connection: &mut Connection, track: &Carried, timestamp: u32, parts: &[&[u8]]) {
+fn send(
+    connection: &mut Connection,
+    track: &Carried,
+    timestamp: u32,
+    head: &[&[u8]],
+    frame: &Bytes,
+) {
     let publisher = &mut connection.publisher;
     if track.is_video() {
-        publisher.video(timestamp, parts);
+        publisher.video(timestamp, head, frame);
     } else {
-        publisher.audio(timestamp, parts);
+        publisher.audio(timestamp, head, frame);
     }
 }
