@@ -72,7 +72,10 @@ fn an_output_that_joins_starts_with_a_picture_long_before_the_next_key_frame() {
 fn what_is_no_good_desired_state_is_answered_and_changes_nothing() {
     let stack = Stack::start();
     let kept = stack.output();
-    let (worker, mut control) = Worker::start_controlled(&stack.input(), |_| {});
+    let port = kept.split([':', '/']).nth(4).expect("it has a port");
+    let (worker, mut control) = Worker::start_controlled(&stack.input(), |command| {
+        command.args(["--rtmp-port", port]);
+    });
     control.want(5, &[("kept", &kept)]);
     control.wait_state("kept", "streaming", SOON);
     let other = stack.server.rtmp("live/other/out");
@@ -197,6 +200,19 @@ fn options_and_channel_go_together() {
     control.want(1, &[("1", &given), ("added", &added)]);
     control.wait_state("added", "streaming", SOON);
     assert_eq!(control.reports("1").len(), 2, "connecting and streaming");
+}
+
+#[test]
+fn an_output_under_another_id_takes_over_from_itself() {
+    let stack = Stack::start();
+    let url = stack.output();
+    let (worker, mut control) = Worker::start_controlled(&stack.input(), |_| {});
+    control.want(1, &[("one", &url)]);
+    control.wait_state("one", "streaming", SOON);
+    control.want(2, &[("other", &url)]);
+    control.wait_state("other", "streaming", SOON);
+    assert_eq!(worker.retries().len(), 0);
+    stack.wait_out();
 }
 
 #[test]

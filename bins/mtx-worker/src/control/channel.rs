@@ -87,3 +87,49 @@ impl Channel {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::future::join;
+    use tokio::io::AsyncReadExt;
+
+    const LINE: &[u8] = b"garbage\n";
+    const LINES: usize = 5_000;
+
+    #[tokio::test]
+    async fn a_channel_that_nobody_reads_holds_little_and_loses_no_answer() {
+        let (ours, theirs) = Inherited::pair().unwrap();
+        for socket in [&ours, &theirs] {
+            socket.set_nonblocking(true).unwrap();
+        }
+        let mut channel = Channel::new(ours).unwrap();
+        let status = Status::new();
+        let (mut answers, mut lines) = UnixStream::from_std(theirs).unwrap().into_split();
+        let mut written = 0;
+        let mut write = async || {
+            while written < LINES * LINE.len() {
+                written += lines.write(&LINE[written % LINE.len()..]).await.unwrap();
+            }
+            lines.shutdown().await.unwrap();
+        };
+        let unread = join(write(), channel.serve(&status, |_| Ok(())));
+        assert!(timeout(Duration::from_millis(300), unread).await.is_err());
+        assert!(channel.out.len() < 1024, "{} bytes", channel.out.len());
+        let mut read = Vec::new();
+        let all = async {
+            let served = async {
+                channel.serve(&status, |_| Ok(())).await.unwrap();
+                drop(channel);
+            };
+            join(join(write(), served), answers.read_to_end(&mut read)).await
+        };
+        timeout(Duration::from_secs(20), all)
+            .await
+            .unwrap()
+            .1
+            .unwrap();
+        let count = read.iter().filter(|byte| **byte == b'\n').count();
+        assert_eq!(count, LINES);
+    }
+}

@@ -29,7 +29,8 @@
 //!
 //! `state` is `connecting`, `streaming` (media flows from the input to this output), `retrying` (it or the input is lost, and
 //! tried again) or `lost` (its retries are used up; it is tried again after a pause, while others go on). Of changes that
-//! come quicker than they are read, the last one is told. A removed output is reported no more.
+//! come quicker than they are read, the last one is told. A removed output is reported no more. A worker that has lost every
+//! output ends, as it does without a channel.
 //!
 //! When the other side closes the channel, the worker goes on with the outputs it has, and ends if there are none.
 
