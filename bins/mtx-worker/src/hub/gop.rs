@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use crate::media::{AccessUnit, EntryPoint, Medium, Tracks};
+use crate::media::{AccessUnit, EntryPoint, TrackId, Tracks};
 
 /// A group of pictures that is longer, in bytes or in nanoseconds, is not kept: whoever joins waits for the next one.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 const MAX_SPAN: i64 = 10_000_000_000;
 
-/// The tracks, and all units since the last video picture at which a decoder can start.
+/// The tracks, and all units since the last picture of the first video track at which a decoder can start.
 #[derive(Default)]
 pub(super) struct Gop {
     tracks: Option<Arc<Tracks>>,
+    /// The first one of the video tracks that had such a picture.
+    leader: Option<TrackId>,
     /// Empty, or the first one is that picture.
     units: Vec<AccessUnit>,
     bytes: usize,
@@ -25,7 +27,8 @@ impl Gop {
     }
 
     pub(super) fn add(&mut self, unit: &AccessUnit) {
-        if unit.medium == Medium::Video && unit.entry != EntryPoint::None {
+        if self.starts_at(unit) {
+            self.leader = Some(unit.track);
             self.drop_units();
         } else if self.units.is_empty() {
             return;
@@ -38,9 +41,15 @@ impl Gop {
         }
     }
 
+    fn starts_at(&self, unit: &AccessUnit) -> bool {
+        let is_leader = |leader: TrackId| unit.track.index <= leader.index;
+        unit.is_video() && unit.entry != EntryPoint::None && self.leader.is_none_or(is_leader)
+    }
+
     /// The source is away; what comes next is another stream.
     pub(super) fn clear(&mut self) {
         self.tracks = None;
+        self.leader = None;
         self.drop_units();
     }
 
@@ -66,11 +75,12 @@ impl Gop {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::Medium;
 
     fn unit(medium: Medium, second: i64, entry: EntryPoint, size: usize) -> AccessUnit {
         let time = second * 1_000_000_000;
         AccessUnit {
-            medium,
+            track: TrackId::first(medium),
             pts: time,
             dts: time,
             entry,
@@ -102,6 +112,17 @@ mod tests {
         assert!(gop.units().all(|unit| unit.arrival == 6_000_000_000));
         gop.set_tracks(Arc::default());
         assert_eq!(seconds(&gop), [0; 0]);
+    }
+
+    #[test]
+    fn of_several_pictures_the_first_one_is_there_at_once() {
+        let mut gop = Gop::default();
+        for (second, index) in [(0, 1), (1, 0), (2, 1)] {
+            let mut key = unit(Medium::Video, second, EntryPoint::Closed, 1);
+            key.track.index = index;
+            gop.add(&key);
+        }
+        assert_eq!(seconds(&gop), [1, 2]);
     }
 
     #[test]

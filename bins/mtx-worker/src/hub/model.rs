@@ -7,7 +7,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::fanout::Fanout;
-use crate::media::{AccessUnit, EntryPoint, Item, Medium};
+use crate::media::{AccessUnit, EntryPoint, Item, Medium, TrackId};
 use crate::sink::Queue;
 use crate::state::OutputKey;
 
@@ -96,7 +96,7 @@ impl Reader {
 fn picture(number: usize, is_key: bool) -> Item {
     let time = number as i64 * FRAME;
     Item::Unit(AccessUnit {
-        medium: Medium::Video,
+        track: TrackId::first(Medium::Video),
         pts: time,
         dts: time,
         entry: if is_key {

@@ -208,7 +208,9 @@ impl Stream {
                 && let Some(header) = track.sequence_header()
             {
                 let now = self.timestamps.latest();
-                self.connection.publisher.audio(now, &[&header], &Bytes::new());
+                self.connection
+                    .publisher
+                    .audio(now, &[&header], &Bytes::new());
             }
             self.pass(unit, sent).await?;
         }
@@ -249,13 +251,7 @@ impl Stream {
             // The header of a further audio track goes with its first frame, without which MediaMTX refuses it.
             let is_early = is_first && track.is_further() && !track.is_video();
             if let Some(header) = track.sequence_header().filter(|_| !is_early) {
-                send(
-                    &mut self.connection,
-                    track,
-                    now,
-                    &[&header],
-                    &Bytes::new(),
-                );
+                send(&mut self.connection, track, now, &[&header], &Bytes::new());
             }
         }
         if is_first {
@@ -283,7 +279,13 @@ impl Stream {
         if let Some(track) = announced
             && let Some(header) = track.sequence_header()
         {
-            send(&mut self.connection, track, MEDIA_START as u32, &[&header], &Bytes::new());
+            send(
+                &mut self.connection,
+                track,
+                MEDIA_START as u32,
+                &[&header],
+                &Bytes::new(),
+            );
         }
     }
 
