@@ -13,9 +13,6 @@ use super::process::{Process, Program};
 use super::server::Server;
 use crate::cli::Cli;
 
-/// Whose arguments are lines for a shell.
-const SHELLS: [&str; 5] = ["sh", "bash", "ash", "dash", "zsh"];
-
 /// Whether a program of the suite is started by any hook.
 pub(super) fn starts(configuration: &Configuration, program: &str) -> bool {
     let hooks = configuration.hooks();
@@ -117,9 +114,7 @@ pub(super) fn check(
         if programs_are_here {
             check_program(&hook, program, process, diagnosis);
         }
-        if !SHELLS.contains(&base_name(program)) {
-            check_shell(&hook, &words, diagnosis);
-        }
+        check_shell(&hook, program, diagnosis);
         if base_name(program) == "mtx-hook" {
             check_event(&hook, &words, diagnosis);
         }
@@ -180,13 +175,15 @@ fn check_program(hook: &Hook<'_>, program: &str, process: &Process, diagnosis: &
     }
 }
 
-fn check_shell(hook: &Hook<'_>, words: &[String], diagnosis: &mut Diagnosis) {
-    if let Some(feature) = shell_feature(words) {
+fn check_shell(hook: &Hook<'_>, program: &str, diagnosis: &mut Diagnosis) {
+    // What follows the = of an assignment could be a secret.
+    let (program, _) = program.split_once('=').unwrap_or((program, ""));
+    if let Some(operator) = shell_feature(hook.line) {
         diagnosis.error(
             hook.place(),
             format!(
-                "MediaMTX runs no shell: {feature} reaches {} as an argument: write sh -c '…' if the server has a shell",
-                base_name(&words[0])
+                "MediaMTX runs no shell: {operator} reaches {} as an argument: write sh -c '…' if the server has a shell",
+                base_name(program)
             ),
         );
     }
@@ -307,6 +304,19 @@ mod tests {
             let hook = hook.replace("--input rtsp://cam/s1 ", "");
             let found = diagnosis(&hook, &program).join(" ");
             assert!(found.contains("no stream is there"), "{found}");
+        }
+    }
+
+    #[test]
+    fn what_a_hook_passes_on_is_never_shown() {
+        for line in [
+            "curl -H \"Cookie: session=s3cretvalue;\" http://h/",
+            "curl -H Cookie:s3cretvalue; http://h/",
+            "curl -H a:s3cretvalue$(id) http://h/ >/s3cretvalue",
+            "KEY=s3cretvalue curl http://h/ | tee log",
+        ] {
+            let found = diagnosis(&format!("runOnRead: '{line}'"), &[("PATH", "/nowhere")]);
+            assert!(!found.join(" ").contains("s3cret"), "{found:?}");
         }
     }
 
