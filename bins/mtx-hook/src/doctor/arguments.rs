@@ -13,7 +13,7 @@ use super::command::{expand, split};
 use super::configuration::{Configuration, Entry, Hook};
 use super::example::Example;
 use super::finding::{Diagnosis, Severity};
-use super::hooks::{WorkerHook, ends_in};
+use super::hooks::{WorkerHook, ends_in, entries_to_check};
 use super::process::Process;
 use super::server::Server;
 
@@ -28,6 +28,22 @@ const MOST: usize = 16;
 
 /// The exit code of `mtx-worker --check` for a stream key that is not there for this path, or for this user.
 const NO_KEY: i32 = 1;
+
+/// Variables that MediaMTX sets for each hook, besides groups: their values here are another hook's.
+const SET_FOR_HOOKS: [&str; 12] = [
+    "MTX_PATH",
+    "MTX_QUERY",
+    "MTX_SOURCE_TYPE",
+    "MTX_SOURCE_ID",
+    "MTX_READER_TYPE",
+    "MTX_READER_ID",
+    "MTX_CONN_TYPE",
+    "MTX_CONN_ID",
+    "MTX_SEGMENT_PATH",
+    "MTX_SEGMENT_DURATION",
+    "RTSP_PORT",
+    "RTSP_PATH",
+];
 
 /// A path that the hook is tried for.
 struct Trial {
@@ -91,7 +107,7 @@ fn trials(
     server: Option<&Server>,
     diagnosis: &mut Diagnosis,
 ) -> Vec<Trial> {
-    let entries = configuration.entries_with(hook);
+    let entries = entries_to_check(configuration, hook);
     if entries.len() > MOST {
         diagnosis.unchecked(format!(
             "{}: whether its arguments are right for each of {} paths: {MOST} were tried",
@@ -258,7 +274,7 @@ fn variables(
         let is_group = name
             .strip_prefix('G')
             .is_some_and(|rest| rest.parse::<u32>().is_ok());
-        is_group || ["MTX_PATH", "MTX_QUERY", "RTSP_PORT"].contains(&name)
+        is_group || SET_FOR_HOOKS.contains(&name)
     };
     let all = process
         .variables_with("")
@@ -266,7 +282,9 @@ fn variables(
     let mut variables: Vec<(String, String)> = all
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
-    variables.push(("MTX_PATH".to_owned(), example.path.to_string()));
+    for name in ["MTX_PATH", "RTSP_PATH"] {
+        variables.push((name.to_owned(), example.path.to_string()));
+    }
     let port = configuration.port("rtspAddress");
     variables.extend(port.map(|port| ("RTSP_PORT".to_owned(), port.to_string())));
     let groups = (1..).zip(&example.groups);
@@ -280,6 +298,8 @@ fn arguments(line: &str, variables: &[(String, String)], process: &Process) -> O
         let known = variables.iter().find(|(known, _)| known == name);
         match known {
             Some((_, value)) => Some(value.clone()),
+            // MediaMTX sets it for the hook when that is started.
+            None if name.starts_with("MTX_") => None,
             None => process.is_hook().then(String::new),
         }
     };
@@ -332,5 +352,11 @@ mod tests {
         let hook = Process::test(&[("MTX_PATH", "init"), ("KEY", "k")]);
         let set = variables(&configuration, &example, &hook);
         assert_eq!(arguments(line, &set, &hook).unwrap()[1], "rtmp://h/k");
+        for line in [
+            "mtx-worker --output rtmp://h/$MTX_QUERY",
+            "mtx-worker --output rtmp://h/${MTX_SOURCE_ID}",
+        ] {
+            assert_eq!(arguments(line, &set, &hook), None, "{line}");
+        }
     }
 }

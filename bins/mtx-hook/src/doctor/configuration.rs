@@ -97,6 +97,21 @@ impl Entry {
             name => name.strip_prefix('~'),
         }
     }
+
+    /// Whether it has a hook from `pathDefaults` alone.
+    pub(super) fn inherits(&self, hook: &Hook<'_>) -> bool {
+        hook.is_default() && !self.settings.contains_key(hook.setting)
+    }
+
+    /// Whether it says nothing but what to start with the server, so that it may be no path of any stream.
+    pub(super) fn is_for_startup(&self) -> bool {
+        const SETTINGS: [&str; 2] = ["runOnInit", "runOnInitRestart"];
+        self.settings.contains_key(SETTINGS[0])
+            && self
+                .settings
+                .keys()
+                .all(|name| SETTINGS.contains(&name.as_str()))
+    }
 }
 
 impl Configuration {

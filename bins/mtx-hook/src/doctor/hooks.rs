@@ -1,17 +1,24 @@
 //! Hooks: whether MediaMTX can start them, and whether the suite's programs can do what they are started for.
 
+use std::ffi::OsString;
+
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, Parser};
 use mediamtx::event::EventName;
 use mediamtx::quoted;
-
-use clap::Parser;
+use regex_lite::Regex;
 
 use super::arguments;
 use super::command::{base_name, shell_feature, split};
 use super::configuration::{Configuration, Entry, Hook, flag};
+use super::example::Example;
 use super::finding::{Diagnosis, Severity};
 use super::process::{Process, Program};
 use super::server::Server;
 use crate::cli::Cli;
+
+/// How the names of pictures end, which mtx-worker writes instead of publishing.
+const PICTURES: [&str; 2] = [".jpg", ".jpeg"];
 
 /// Whether a program of the suite is started by any hook.
 pub(super) fn starts(configuration: &Configuration, program: &str) -> bool {
@@ -26,14 +33,42 @@ fn is(hook: &Hook<'_>, program: &str) -> bool {
         .is_some_and(|first| base_name(first) == program)
 }
 
-/// The entries whose streams mtx-hook tells the orchestrator of.
-pub(super) fn entries_that_tell(configuration: &Configuration) -> Vec<&Entry> {
-    let tells = |hook: &&Hook<'_>| hook.event == EventName::Ready && is(hook, "mtx-hook");
-    let hooks = configuration.hooks();
-    let hooks = hooks.iter().filter(tells);
-    hooks
-        .flat_map(|hook| configuration.entries_with(hook))
-        .collect()
+/// A hook that sends an event for each stream that begins.
+#[derive(Debug)]
+pub(super) struct EventHook<'a> {
+    pub(super) hook: Hook<'a>,
+    pub(super) entries: Vec<&'a Entry>,
+    /// Its `--orchestrator-url`.
+    pub(super) url: Option<OsString>,
+}
+
+/// The hooks that send an event for each stream that begins.
+pub(super) fn event_hooks(configuration: &Configuration) -> Vec<EventHook<'_>> {
+    let hooks = configuration.hooks().into_iter();
+    let hooks = hooks.filter(|hook| hook.event == EventName::Ready && is(hook, "mtx-hook"));
+    let hooks = hooks.filter_map(|hook| event_hook(configuration, hook));
+    hooks.filter(|hook| !hook.entries.is_empty()).collect()
+}
+
+fn event_hook<'a>(configuration: &'a Configuration, hook: Hook<'a>) -> Option<EventHook<'a>> {
+    let words = split(hook.line).unwrap_or_default();
+    let matches = Cli::command().try_get_matches_from(words).ok();
+    // A command of its own, such as doctor, sends none.
+    if matches.as_ref().is_some_and(|it| it.subcommand().is_some()) {
+        return None;
+    }
+    Some(EventHook {
+        entries: configuration.entries_with(&hook),
+        url: matches.as_ref().and_then(own_url),
+        hook,
+    })
+}
+
+fn own_url(matches: &ArgMatches) -> Option<OsString> {
+    const ID: &str = "orchestrator_url";
+    let is_given = matches.value_source(ID)? == ValueSource::CommandLine;
+    let url = matches.get_one::<OsString>(ID);
+    url.filter(|_| is_given).cloned()
 }
 
 /// A hook that starts mtx-worker.
@@ -43,6 +78,20 @@ pub(super) struct WorkerHook<'a> {
     pub(super) inputs: Vec<String>,
     /// Where it publishes, if it says so.
     pub(super) outputs: Vec<String>,
+    /// How it reads, if it says so: `tcp` or `udp`.
+    pub(super) transport: Option<String>,
+}
+
+impl WorkerHook<'_> {
+    /// Whether it ends when it has done its work, which is to write pictures.
+    fn takes_pictures(&self) -> bool {
+        let is_picture = |output: &String| {
+            PICTURES
+                .iter()
+                .any(|end| output.to_lowercase().ends_with(end))
+        };
+        !self.outputs.is_empty() && self.outputs.iter().all(is_picture)
+    }
 }
 
 /// The hooks that start mtx-worker.
@@ -66,6 +115,7 @@ pub(super) fn workers<'a>(
         WorkerHook {
             inputs: values("--input", "MTX_WORKER_INPUT"),
             outputs: values("--output", "MTX_WORKER_OUTPUT"),
+            transport: values("--transport", "MTX_WORKER_TRANSPORT").pop(),
             hook,
         }
     };
@@ -230,12 +280,8 @@ fn check_worker(
     worker: &WorkerHook<'_>,
     diagnosis: &mut Diagnosis,
 ) -> bool {
-    let WorkerHook {
-        hook,
-        inputs,
-        outputs,
-    } = worker;
-    if inputs.is_empty() && !matches!(hook.event, EventName::Ready | EventName::Online) {
+    let WorkerHook { hook, inputs, .. } = worker;
+    if inputs.is_empty() && !has_stream(hook.event) {
         diagnosis.error(
             hook.place(),
             "no stream is there to be read then: start mtx-worker in runOnAvailable",
@@ -247,22 +293,101 @@ fn check_worker(
         hook.event,
         EventName::Init | EventName::Demand | EventName::Ready | EventName::Online
     );
-    for entry in configuration.entries_with(hook) {
+    for entry in entries_to_check(configuration, hook) {
         let restarts = configuration.of_entry(entry, &restart).and_then(flag);
-        if can_restart && restarts != Some(true) {
+        if can_restart && !worker.takes_pictures() && restarts != Some(true) {
             diagnosis.warning(
                 format!("{}: {}", entry.name, hook.setting),
                 format!("a worker that has given up is not started again: add {restart}: yes"),
             );
         }
-        if outputs.is_empty() && !ends_in(&entry.name, "in") {
-            diagnosis.error(
-                format!("{}: {}", entry.name, hook.setting),
-                "mtx-worker publishes X/in to X/out, and nothing else without being told where: add --output rtmp://…",
-            );
+        if worker.outputs.is_empty() {
+            check_ingest(entry, hook, diagnosis);
         }
     }
     true
+}
+
+/// Whether the path has a stream when the hook is started.
+fn has_stream(event: EventName) -> bool {
+    !matches!(
+        event,
+        EventName::Init
+            | EventName::Demand
+            | EventName::Undemand
+            | EventName::NotReady
+            | EventName::Offline
+            | EventName::Connect
+            | EventName::Disconnect
+    )
+}
+
+/// The entries that a hook is for. What runs with the server alone may have no stream, and so none of the hooks of
+/// `pathDefaults`.
+pub(super) fn entries_to_check<'a>(
+    configuration: &'a Configuration,
+    hook: &Hook<'_>,
+) -> Vec<&'a Entry> {
+    let mut entries = configuration.entries_with(hook);
+    entries.retain(|entry| !(entry.inherits(hook) && entry.is_for_startup()));
+    entries
+}
+
+/// Whether a worker that is not told where to publish can do so from an entry's paths.
+fn check_ingest(entry: &Entry, hook: &Hook<'_>, diagnosis: &mut Diagnosis) {
+    const RULE: &str =
+        "mtx-worker publishes X/in to X/out, and nothing else without being told where";
+    let place = format!("{}: {}", entry.name, hook.setting);
+    let severity = match paths_in(entry) {
+        PathsIn::All => return,
+        PathsIn::Some => Severity::Warning,
+        PathsIn::None if entry.inherits(hook) => Severity::Warning,
+        PathsIn::None => Severity::Error,
+    };
+    let text = if severity == Severity::Error {
+        format!("{RULE}: add --output rtmp://…")
+    } else {
+        format!("{RULE}: for other paths add --output rtmp://…")
+    };
+    diagnosis.add(severity, place, text);
+}
+
+/// How many of an entry's paths end in `/in`, as far as examples show.
+#[derive(Debug, PartialEq, Eq)]
+enum PathsIn {
+    All,
+    Some,
+    None,
+}
+
+fn paths_in(entry: &Entry) -> PathsIn {
+    const EXAMPLES: [&str; 6] = [
+        "a/in",
+        "cam/in",
+        "cam1/in",
+        "live/a/in",
+        "live/cam1/in",
+        "a/b/c/in",
+    ];
+    let is_in = |path: &str| ends_in(path, "in");
+    if is_in(&entry.name) {
+        return PathsIn::All;
+    }
+    let Some(expression) = entry.expression() else {
+        return PathsIn::None;
+    };
+    let Ok(compiled) = Regex::new(expression) else {
+        // Too unusual to be judged, be it right.
+        return PathsIn::Some;
+    };
+    let made = Example::made_for(expression).map(|example| example.path.to_string());
+    match made {
+        Some(path) if is_in(&path) => PathsIn::All,
+        Some(path) if compiled.is_match(&format!("{path}/in")) => PathsIn::Some,
+        _ if EXAMPLES.iter().any(|path| compiled.is_match(path)) => PathsIn::Some,
+        Some(_) => PathsIn::None,
+        None => PathsIn::Some,
+    }
 }
 
 /// Whether the paths of an entry end in this segment; a regular expression is looked at as it is written.
@@ -304,6 +429,50 @@ mod tests {
             let hook = hook.replace("--input rtsp://cam/s1 ", "");
             let found = diagnosis(&hook, &program).join(" ");
             assert!(found.contains("no stream is there"), "{found}");
+        }
+    }
+
+    #[test]
+    fn workers_that_have_something_to_do_are_no_errors() {
+        let found = |yaml: &str| {
+            let configuration = super::super::file::parse(yaml.as_bytes()).unwrap();
+            let mut diagnosis = Diagnosis::default();
+            let process = Process::test(&[("PATH", "/nowhere")]);
+            check(&configuration, &process, None, &mut diagnosis);
+            let mut found: Vec<_> = diagnosis.found.iter().map(ToString::to_string).collect();
+            found.retain(|it| !it.contains("PATH"));
+            found
+        };
+        let restart = "runOnAvailable: mtx-worker, runOnAvailableRestart: yes";
+        for (entry, expected) in [
+            ("all_others", "warning: "),
+            ("~^.*$", "warning: "),
+            ("~^live/", "warning: "),
+            ("~^cam[0-9]+/in\\z", ""),
+            ("~^live/([a-z]+)/(?P<d>in)$", ""),
+            ("~^live/([a-z]+)/in$", ""),
+            ("~^cam[0-9]+$", "error: "),
+            ("cam", "error: "),
+        ] {
+            let found = found(&format!("paths: {{'{entry}': {{{restart}}}}}"));
+            assert!(
+                found.len() == usize::from(!expected.is_empty()),
+                "{entry}: {found:?}"
+            );
+            assert!(found.concat().starts_with(expected), "{entry}: {found:?}");
+        }
+        let inherited =
+            |entry: &str| found(&format!("pathDefaults: {{{restart}}}\npaths: {{{entry}}}"));
+        assert_eq!(inherited("init: {runOnInit: /bin/sh}").len(), 0);
+        let idle = inherited("cam: {record: yes}");
+        assert!(idle[0].starts_with("warning: cam: "), "{idle:?}");
+        for hook in [
+            "runOnRecordSegmentCreate: mtx-worker --output /p/x.jpg",
+            "runOnRead: mtx-worker --output /p/x.jpg",
+            "runOnAvailable: mtx-worker --output /p/x.jpg",
+        ] {
+            let found = found(&format!("paths: {{cam: {{{hook}}}}}"));
+            assert_eq!(found, Vec::<String>::new(), "{hook}");
         }
     }
 

@@ -173,11 +173,12 @@ fn check(
     if origin == Origin::File {
         entries::check(configuration, server, diagnosis);
     }
-    protocols::check(configuration, process, diagnosis);
+    let receivers = orchestrator::receivers(configuration, process);
+    protocols::check(configuration, process, &receivers, diagnosis);
     if origin != Origin::ServerBesideFile {
         streams::check(configuration, origin == Origin::Server, diagnosis);
     }
-    orchestrator::check(configuration, server, process, diagnosis);
+    orchestrator::check(&receivers, server, diagnosis);
 }
 
 /// 0 if nothing is wrong, warnings aside; 1 if something is.
@@ -256,7 +257,7 @@ mod tests {
         hooks::check(configuration, &process, None, &mut diagnosis);
         refused::check(configuration, None, &mut diagnosis);
         entries::check(configuration, None, &mut diagnosis);
-        protocols::check(configuration, &process, &mut diagnosis);
+        protocols::check(configuration, &process, &[], &mut diagnosis);
         streams::check(configuration, false, &mut diagnosis);
     }
 }

@@ -1,4 +1,4 @@
-//! The service that events go to: whether it is there, and whether it has a route for each path.
+//! The services that events go to: whether they are there, and whether mtx-orchestrator has a route for each path.
 
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
@@ -12,16 +12,19 @@ use serde::de::DeserializeOwned;
 use ureq::Agent;
 
 use super::configuration::{Configuration, Entry};
-use super::finding::Diagnosis;
-use super::hooks::{entries_that_tell, starts};
+use super::finding::{Diagnosis, Severity};
+use super::hooks::{EventHook, event_hooks};
 use super::process::Process;
-use super::server::Server;
+use super::server::{Server, is_at_port_of_this_machine};
 use crate::request::{bearer, receiver};
 
 const DEFAULT: &str = "http://localhost:8080";
 const PLACE: &str = "ORCHESTRATOR_URL";
 const TOKEN: &str = "ORCHESTRATOR_TOKEN";
 const DEADLINE: Duration = Duration::from_secs(2);
+
+/// A service that takes events by POST alone answers a GET with it.
+const NOT_IMPLEMENTED: u16 = 501;
 
 #[derive(Deserialize)]
 struct Routes {
@@ -31,6 +34,8 @@ struct Routes {
 #[derive(Deserialize)]
 struct Route {
     path: Pattern,
+    /// Paths of this server, or URLs.
+    outputs: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -50,8 +55,11 @@ struct Output {
 }
 
 /// What goes where, as the orchestrator tells it.
+#[derive(Debug)]
 struct Plan {
     routes: Vec<Pattern>,
+    /// Where its routes lead: paths of this server, or URLs.
+    targets: Vec<String>,
     /// Paths of this server that its workers publish.
     outputs: Vec<String>,
 }
@@ -62,95 +70,240 @@ impl Plan {
         self.routes.iter().any(|route| route.matches(path))
             || self.outputs.iter().any(|output| output == path)
     }
+
+    /// Whether its workers publish to this server.
+    fn publishes_here(&self, configuration: &Configuration) -> Need {
+        let is_here = |target: &String| {
+            is_at_port_of_this_machine(target, 1935, configuration.port("rtmpAddress"))
+        };
+        if !self.outputs.is_empty() || self.targets.iter().any(|it| !it.contains("://")) {
+            Need::Certain
+        } else if self.targets.iter().any(is_here) {
+            Need::Possible
+        } else {
+            Need::None
+        }
+    }
+}
+
+/// Whether workers of an orchestrator use a protocol of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Need {
+    None,
+    /// Nobody could be asked.
+    Possible,
+    Certain,
+}
+
+/// Where events go to.
+#[derive(Debug)]
+pub(super) struct Receiver<'a> {
+    /// What names its address: `ORCHESTRATOR_URL`, or the hook.
+    place: String,
+    /// Without what a URL must not have.
+    url: String,
+    hooks: Vec<EventHook<'a>>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// mtx-hook sends nothing to such an address.
+    Refused(String),
+    /// By hand, the values of variables are not known.
+    Variable,
+    Silent(String),
+    /// mtx-orchestrator, and the status of its `/healthz`.
+    Orchestrator(Plan, u16),
+    /// It does not tell the routes to this caller.
+    Locked(String),
+    /// A service of somebody's own, the status of its `/healthz`, and why it is no orchestrator.
+    Other(u16, String),
+}
+
+impl Receiver<'_> {
+    fn need(&self, of_orchestrator: impl Fn(&Plan) -> Need) -> Need {
+        match &self.state {
+            State::Orchestrator(plan, _) => of_orchestrator(plan),
+            State::Silent(_) | State::Variable | State::Locked(_) => Need::Possible,
+            State::Refused(_) | State::Other(..) => Need::None,
+        }
+    }
+}
+
+/// Whether workers read from the server.
+pub(super) fn need_of_rtsp(receivers: &[Receiver<'_>]) -> Need {
+    let needs = receivers.iter().map(|it| it.need(|_| Need::Certain));
+    needs.max().unwrap_or(Need::None)
+}
+
+/// Whether workers publish to the server.
+pub(super) fn need_of_rtmp(receivers: &[Receiver<'_>], configuration: &Configuration) -> Need {
+    let needs = receivers
+        .iter()
+        .map(|it| it.need(|plan| plan.publishes_here(configuration)));
+    needs.max().unwrap_or(Need::None)
 }
 
 /// Whether an orchestrator is there.
 pub(super) fn is_there(process: &Process) -> bool {
-    get(process, "/v1/routes").is_ok_and(|answer| answer.status == 200)
+    ask::<Routes>(&address(process), process, "/v1/routes").is_ok()
+}
+
+/// Asks each service that hooks send events to.
+pub(super) fn receivers<'a>(
+    configuration: &'a Configuration,
+    process: &Process,
+) -> Vec<Receiver<'a>> {
+    let mut receivers: Vec<Receiver<'a>> = Vec::new();
+    for hook in event_hooks(configuration) {
+        let (place, address) = match &hook.url {
+            Some(url) => (hook.hook.place(), url.clone()),
+            None => (PLACE.to_owned(), address(process)),
+        };
+        let url = shown_url(&address);
+        match receivers.iter_mut().find(|it| it.url == url) {
+            Some(known) => known.hooks.push(hook),
+            None => receivers.push(Receiver {
+                place,
+                url,
+                hooks: vec![hook],
+                state: look(address, process),
+            }),
+        }
+    }
+    receivers
+}
+
+fn look(address: OsString, process: &Process) -> State {
+    if address.to_string_lossy().contains('$') {
+        return State::Variable;
+    }
+    // As the hook itself judges them.
+    let target = receiver(address.clone(), "/healthz");
+    let token = process.variable(TOKEN).map(OsStr::new);
+    if let Err(error) = target.and_then(|_| bearer(token)) {
+        return State::Refused(format!("{error:#}"));
+    }
+    let health = match get(&address, process, "/healthz") {
+        Ok(answer) => answer.status,
+        Err(error) => return State::Silent(error),
+    };
+    match plan(&address, process) {
+        Ok(plan) => State::Orchestrator(plan, health),
+        Err(AskError::Locked(reason)) => State::Locked(reason),
+        Err(AskError::Other(reason)) => State::Other(health, reason),
+    }
 }
 
 pub(super) fn check(
-    configuration: &Configuration,
+    receivers: &[Receiver<'_>],
     server: Option<&Server>,
-    process: &Process,
     diagnosis: &mut Diagnosis,
 ) {
-    if !starts(configuration, "mtx-hook") || entries_that_tell(configuration).is_empty() {
-        return;
-    }
-    // As the hook itself judges them.
-    let target = receiver(address(process), "/healthz");
-    let token = process.variable(TOKEN).map(OsStr::new);
-    if let Err(error) = target.and_then(|_| bearer(token)) {
-        let text = format!("they are lost, since mtx-hook refuses to send them: {error:#}");
-        return diagnosis.error("events", text);
-    }
-    let url = url(process);
-    match get(process, "/healthz") {
-        Err(error) => {
-            diagnosis.error(
-                PLACE,
-                format!("events are lost, {url}/healthz does not answer ({error}): start mtx-orchestrator, or set {PLACE} in the server's environment"),
-            );
-            return;
-        }
-        Ok(answer) if (500..600).contains(&answer.status) => {
-            let text = format!("{url}/healthz answers {}: see its log", answer.status);
-            diagnosis.error(PLACE, text);
-        }
-        // A service of somebody's own need not have that page.
-        Ok(_) => {}
-    }
-    match plan(process) {
-        Ok(plan) => {
-            for entry in entries_that_tell(configuration) {
-                check_route(entry, &plan, server, diagnosis);
-            }
-        }
-        Err(reason) => diagnosis.unchecked(format!("whether each path has a route: {reason}")),
+    for receiver in receivers {
+        check_receiver(receiver, server, diagnosis);
     }
 }
 
-fn plan(process: &Process) -> Result<Plan, String> {
-    let routes: Routes = ask(process, "/v1/routes")?;
-    let streams: Streams = ask(process, "/v1/streams")?;
-    let outputs = streams
-        .streams
+fn check_receiver(receiver: &Receiver<'_>, server: Option<&Server>, diagnosis: &mut Diagnosis) {
+    let Receiver {
+        place, url, state, ..
+    } = receiver;
+    let ill = |health: u16| format!("{url}/healthz answers {health}: see its log");
+    let routes = |reason: &str| format!("whether each path has a route: {reason}");
+    match state {
+        State::Refused(error) => diagnosis.error(
+            "events",
+            format!("they are lost, since mtx-hook refuses to send them: {error}"),
+        ),
+        State::Variable => diagnosis.unchecked(format!(
+            "{place}: whether events arrive: their address has a variable in it"
+        )),
+        State::Silent(error) => {
+            let way_out = if place == PLACE {
+                format!("set {PLACE} in the server's environment")
+            } else {
+                "correct its --orchestrator-url".to_owned()
+            };
+            let text = format!(
+                "events are lost, {url}/healthz does not answer ({error}): start mtx-orchestrator, or {way_out}"
+            );
+            diagnosis.error(place, text);
+        }
+        State::Locked(reason) => diagnosis.unchecked(routes(reason)),
+        State::Other(health, reason) => {
+            if (500..600).contains(health) && *health != NOT_IMPLEMENTED {
+                diagnosis.warning(place, ill(*health));
+            }
+            diagnosis.unchecked(routes(reason));
+        }
+        State::Orchestrator(plan, health) => {
+            if (500..600).contains(health) {
+                diagnosis.error(place, ill(*health));
+            }
+            for hook in &receiver.hooks {
+                for entry in &hook.entries {
+                    let is_inherited = entry.inherits(&hook.hook);
+                    check_route(entry, is_inherited, plan, server, diagnosis);
+                }
+            }
+        }
+    }
+}
+
+/// Why nothing is known of a service.
+enum AskError {
+    /// It wants another token.
+    Locked(String),
+    Other(String),
+}
+
+fn plan(address: &OsStr, process: &Process) -> Result<Plan, AskError> {
+    let Routes { routes } = ask(address, process, "/v1/routes")?;
+    let Streams { streams } = ask(address, process, "/v1/streams")?;
+    let outputs = streams.into_iter().flat_map(|stream| stream.outputs);
+    let (routes, targets): (Vec<_>, Vec<_>) = routes
         .into_iter()
-        .flat_map(|stream| stream.outputs);
+        .map(|route| (route.path, route.outputs))
+        .unzip();
     Ok(Plan {
-        routes: routes.routes.into_iter().map(|route| route.path).collect(),
+        routes,
+        targets: targets.concat(),
         outputs: outputs.filter_map(|output| output.path).collect(),
     })
 }
 
-fn ask<T: DeserializeOwned>(process: &Process, call: &str) -> Result<T, String> {
-    let url = format!("{}{call}", url(process));
-    let answer = get(process, call).map_err(|error| format!("{url}: {error}"))?;
+fn ask<T: DeserializeOwned>(address: &OsStr, process: &Process, call: &str) -> Result<T, AskError> {
+    let url = format!("{}{call}", shown_url(address));
+    let answer =
+        get(address, process, call).map_err(|error| AskError::Other(format!("{url}: {error}")))?;
     match answer.status {
         200 => serde_json::from_slice(&answer.body)
-            .map_err(|error| format!("{url} answers something else: {error}")),
-        401 | 403 => Err(format!(
+            .map_err(|error| AskError::Other(format!("{url} answers something else: {error}"))),
+        401 | 403 => Err(AskError::Locked(format!(
             "{url} answers {}: set ORCHESTRATOR_TOKEN",
             answer.status
-        )),
-        status => Err(format!("{url} answers {status}")),
+        ))),
+        status => Err(AskError::Other(format!("{url} answers {status}"))),
     }
 }
 
-fn check_route(entry: &Entry, plan: &Plan, server: Option<&Server>, diagnosis: &mut Diagnosis) {
+/// An entry with a plain name that only takes its hook over from `pathDefaults` need not have a stream ever.
+fn check_route(
+    entry: &Entry,
+    is_inherited: bool,
+    plan: &Plan,
+    server: Option<&Server>,
+    diagnosis: &mut Diagnosis,
+) {
     let routes = shown(&plan.routes);
-    let missing = |diagnosis: &mut Diagnosis, path: &str| {
-        diagnosis.error(
-            path,
+    let missing = |diagnosis: &mut Diagnosis, severity, path: &str| {
+        diagnosis.add(
+            severity,
+            path.to_owned(),
             format!("no route of mtx-orchestrator is for it ({routes}), so its stream goes nowhere: add one, for example --route '{path} => rtmp://…'"),
         );
-    };
-    let expression = match entry.name.strip_prefix('~') {
-        Some(expression) => Regex::new(expression).ok(),
-        None if matches!(entry.name.as_str(), "all" | "all_others") => Regex::new("").ok(),
-        None if plan.knows(&entry.name) => return,
-        None => return missing(diagnosis, &entry.name),
     };
     let streams = server
         .map(|server| server.streams.as_slice())
@@ -160,14 +313,24 @@ fn check_route(entry: &Entry, plan: &Plan, server: Option<&Server>, diagnosis: &
         .filter(|(_, conf_name)| *conf_name == entry.name)
         .map(|(name, _)| name.as_str())
         .collect();
+    let Some(expression) = entry.expression() else {
+        let has_stream = !is_inherited || !streams.is_empty();
+        if plan.knows(&entry.name) {
+        } else if has_stream {
+            missing(diagnosis, Severity::Error, &entry.name);
+        } else if !entry.is_for_startup() {
+            missing(diagnosis, Severity::Warning, &entry.name);
+        }
+        return;
+    };
     for stream in streams.iter().filter(|stream| !plan.knows(stream)) {
-        missing(diagnosis, stream);
+        missing(diagnosis, Severity::Error, stream);
     }
     let fits = |expression: Regex| {
         let mut examples = plan.routes.iter().flat_map(examples);
         examples.any(|example| expression.is_match(&example))
     };
-    if streams.is_empty() && !expression.is_some_and(fits) {
+    if streams.is_empty() && !Regex::new(expression).is_ok_and(fits) {
         diagnosis.unchecked(format!(
             "whether a route is for the paths of {}: none of them has a stream now (routes: {routes})",
             entry.name
@@ -200,18 +363,17 @@ struct Answer {
     body: Vec<u8>,
 }
 
-/// Where events go, without what a URL must not have.
-fn url(process: &Process) -> String {
-    let url = process.variable(PLACE).unwrap_or(DEFAULT);
-    mediamtx::secret::redact_url(url.trim_end_matches('/'))
+fn shown_url(address: &OsStr) -> String {
+    mediamtx::secret::redact_url(address.to_string_lossy().trim_end_matches('/'))
 }
 
+/// Where events go unless the hook says otherwise. mtx-hook does not take an empty variable for a missing one.
 fn address(process: &Process) -> OsString {
-    process.variable(PLACE).unwrap_or(DEFAULT).into()
+    process.raw_variable(PLACE).unwrap_or(DEFAULT).into()
 }
 
-fn get(process: &Process, call: &str) -> Result<Answer, String> {
-    let uri = receiver(address(process), call).map_err(|error| format!("{error:#}"))?;
+fn get(address: &OsStr, process: &Process, call: &str) -> Result<Answer, String> {
+    let uri = receiver(address.to_owned(), call).map_err(|error| format!("{error:#}"))?;
     let token = process.variable(TOKEN).map(OsStr::new);
     let authorization = bearer(token).map_err(|error| format!("{error:#}"))?;
     let config = Agent::config_builder()
@@ -242,9 +404,10 @@ fn get(process: &Process, call: &str) -> Result<Answer, String> {
 mod tests {
     use super::*;
 
-    fn diagnosis(entry: &str, streams: &[&str]) -> Diagnosis {
+    fn diagnosis(entry: &str, streams: &[&str], is_inherited: bool) -> Diagnosis {
         let plan = Plan {
             routes: vec!["live/*/in".parse().unwrap(), "cam/**".parse().unwrap()],
+            targets: Vec::new(),
             outputs: vec!["copy/a".to_owned()],
         };
         let entry = Entry {
@@ -263,7 +426,7 @@ mod tests {
                 .collect(),
         };
         let mut diagnosis = Diagnosis::default();
-        check_route(&entry, &plan, Some(&server), &mut diagnosis);
+        check_route(&entry, is_inherited, &plan, Some(&server), &mut diagnosis);
         diagnosis
     }
 
@@ -278,15 +441,144 @@ mod tests {
             ("~^.*$", &["live/a/in", "copy/a", "site/a", "b"], 2, 0),
             ("~^(?=x)$", &[], 0, 1),
         ] {
-            let diagnosis = diagnosis(entry, streams);
+            let diagnosis = diagnosis(entry, streams, false);
             let counts = (diagnosis.found.len(), diagnosis.unchecked.len());
             assert_eq!(counts, (found, unchecked), "{entry}");
         }
-        let text = diagnosis("building/floor1", &[]).found[0].to_string();
+        let text = diagnosis("building/floor1", &[], false).found[0].to_string();
         assert!(
             text.contains("--route 'building/floor1 => rtmp://…'"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_path_that_only_inherits_its_hook_need_not_have_a_stream() {
+        let idle = diagnosis("building/floor1", &[], true);
+        assert_eq!(idle.found[0].severity, Severity::Warning);
+        let live = diagnosis("building/floor1", &["building/floor1"], true);
+        assert_eq!(live.found[0].severity, Severity::Error);
+        let together = "pathDefaults: {runOnAvailable: mtx-hook ready}\n\
+            paths: {init: {runOnInit: mtx-hook doctor}, cam/x: {}}";
+        let text = look_at(
+            together,
+            &[],
+            &[
+                ("/healthz", ""),
+                ("/v1/routes", ROUTES),
+                ("/v1/streams", STREAMS),
+            ],
+        );
+        assert_eq!(text, "");
+    }
+
+    const ROUTES: &str = r#"{"routes": [{"path": "cam/*", "outputs": ["rtmps://platform/x"]}]}"#;
+    const STREAMS: &str = r#"{"streams": []}"#;
+
+    /// What is said of a configuration whose events go to a service with these pages.
+    fn look_at(yaml: &str, variables: &[(&str, &str)], pages: &'static [(&str, &str)]) -> String {
+        let url = serve(pages);
+        let configuration =
+            super::super::file::parse(yaml.replace("URL", &url).as_bytes()).unwrap();
+        let mut all = vec![(PLACE, url.as_str())];
+        all.retain(|_| !yaml.contains("URL"));
+        all.extend(variables);
+        let process = Process::test(&all);
+        let receivers = receivers(&configuration, &process);
+        let mut diagnosis = Diagnosis::default();
+        super::super::protocols::check(&configuration, &process, &receivers, &mut diagnosis);
+        check(&receivers, None, &mut diagnosis);
+        let found = diagnosis.found.iter().map(ToString::to_string);
+        found.collect::<Vec<_>>().join("\n")
+    }
+
+    /// A service that has these pages, and answers 501 to anything else.
+    fn serve(pages: &'static [(&str, &str)]) -> String {
+        use std::io::{BufRead, BufReader, Write};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for connection in listener.incoming() {
+                let mut connection = connection.unwrap();
+                let lines = BufReader::new(connection.try_clone().unwrap()).lines();
+                let lines: Vec<String> = lines
+                    .map_while(Result::ok)
+                    .take_while(|line| !line.is_empty())
+                    .collect();
+                let asked = lines.first().and_then(|line| line.split(' ').nth(1));
+                let page = pages
+                    .iter()
+                    .find(|(page, _)| Some(*page) == asked || *page == "*");
+                let (status, body) = page.map_or((501, ""), |(_, body)| (200, *body));
+                let length = body.len();
+                let head = format!(
+                    "HTTP/1.1 {status} X\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+                );
+                let _ = connection.write_all((head + body).as_bytes());
+            }
+        });
+        url
+    }
+
+    #[test]
+    fn only_an_orchestrator_needs_rtsp_and_only_outputs_here_need_rtmp() {
+        const HOOK: &str = "paths: {cam/x: {runOnAvailable: mtx-hook ready}}";
+        let off = format!("rtsp: no\nrtmp: no\n{HOOK}");
+        assert_eq!(look_at(&off, &[], &[]), "");
+        let found = look_at(
+            &off,
+            &[],
+            &[
+                ("/healthz", ""),
+                ("/v1/routes", ROUTES),
+                ("/v1/streams", STREAMS),
+            ],
+        );
+        assert!(found.starts_with("error: rtsp: it is off"), "{found}");
+        assert!(!found.contains("rtmp"), "{found}");
+        const HERE: &str = r#"{"routes": [{"path": "cam/*", "outputs": ["out/{name}"]}]}"#;
+        let found = look_at(
+            &off,
+            &[],
+            &[
+                ("/healthz", ""),
+                ("/v1/routes", HERE),
+                ("/v1/streams", STREAMS),
+            ],
+        );
+        assert!(found.contains("error: rtmp: it is off"), "{found}");
+        let found = look_at(&off, &[(PLACE, "http://127.0.0.1:1")], &[]);
+        assert!(found.contains("warning: rtsp: it is off"), "{found}");
+    }
+
+    #[test]
+    fn the_hooks_own_address_is_asked_and_an_empty_variable_is_no_address() {
+        let yaml = "paths: {cam/x: {runOnAvailable: mtx-hook ready --orchestrator-url URL}}";
+        assert_eq!(look_at(yaml, &[(PLACE, "http://127.0.0.1:1")], &[]), "");
+        let yaml = "paths: {cam/x: {runOnAvailable: mtx-hook ready --orchestrator-url=http://127.0.0.1:1}}";
+        let found = look_at(yaml, &[], &[]);
+        assert!(
+            found.contains("error: cam/x: runOnAvailable: events are lost"),
+            "{found}"
+        );
+        let found = look_at(
+            "paths: {cam/x: {runOnAvailable: mtx-hook ready}}",
+            &[(PLACE, "")],
+            &[],
+        );
+        assert!(found.contains("mtx-hook refuses to send them"), "{found}");
+    }
+
+    #[test]
+    fn an_application_that_answers_everything_is_no_orchestrator() {
+        for (pages, expected) in [
+            (&[("*", "<html></html>")][..], false),
+            (&[("*", "{}")], false),
+            (&[("/v1/routes", ROUTES)], true),
+        ] {
+            let url = serve(pages);
+            assert_eq!(is_there(&Process::test(&[(PLACE, &url)])), expected);
+        }
     }
 
     #[test]
@@ -301,7 +593,7 @@ mod tests {
         ] {
             let mut diagnosis = Diagnosis::default();
             let process = Process::test(&[(name, value)]);
-            check(&configuration, None, &process, &mut diagnosis);
+            check(&receivers(&configuration, &process), None, &mut diagnosis);
             let text = diagnosis.found[0].to_string();
             assert!(text.contains(name) && text.contains(part), "{text}");
             assert!(!text.contains("s3cret"), "{text}");

@@ -41,6 +41,11 @@ impl Process {
         (!value.is_empty()).then_some(value)
     }
 
+    /// A variable that is set, be it to nothing.
+    pub(super) fn raw_variable(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str)
+    }
+
     /// The variables whose names begin so, empty ones among them.
     pub(super) fn variables_with(&self, prefix: &str) -> impl Iterator<Item = (&str, &str)> {
         let all = self.variables.iter();

@@ -1,12 +1,11 @@
 //! RTSP and RTMP: whether workers get in, and at which ports.
 
-use mediamtx::host::is_loopback;
-use ureq::http::Uri;
-
 use super::configuration::Configuration;
 use super::finding::{Diagnosis, Severity};
-use super::hooks::{entries_that_tell, workers};
+use super::hooks::workers;
+use super::orchestrator::{Need, Receiver, need_of_rtmp, need_of_rtsp};
 use super::process::Process;
+use super::server::port_of_this_machine;
 
 /// What workers use of a server.
 struct Protocol {
@@ -66,18 +65,28 @@ const RTMP: Protocol = Protocol {
 struct Users {
     /// Hooks that start a worker which reads their path.
     workers: bool,
+    /// Those of them that read over TCP, as they do unless they are told otherwise.
+    tcp_workers: bool,
     /// Hooks that start a worker which publishes to the same server without being told where.
     publishing_workers: bool,
-    /// Hooks that tell the orchestrator.
-    orchestrator: bool,
+    /// Workers of an orchestrator, which read.
+    orchestrator: Need,
 }
 
-pub(super) fn check(configuration: &Configuration, process: &Process, diagnosis: &mut Diagnosis) {
+pub(super) fn check(
+    configuration: &Configuration,
+    process: &Process,
+    receivers: &[Receiver<'_>],
+    diagnosis: &mut Diagnosis,
+) {
     let workers = workers(configuration, process);
     let users = Users {
         workers: workers.iter().any(|worker| worker.inputs.is_empty()),
+        tcp_workers: workers.iter().any(|worker| {
+            worker.inputs.is_empty() && worker.transport.as_deref().is_none_or(|it| it == "tcp")
+        }),
         publishing_workers: workers.iter().any(|worker| worker.outputs.is_empty()),
-        orchestrator: !entries_that_tell(configuration).is_empty(),
+        orchestrator: need_of_rtsp(receivers),
     };
     check_protocol(
         &RTSP,
@@ -92,7 +101,7 @@ pub(super) fn check(configuration: &Configuration, process: &Process, diagnosis:
         configuration,
         process,
         users.publishing_workers,
-        users.orchestrator,
+        need_of_rtmp(receivers, configuration),
         diagnosis,
     );
     check_transports(configuration, process, &users, diagnosis);
@@ -146,24 +155,27 @@ fn check_protocol(
     configuration: &Configuration,
     process: &Process,
     worker: bool,
-    orchestrator: bool,
+    orchestrator: Need,
     diagnosis: &mut Diagnosis,
 ) {
-    if !worker && !orchestrator {
+    if !worker && orchestrator == Need::None {
         return;
     }
     let Protocol { setting, task, .. } = protocol;
     if !configuration.is_on(setting) {
-        diagnosis.error(
-            *setting,
-            format!("it is off, and workers {task} over it: write {setting}: yes"),
-        );
+        let text = format!("it is off, and workers {task} over it: write {setting}: yes");
+        if worker || orchestrator == Need::Certain {
+            diagnosis.error(*setting, text);
+        } else {
+            let text = format!("{text}, if mtx-orchestrator is to receive the events");
+            diagnosis.warning(*setting, text);
+        }
         return;
     }
     let url = process.variable(protocol.variable);
     if configuration.is_strict(protocol.encryption) {
         check_strict(protocol, configuration, worker, url, diagnosis);
-    } else if orchestrator {
+    } else if orchestrator != Need::None {
         check_port(protocol, configuration, process, url, diagnosis);
     }
 }
@@ -272,21 +284,17 @@ fn check_transports(
         serde_json::Value::String(text) => text.split(',').any(|it| it.trim() == "tcp"),
         _ => return,
     };
-    let uses_rtsp = (users.workers || users.orchestrator) && configuration.is_on("rtsp");
-    if uses_rtsp && !has_tcp && process.variable("MTX_WORKER_TRANSPORT").is_none() {
+    let orchestrator =
+        users.orchestrator != Need::None && process.variable("MTX_WORKER_TRANSPORT").is_none();
+    let uses_tcp = (users.tcp_workers || orchestrator) && configuration.is_on("rtsp");
+    if uses_tcp && !has_tcp {
         diagnosis.add(
-            severity(users.workers, process),
+            severity(users.tcp_workers, process),
             "rtspTransports".to_owned(),
-            "workers read over TCP, which is not listed: add tcp, or set MTX_WORKER_TRANSPORT=udp"
+            "workers read over TCP, which is not listed: add tcp, or give them --transport udp (MTX_WORKER_TRANSPORT=udp)"
                 .to_owned(),
         );
     }
-}
-
-/// The port of a URL on this machine; elsewhere it may be forwarded to any.
-fn port_of_this_machine(url: &str, default: u16) -> Option<u16> {
-    let uri: Uri = url.parse().ok()?;
-    is_loopback(uri.host()?).then(|| uri.port_u16().unwrap_or(default))
 }
 
 #[cfg(test)]
@@ -300,7 +308,7 @@ mod tests {
             let yaml = format!("{global}\npaths: {{cam: {{runOnAvailable: '{hook}'}}}}");
             let configuration = super::super::file::parse(yaml.as_bytes()).unwrap();
             let mut diagnosis = Diagnosis::default();
-            check(&configuration, &Process::test(&[]), &mut diagnosis);
+            check(&configuration, &Process::test(&[]), &[], &mut diagnosis);
             let found = diagnosis.found.iter().map(ToString::to_string);
             found.collect::<Vec<_>>().join(" ")
         };
@@ -326,6 +334,27 @@ mod tests {
         ] {
             assert_eq!(look(global, output), "", "{global} {output}");
         }
+    }
+
+    #[test]
+    fn a_worker_that_reads_over_udp_needs_no_tcp() {
+        let found = |option: &str| {
+            let yaml = format!(
+                "rtspTransports: [udp]\npaths: {{cam/in: {{runOnAvailable: mtx-worker {option}}}}}"
+            );
+            let configuration = super::super::file::parse(yaml.as_bytes()).unwrap();
+            let mut diagnosis = Diagnosis::default();
+            check(&configuration, &Process::test(&[]), &[], &mut diagnosis);
+            diagnosis.found.len()
+        };
+        assert_eq!(
+            (
+                found(""),
+                found("--transport tcp"),
+                found("--transport udp")
+            ),
+            (1, 1, 0)
+        );
     }
 
     #[test]

@@ -164,6 +164,17 @@ fn address(file: Option<&Configuration>) -> String {
     format!("{scheme}://{address}")
 }
 
+/// Whether a URL leads to this port of this machine; elsewhere a port may be forwarded to any.
+pub(super) fn is_at_port_of_this_machine(url: &str, default: u16, port: Option<u16>) -> bool {
+    port.is_some_and(|port| port_of_this_machine(url, default) == Some(port))
+}
+
+/// The port of a URL on this machine; elsewhere it may be forwarded to any.
+pub(super) fn port_of_this_machine(url: &str, default: u16) -> Option<u16> {
+    let uri: Uri = url.parse().ok()?;
+    is_loopback(uri.host()?).then(|| uri.port_u16().unwrap_or(default))
+}
+
 impl Server {
     /// Whether its programs can be looked for on this machine.
     pub(super) fn is_here(&self) -> bool {
