@@ -2,10 +2,10 @@
 
 use mediamtx::path::PathName;
 use mediamtx::version::Version;
-use regex_lite::Regex;
 use serde_json::Value;
 
 use super::configuration::{Configuration, Entry};
+use super::expression::{Verdict, judge};
 use super::finding::Diagnosis;
 use super::server::Server;
 
@@ -14,11 +14,6 @@ const FOR_ALL: [&str; 3] = ["all", "all_others", "~^.*$"];
 
 /// The first version that is known to refuse `~` and `:` in names of paths.
 const STRICT_NAMES: Version = Version::release(1, 19, 2);
-
-/// In an expression, each of them may mean something to MediaMTX that regex-lite does not know.
-const BEYOND_REGEX_LITE: [&str; 14] = [
-    "\\p", "\\P", "\\Q", "\\C", "\\0", "\\1", "\\2", "\\3", "\\4", "\\5", "\\6", "\\7", "{", "[:",
-];
 
 pub(super) fn check(
     configuration: &Configuration,
@@ -98,25 +93,19 @@ fn check_expression(
     server: Option<&Server>,
     diagnosis: &mut Diagnosis,
 ) {
-    let Err(error) = Regex::new(expression) else {
-        return;
-    };
-    let nested = expression.matches('[').count() > 1;
-    let is_beyond = nested
-        || BEYOND_REGEX_LITE
-            .iter()
-            .any(|part| expression.contains(part));
     if is_accepted(entry, server) {
-    } else if is_beyond {
-        diagnosis.unchecked(format!(
+        return;
+    }
+    match judge(expression) {
+        Verdict::Accepted => {}
+        Verdict::Unknown => diagnosis.unchecked(format!(
             "whether {} is a regular expression: it is too unusual",
             entry.name
-        ));
-    } else {
-        let text = format!(
-            "the server refuses the whole file, since that is no regular expression (of RE2): {error}"
-        );
-        diagnosis.error(&entry.name, text);
+        )),
+        Verdict::Refused(reason) => diagnosis.error(
+            &entry.name,
+            format!("the server refuses the whole file, since that is no regular expression (of RE2): {reason}"),
+        ),
     }
 }
 
@@ -181,6 +170,7 @@ mod tests {
                 "error: ~^a(: the server refuses the whole file, since that is no regular expression",
             ),
             ("'~(?=a)': {}", "look-around"),
+            ("'~^live/**$': {}", "* follows another repetition"),
             ("'a~b': {}", "warning: a~b: v1.19.2 and later refuse"),
             ("'~^a$': {runOnInit: x}", "error: ~^a$: runOnInit:"),
             (

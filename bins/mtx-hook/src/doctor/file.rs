@@ -32,6 +32,8 @@ pub(super) enum FileError {
     Encrypted,
     /// MediaMTX can't read it either.
     Content(String),
+    /// MediaMTX may well read it.
+    Unsure(String),
 }
 
 /// The file that the server reads, if it is where servers look.
@@ -57,8 +59,10 @@ pub(super) fn read(
     let mut configuration = match parse(&text) {
         Ok(configuration) => configuration,
         Err(_) if is_encrypted(&text) => return Err(FileError::Encrypted),
-        Err(error) => return Err(FileError::Content(error)),
+        Err(ParseError::Refused(error)) => return Err(FileError::Content(error)),
+        Err(ParseError::Unsure(error)) => return Err(FileError::Unsure(error)),
     };
+    check_start(file, &text, diagnosis);
     let variables = variables::apply(process, &mut configuration, diagnosis);
     Ok((configuration, variables))
 }
@@ -71,16 +75,74 @@ fn is_encrypted(text: &[u8]) -> bool {
     word.len() >= SHORTEST && word.iter().all(is_base64)
 }
 
-pub(super) fn parse(text: &[u8]) -> Result<Configuration, String> {
+/// What some versions refuse at the beginning of a file (goccy/go-yaml), and others don't.
+fn check_start(file: &Path, text: &[u8], diagnosis: &mut Diagnosis) {
+    const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+    let text_of = |what: &str| {
+        format!("it begins with {what}: v1.19.3 and others refuse the whole file for it")
+    };
+    let place = file.display().to_string();
+    if text.starts_with(BYTE_ORDER_MARK) {
+        let text = text_of("a byte order mark (BOM), if a comment follows");
+        diagnosis.warning(place, format!("{text}; save it as UTF-8 without one"));
+    } else if text.starts_with(b"%") {
+        diagnosis.warning(
+            place,
+            format!("{}; remove that line", text_of("a directive")),
+        );
+    }
+}
+
+/// Why a text is no configuration.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum ParseError {
+    /// No version of MediaMTX takes it.
+    Refused(String),
+    /// Its YAML can't be read here; some versions of MediaMTX read what others don't.
+    Unsure(String),
+}
+
+impl From<String> for ParseError {
+    fn from(error: String) -> Self {
+        Self::Refused(error)
+    }
+}
+
+/// Newer servers read YAML with goccy/go-yaml, which takes some texts that libyaml does not, and so serde_yaml.
+fn judge(error: &serde_yaml::Error, text: &[u8]) -> ParseError {
+    const LONGEST_KEY: usize = 1024;
+    let Ok(utf8) = std::str::from_utf8(text) else {
+        return ParseError::Unsure("it is not in UTF-8".to_owned());
+    };
+    let at = error.location().map_or(0, |place| place.index());
+    let fails_at = |c: char| utf8.get(at..).is_some_and(|rest| rest.starts_with(c));
+    let is_control = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    let is_unsure = utf8.contains(|c: char| is_control(c) || matches!(c, '\u{2028}' | '\u{2029}'))
+        || utf8.lines().any(|line| line.len() > LONGEST_KEY)
+        || ['%', '@', '`'].into_iter().any(fails_at);
+    if is_unsure {
+        ParseError::Unsure(error.to_string())
+    } else {
+        ParseError::Refused(error.to_string())
+    }
+}
+
+pub(super) fn parse(text: &[u8]) -> Result<Configuration, ParseError> {
     let mut yaml: serde_yaml::Value =
-        serde_yaml::from_slice(text).map_err(|error| error.to_string())?;
+        serde_yaml::from_slice(text).map_err(|error| judge(&error, text))?;
     yaml.apply_merge().map_err(|error| error.to_string())?;
     // Keys that are numbers become text, as they do in MediaMTX.
-    let json = serde_json::to_value(&yaml).map_err(|error| error.to_string())?;
+    let json = serde_json::to_value(&yaml).map_err(|_| {
+        ParseError::Unsure("one of its keys is no text, such as ~ or null".to_owned())
+    })?;
     let mut global = match json {
         Value::Null => Settings::new(),
         Value::Object(settings) => settings,
-        _ => return Err("it is no list of settings, each with its value".to_owned()),
+        _ => {
+            return Err("it is no list of settings, each with its value"
+                .to_owned()
+                .into());
+        }
     };
     let defaults = settings_in("pathDefaults", global.remove("pathDefaults"))?;
     let entries = settings_in("paths", global.remove("paths"))?;
@@ -99,7 +161,7 @@ pub(super) fn parse(text: &[u8]) -> Result<Configuration, String> {
         entries: entries
             .into_iter()
             .map(entry)
-            .collect::<Result<_, String>>()?,
+            .collect::<Result<_, ParseError>>()?,
         of_variables: Vec::new(),
     })
 }
@@ -152,7 +214,50 @@ mod tests {
             "a: {",
             "a: 1\na: 2",
         ] {
-            assert!(parse(yaml.as_bytes()).is_err(), "{yaml}");
+            let error = parse(yaml.as_bytes()).unwrap_err();
+            assert!(matches!(error, ParseError::Refused(_)), "{yaml}");
+        }
+        for yaml in [
+            "paths:\n\tcam: {}",
+            "rtmp: no\nrtsp",
+            "a: {\n  b: 1\n",
+            "a: 'b",
+        ] {
+            let error = parse(yaml.as_bytes()).unwrap_err();
+            assert!(matches!(error, ParseError::Refused(_)), "{yaml}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn what_some_servers_read_is_not_called_unreadable() {
+        let long = format!("{}: 1", "a".repeat(1025));
+        for yaml in [
+            &b"pathDefaults: {recordPath: %path/x}"[..],
+            b"recordPath: \"a\"\npathDefaults:\n  recordPath: %path/x",
+            b"# f\xfcr\nrtmp: no",
+            b"# a\x07b\nrtmp: no",
+            long.as_bytes(),
+            b"paths: {~: {}}",
+            b"paths: {null: {}}",
+            "# a\u{85}b\nrtmp: no".as_bytes(),
+            "# a\u{2028}b\nrtmp: no".as_bytes(),
+        ] {
+            if let Err(error) = parse(yaml) {
+                assert!(matches!(error, ParseError::Unsure(_)), "{error:?}");
+            }
+        }
+        assert!(parse(b"paths: {~: {}}").is_err() && parse(long.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_byte_order_mark_and_a_directive_are_named() {
+        for (text, part) in [
+            (&b"\xef\xbb\xbf# c\nrtmp: no"[..], "byte order mark"),
+            (b"%YAML 1.1\n---\nrtmp: no", "directive"),
+        ] {
+            let mut diagnosis = Diagnosis::default();
+            check_start(Path::new("mediamtx.yml"), text, &mut diagnosis);
+            assert!(parse(text).is_ok() && diagnosis.found[0].text.contains(part));
         }
     }
 

@@ -5,6 +5,7 @@ mod command;
 mod configuration;
 mod entries;
 mod example;
+mod expression;
 mod file;
 mod finding;
 mod hooks;
@@ -21,6 +22,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
+
+use mediamtx::secret;
 
 use configuration::Configuration;
 use file::FileError;
@@ -106,6 +109,15 @@ fn read(
             diagnosis.error(name, format!("MediaMTX cannot read it: {error}"));
             return Ok(Seen::default());
         }
+        Err(FileError::Unsure(error)) => {
+            diagnosis.unchecked(format!(
+                "{name}: it could not be read here, though this server may read it: {error}"
+            ));
+            return Ok(Seen {
+                unreadable: Some(file),
+                ..Seen::default()
+            });
+        }
         Err(FileError::Read(error)) => error.to_string(),
         Err(FileError::Encrypted) => {
             "it is encrypted (see MTX_CONFKEY), which only the server can read: name a copy that is not, or look at the running server alone".to_owned()
@@ -188,12 +200,12 @@ fn print(diagnosis: &Diagnosis, seen: &Seen, server: Option<&Server>) -> ExitCod
     found.dedup();
     let mut lines: Vec<String> = found
         .iter()
-        .map(|it| mediamtx::secret::conceal(&it.to_string()))
+        .map(|it| conceal_urls(&it.to_string()))
         .collect();
     let notes = diagnosis.notes.iter();
-    lines.extend(notes.map(|text| mediamtx::secret::conceal(&format!("note: {text}"))));
+    lines.extend(notes.map(|text| conceal_urls(&format!("note: {text}"))));
     let unchecked = diagnosis.unchecked.iter();
-    lines.extend(unchecked.map(|text| mediamtx::secret::conceal(&format!("not checked: {text}"))));
+    lines.extend(unchecked.map(|text| conceal_urls(&format!("not checked: {text}"))));
     let errors = found
         .iter()
         .filter(|it| it.severity == Severity::Error)
@@ -212,6 +224,19 @@ fn print(diagnosis: &Diagnosis, seen: &Seen, server: Option<&Server>) -> ExitCod
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
+}
+
+/// The line without passwords, from its first URL on: before it, an `@` is part of a file's name or of a path.
+fn conceal_urls(line: &str) -> String {
+    let scheme = line.find("://").unwrap_or(line.len());
+    let start = line[..scheme].rfind(' ').map_or(0, |space| space + 1);
+    let (words, urls) = if scheme < line.len() {
+        line.split_at(start)
+    } else {
+        (line, "")
+    };
+    let words = secret::redact_query(words);
+    secret::scrub(&words).into_owned() + &secret::conceal(urls)
 }
 
 fn counted(count: usize, what: &str) -> String {
@@ -249,6 +274,24 @@ fn shown(file: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_urls_lose_what_stands_before_an_at_sign() {
+        for line in [
+            "error: cam: runOnRead: there is no /opt/node@20/bin/node: write where it is",
+            "error: ~^[^@]+$: runOnInit: the server refuses the whole file: move it",
+            "error: a@b: no route is for it: add one, for example --route 'a@b => rtmp://…'",
+        ] {
+            assert_eq!(conceal_urls(line), line);
+        }
+        for line in [
+            "error: rtsp://u:s3cret@h: x",
+            "error: a@b: runOnRead: 'rtsp://u:s3 cret@h' is y",
+            "note: pass=s3cret x@y",
+        ] {
+            assert!(!conceal_urls(line).contains("cret"), "{line}");
+        }
+    }
 
     /// All checks that need no server.
     pub(super) fn look_at(configuration: &Configuration) {
