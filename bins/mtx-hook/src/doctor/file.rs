@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::configuration::{Configuration, Entry, Settings};
+use super::deprecated;
 use super::finding::Diagnosis;
 use super::process::Process;
 use super::variables;
@@ -64,6 +65,7 @@ pub(super) fn read(
     };
     check_start(file, &text, diagnosis);
     let variables = variables::apply(process, &mut configuration, diagnosis);
+    deprecated::translate(&mut configuration, diagnosis);
     Ok((configuration, variables))
 }
 

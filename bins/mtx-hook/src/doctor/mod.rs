@@ -3,6 +3,7 @@
 mod arguments;
 mod command;
 mod configuration;
+mod deprecated;
 mod entries;
 mod example;
 mod expression;

@@ -99,6 +99,14 @@ impl Group<'_> {
             Some(known) => known.contains_key(name) || self.level.is_deprecated(name),
             None => self.level.has(name),
         };
+        let is_old = self.level.is_deprecated(name) && !self.has(name) && renamed.is_none();
+        if is_old {
+            diagnosis.warning(
+                place,
+                "it is an old name, which servers take with a warning in their log: see their mediamtx.yml for the new one",
+            );
+            return;
+        }
         // Where paths stand, which are looked at one by one.
         let is_group = self.level == Level::Server && matches!(name, "paths" | "pathDefaults");
         if !is_known && !is_group {
