@@ -148,21 +148,28 @@ impl FromIterator<(OsString, OsString)> for HookEnvironment {
     }
 }
 
-/// Whether a text can come from Go's `url.QueryEscape`, which MediaMTX applies to the query since a version between
+/// Whether a text comes from Go's `url.QueryEscape`, which MediaMTX applies to the query since a version between
 /// v1.14.0 and v1.19.2. Older ones pass it on as the client wrote it, with its `=` and `&`.
+///
+/// `QueryEscape` writes a space as `+`, and escapes no letter and no digit. A text with `+` alone is left as it is: a
+/// client's `a+b`, or its `a b`, which mean the same in a query.
 fn is_query_escaped(text: &str) -> bool {
-    let mut bytes = text.bytes();
-    let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'A'..=b'F');
-    while let Some(byte) = bytes.next() {
-        let allowed = match byte {
-            b'%' => bytes.next().is_some_and(is_hex) && bytes.next().is_some_and(is_hex),
-            _ => byte.is_ascii_alphanumeric() || b"-_.~+".contains(&byte),
-        };
-        if !allowed {
+    let is_kept = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    let mut parts = text.split('%');
+    let plain = parts.next().unwrap_or_default();
+    let is_plain = |text: &str| text.bytes().all(|byte| is_kept(byte) || byte == b'+');
+    let is_escape = |part: &str| {
+        let (Some(digits), Some(rest)) = (part.get(..2), part.get(2..)) else {
             return false;
-        }
-    }
-    true
+        };
+        let is_upper_hex = digits
+            .bytes()
+            .all(|it| matches!(it, b'0'..=b'9' | b'A'..=b'F'));
+        let byte = u8::from_str_radix(digits, 16).ok();
+        let is_needed = byte.is_some_and(|byte| byte != b' ' && !is_kept(byte));
+        is_upper_hex && is_needed && is_plain(rest)
+    };
+    text.contains('%') && is_plain(plain) && parts.all(is_escape)
 }
 
 /// Undoes Go's `url.QueryEscape`. What a client sent as raw bytes that are no text stays escaped,
@@ -222,6 +229,9 @@ mod tests {
             ("%22%0A%24%28id%29", "\"\n$(id)"),
             ("%zz%", "%zz%"),
             // Servers up to v1.14.0 do not escape it.
+            ("a+b", "a+b"),
+            ("a%20b", "a%20b"),
+            ("%61%2Bb", "%61%2Bb"),
             ("lang=es&x=a%20b&y=1+2", "lang=es&x=a%20b&y=1+2"),
         ] {
             let hook = environment(&[("MTX_QUERY", escaped)]);

@@ -53,6 +53,16 @@ pub(super) struct Configuration {
     pub(super) entries: Vec<Entry>,
     /// Settings that are a variable's, each with the entry or `pathDefaults` that it is in.
     pub(super) of_variables: Vec<(Option<String>, &'static str)>,
+    /// How words such as `no` are written in the file, each with its setting.
+    pub(super) styles: Vec<(String, Style)>,
+}
+
+/// Whether a word is in quotes: a server takes `no` for false, and `'no'` for a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Style {
+    Plain,
+    Quoted,
+    Unknown,
 }
 
 /// An entry under `paths`.
@@ -145,6 +155,16 @@ impl Configuration {
     pub(super) fn is_of_variable(&self, owner: Option<&str>, name: &str) -> bool {
         let mut set = self.of_variables.iter();
         set.any(|(place, setting)| place.as_deref() == owner && *setting == name)
+    }
+
+    /// How the file writes the words that a setting has for a value; unknown if it writes them in more than one way.
+    pub(super) fn style(&self, name: &str) -> Style {
+        let styles = self.styles.iter().filter(|(setting, _)| setting == name);
+        let mut styles = styles.map(|(_, style)| *style);
+        match styles.next() {
+            Some(first) if styles.all(|style| style == first) => first,
+            _ => Style::Unknown,
+        }
     }
 
     /// What holds for an entry.

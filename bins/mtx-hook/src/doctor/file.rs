@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::configuration::{Configuration, Entry, Settings};
+use super::configuration::{Configuration, Entry, Settings, Style};
 use super::deprecated;
 use super::finding::Diagnosis;
 use super::process::Process;
+use super::refused::is_flag;
 use super::variables;
 
 /// Where MediaMTX looks if no file is named (`defaultConfPaths` in its `internal/core/core.go`).
@@ -165,7 +166,26 @@ pub(super) fn parse(text: &[u8]) -> Result<Configuration, ParseError> {
             .map(entry)
             .collect::<Result<_, ParseError>>()?,
         of_variables: Vec::new(),
+        styles: std::str::from_utf8(text).map(styles).unwrap_or_default(),
     })
+}
+
+/// How lines of the form `name: word` write words such as `no`, which serde_yaml does not tell. Other forms, such as
+/// `{name: word}`, are left out.
+fn styles(text: &str) -> Vec<(String, Style)> {
+    let style = |line: &str| {
+        let (name, value) = line.trim().split_once(": ")?;
+        let value = value.split(" #").next().unwrap_or_default().trim();
+        let unquoted = ['\'', '"']
+            .iter()
+            .find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
+        let style = match unquoted {
+            Some(_) => Style::Quoted,
+            None => Style::Plain,
+        };
+        is_flag(unquoted.unwrap_or(value)).then(|| (name.to_owned(), style))
+    };
+    text.lines().filter_map(style).collect()
 }
 
 /// An entry without settings is as good as none.
@@ -249,6 +269,21 @@ mod tests {
             }
         }
         assert!(parse(b"paths: {~: {}}").is_err() && parse(long.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn quotes_around_words_are_seen() {
+        let yaml = "rtmp: 'no' # off\nhls: no # off\napi: yes\npathDefaults:\n  record: yes\npaths:\n  a: {srt: no}\n  b:\n    record: \"yes\"\n";
+        let configuration = parse(yaml.as_bytes()).unwrap();
+        for (name, style) in [
+            ("rtmp", Style::Quoted),
+            ("hls", Style::Plain),
+            ("api", Style::Plain),
+            ("record", Style::Unknown),
+            ("srt", Style::Unknown),
+        ] {
+            assert_eq!(configuration.style(name), style, "{name}");
+        }
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Names of settings, and the kinds of their values: a server refuses a whole file for one that it does not know.
 
-use mediamtx::version::tried_versions;
+use mediamtx::version::{Version, tried_versions};
 use serde_json::Value;
 
-use super::configuration::{Configuration, Settings, flag};
+use super::configuration::{Configuration, Settings, Style};
 use super::finding::Diagnosis;
 use super::server::Server;
 use super::settings::Level;
@@ -15,6 +15,9 @@ const RENAMED: [(&str, &str); 3] = [
     ("runOnNotReady", "runOnUnavailable"),
 ];
 
+/// The first version that is known to refuse a list without a value (its `internal/conf/jsonwrapper`).
+const NO_EMPTY_LISTS: Version = Version::release(1, 19, 2);
+
 /// Settings that stand in one place: the server, `pathDefaults` or an entry.
 struct Group<'a> {
     owner: Option<&'a str>,
@@ -22,6 +25,8 @@ struct Group<'a> {
     settings: &'a Settings,
     /// What the running server has in that place.
     known: Option<&'a Settings>,
+    /// Whether that server takes a list without a value for none.
+    takes_empty_lists: bool,
 }
 
 /// Compares with the settings of the running server, or with those of all versions.
@@ -30,17 +35,21 @@ pub(super) fn check(
     server: Option<&Server>,
     diagnosis: &mut Diagnosis,
 ) {
+    let version = server.and_then(|server| server.version.as_deref()?.parse::<Version>().ok());
+    let takes_empty_lists = version.is_none_or(|version| version < NO_EMPTY_LISTS);
     let global = Group {
         owner: None,
         level: Level::Server,
         settings: &configuration.global,
         known: server.map(|server| &server.configuration.global),
+        takes_empty_lists,
     };
     let of_path = |owner, settings| Group {
         owner: Some(owner),
         level: Level::Path,
         settings,
         known: server.map(|server| &server.known),
+        takes_empty_lists,
     };
     let entries = configuration.entries.iter();
     let entries = entries.map(|entry| of_path(entry.name.as_str(), &entry.settings));
@@ -50,7 +59,8 @@ pub(super) fn check(
             group.check_name(name, diagnosis);
             // A variable is text, whatever is made of it.
             if !configuration.is_of_variable(group.owner, name) {
-                group.check_value(name, value, diagnosis);
+                let style = configuration.style(name);
+                group.check_value(name, value, style, diagnosis);
             }
         }
     }
@@ -147,25 +157,137 @@ impl Group<'_> {
     }
 
     /// By what the server has there itself.
-    fn check_value(&self, name: &str, value: &Value, diagnosis: &mut Diagnosis) {
-        const A_TEXT: &str = "a text: without quotes, yes, no, on, off, true and false are none";
-        let wanted = match self.own(name) {
-            Some(Value::Bool(_)) if flag(value).is_none() => "yes or no",
-            Some(Value::Number(_)) if !value.is_number() => "a number",
-            Some(Value::Array(_)) if !value.is_array() => "a list, such as [a, b]",
-            Some(Value::String(_)) if value.is_array() || value.is_object() => "a single text",
-            Some(Value::String(_)) if value.is_number() => "a text: put quotes around it",
-            Some(Value::String(_)) if value.is_boolean() => A_TEXT,
-            // Whether a word is in quotes can't be seen here, and some settings have such a word for a value.
-            Some(own @ Value::String(_)) if flag(value).is_some() && flag(own).is_none() => A_TEXT,
-            _ => return,
+    fn check_value(&self, name: &str, value: &Value, style: Style, diagnosis: &mut Diagnosis) {
+        let Some(own) = self.own(name) else {
+            return;
         };
-        // Set to nothing, a setting is as good as not there.
-        if !value.is_null() {
-            let text = format!(
-                "the server refuses the whole file for its value, which has to be {wanted}"
-            );
-            diagnosis.error(self.place(name), text);
+        if value.is_null() && self.takes_empty_lists {
+            return;
         }
+        match judge(own, value, style) {
+            Kind::Right => {}
+            Kind::Wrong(wanted) => {
+                let text = format!(
+                    "the server refuses the whole file for its value, which has to be {wanted}"
+                );
+                diagnosis.error(self.place(name), text);
+            }
+            Kind::Unknown => diagnosis.unchecked(format!(
+                "{}: its value: whether it has quotes around it can't be seen here",
+                self.place(name)
+            )),
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Kind {
+    Right,
+    /// What it has to be.
+    Wrong(&'static str),
+    Unknown,
+}
+
+/// Compares a value with the one that the server has (its `internal/conf/yamlwrapper`, and `jsonwrapper`).
+fn judge(own: &Value, value: &Value, style: Style) -> Kind {
+    const A_FLAG: &str = "yes or no";
+    const A_TEXT: &str = "a text: without quotes, yes, no, on, off, true and false are none";
+    const A_LIST: &str = "a list, such as [a, b]";
+    match (own, value) {
+        (Value::Array(_), Value::Array(_)) => Kind::Right,
+        (Value::Array(_), _) => Kind::Wrong(A_LIST),
+        // Set to nothing, a setting is as good as not there.
+        (_, Value::Null) => Kind::Right,
+        (Value::Bool(_), Value::Bool(_)) => Kind::Right,
+        (Value::Bool(_), Value::String(text)) if is_flag(text) => match style {
+            Style::Quoted => Kind::Wrong("yes or no, without quotes"),
+            Style::Plain | Style::Unknown => Kind::Right,
+        },
+        (Value::Bool(_), _) => Kind::Wrong(A_FLAG),
+        (Value::Number(_), Value::Number(_)) => Kind::Right,
+        (Value::Number(_), Value::String(text)) if is_number(text) => Kind::Right,
+        (Value::Number(_), _) => Kind::Wrong("a number"),
+        (Value::String(_), Value::Array(_) | Value::Object(_)) => Kind::Wrong("a single text"),
+        // Servers take 1e3 for a text.
+        (Value::String(_), Value::Number(number)) if !number.is_f64() => {
+            Kind::Wrong("a text: put quotes around it")
+        }
+        (Value::String(_), Value::Number(number)) => match number.as_f64() {
+            Some(number) if number.fract() != 0.0 => Kind::Wrong("a text: put quotes around it"),
+            _ => Kind::Unknown,
+        },
+        (Value::String(_), Value::Bool(_)) => Kind::Wrong(A_TEXT),
+        (Value::String(_), Value::String(text)) if is_flag(text) => match style {
+            Style::Plain => Kind::Wrong(A_TEXT),
+            Style::Quoted => Kind::Right,
+            // As a server lists its own settings.
+            Style::Unknown if own == value => Kind::Right,
+            Style::Unknown => Kind::Unknown,
+        },
+        _ => Kind::Right,
+    }
+}
+
+/// The words of YAML 1.1 that servers take for on or off, if they have no quotes around them.
+pub(super) fn is_flag(word: &str) -> bool {
+    let is_lower = |word: &str| matches!(word, "yes" | "no" | "on" | "off" | "true" | "false");
+    let lower = word.to_lowercase();
+    let capitalized = |word: &str| word[..1].to_uppercase() + &word[1..];
+    is_lower(&lower)
+        && (word == lower || word == lower.to_uppercase() || word == capitalized(&lower))
+}
+
+/// Numbers of YAML 1.1, which serde_yaml takes for texts: `1_024`, `01000`, `1_0.5`.
+fn is_number(text: &str) -> bool {
+    let digits = text.trim_start_matches(['+', '-']);
+    digits.starts_with(|first: char| first.is_ascii_digit())
+        && digits
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || b"_.".contains(&byte))
+        && digits.matches('.').count() <= 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn values_are_judged_as_the_server_reads_them() {
+        use Style::{Plain, Quoted, Unknown};
+        for (own, value, style) in [
+            (json!(true), json!("yes"), Plain),
+            (json!(true), json!(true), Unknown),
+            (json!(""), json!("yes"), Quoted),
+            (json!(""), json!("tRue"), Plain),
+            (json!("no"), json!("no"), Quoted),
+            (json!(512), json!("1_024"), Plain),
+            (json!(512), json!("01000"), Plain),
+            (json!(0.0), json!("1_0.5"), Plain),
+            (json!(""), json!(null), Plain),
+            (json!([]), json!(["a"]), Plain),
+            (json!("no"), json!("no"), Unknown),
+        ] {
+            assert_eq!(judge(&own, &value, style), Kind::Right, "{own} {value}");
+        }
+        for (own, value, style) in [
+            (json!("no"), json!("no"), Plain),
+            (json!("no"), json!(true), Unknown),
+            (json!(true), json!("no"), Quoted),
+            (json!(true), json!("nO"), Plain),
+            (json!([]), json!(null), Plain),
+            (json!([]), json!("a"), Plain),
+            (json!(512), json!("many"), Plain),
+            (json!(512), json!("0_x"), Plain),
+            (json!(""), json!(5), Plain),
+            (json!(""), json!(1.5), Plain),
+        ] {
+            assert!(
+                matches!(judge(&own, &value, style), Kind::Wrong(_)),
+                "{own} {value}"
+            );
+        }
+        assert_eq!(judge(&json!(""), &json!(1e3), Plain), Kind::Unknown);
+        assert_eq!(judge(&json!(""), &json!("no"), Unknown), Kind::Unknown);
     }
 }

@@ -114,6 +114,7 @@ fn ask(api: &Api) -> Result<Server, ApiError> {
                 .collect(),
             defaults: known.clone(),
             of_variables: Vec::new(),
+            styles: Vec::new(),
         },
         known,
         streams: streams
