@@ -24,8 +24,10 @@ pub(super) fn judge(expression: &str) -> Verdict {
         };
     };
     let is_nested = expression.matches('[').count() > 1;
-    let has_part = |part: &&str| expression.contains(*part);
-    if is_nested || BEYOND_REGEX_LITE.iter().any(|part| has_part(&part)) || has_name(expression) {
+    let is_beyond = BEYOND_REGEX_LITE
+        .iter()
+        .any(|part| expression.contains(part));
+    if is_nested || is_beyond || has_name(expression) {
         Verdict::Unknown
     } else {
         Verdict::Refused(error.to_string())

@@ -170,11 +170,10 @@ pub(super) fn parse(text: &[u8]) -> Result<Configuration, ParseError> {
     })
 }
 
-/// How lines of the form `name: word` write words such as `no`, which serde_yaml does not tell. Other forms, such as
-/// `{name: word}`, are left out.
+/// How words such as `no` are written in `name: word`, on a line of its own or in braces, which serde_yaml does not tell.
 fn styles(text: &str) -> Vec<(String, Style)> {
-    let style = |line: &str| {
-        let (name, value) = line.trim().split_once(": ")?;
+    let style = |part: &str| {
+        let (name, value) = part.trim().split_once(": ")?;
         let value = value.split(" #").next().unwrap_or_default().trim();
         let unquoted = ['\'', '"']
             .iter()
@@ -185,7 +184,8 @@ fn styles(text: &str) -> Vec<(String, Style)> {
         };
         is_flag(unquoted.unwrap_or(value)).then(|| (name.to_owned(), style))
     };
-    text.lines().filter_map(style).collect()
+    let parts = text.split(['\n', '{', ',', '}']);
+    parts.filter_map(style).collect()
 }
 
 /// An entry without settings is as good as none.
@@ -280,7 +280,8 @@ mod tests {
             ("hls", Style::Plain),
             ("api", Style::Plain),
             ("record", Style::Unknown),
-            ("srt", Style::Unknown),
+            ("srt", Style::Plain),
+            ("moq", Style::Unknown),
         ] {
             assert_eq!(configuration.style(name), style, "{name}");
         }

@@ -15,6 +15,7 @@ mod process;
 mod protocols;
 mod refused;
 mod server;
+mod service;
 mod settings;
 mod streams;
 mod variables;

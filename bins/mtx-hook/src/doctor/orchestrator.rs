@@ -1,27 +1,21 @@
 //! The services that events go to: whether they are there, and whether mtx-orchestrator has a route for each path.
 
 use std::ffi::{OsStr, OsString};
-use std::time::Duration;
 
-use mediamtx::https;
 use mediamtx::pattern::Pattern;
-use mediamtx::tls::ORCHESTRATOR_FINGERPRINT;
 use regex_lite::Regex;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use ureq::Agent;
 
 use super::configuration::{Configuration, Entry};
 use super::finding::{Diagnosis, Severity};
 use super::hooks::{EventHook, event_hooks};
 use super::process::Process;
 use super::server::{Server, is_at_port_of_this_machine};
+use super::service::{AskError, TOKEN, ask, get, shown_url};
 use crate::request::{bearer, receiver};
 
 const DEFAULT: &str = "http://localhost:8080";
 const PLACE: &str = "ORCHESTRATOR_URL";
-const TOKEN: &str = "ORCHESTRATOR_TOKEN";
-const DEADLINE: Duration = Duration::from_secs(2);
 
 /// A service that takes events by POST alone answers a GET with it.
 const NOT_IMPLEMENTED: u16 = 501;
@@ -252,13 +246,6 @@ fn check_receiver(receiver: &Receiver<'_>, server: Option<&Server>, diagnosis: &
     }
 }
 
-/// Why nothing is known of a service.
-enum AskError {
-    /// It wants another token.
-    Locked(String),
-    Other(String),
-}
-
 fn plan(address: &OsStr, process: &Process) -> Result<Plan, AskError> {
     let Routes { routes } = ask(address, process, "/v1/routes")?;
     let Streams { streams } = ask(address, process, "/v1/streams")?;
@@ -272,21 +259,6 @@ fn plan(address: &OsStr, process: &Process) -> Result<Plan, AskError> {
         targets: targets.concat(),
         outputs: outputs.filter_map(|output| output.path).collect(),
     })
-}
-
-fn ask<T: DeserializeOwned>(address: &OsStr, process: &Process, call: &str) -> Result<T, AskError> {
-    let url = format!("{}{call}", shown_url(address));
-    let answer =
-        get(address, process, call).map_err(|error| AskError::Other(format!("{url}: {error}")))?;
-    match answer.status {
-        200 => serde_json::from_slice(&answer.body)
-            .map_err(|error| AskError::Other(format!("{url} answers something else: {error}"))),
-        401 | 403 => Err(AskError::Locked(format!(
-            "{url} answers {}: set ORCHESTRATOR_TOKEN",
-            answer.status
-        ))),
-        status => Err(AskError::Other(format!("{url} answers {status}"))),
-    }
 }
 
 /// An entry with a plain name that only takes its hook over from `pathDefaults` need not have a stream ever.
@@ -358,46 +330,9 @@ fn examples(pattern: &Pattern) -> Vec<String> {
         .collect()
 }
 
-struct Answer {
-    status: u16,
-    body: Vec<u8>,
-}
-
-fn shown_url(address: &OsStr) -> String {
-    mediamtx::secret::redact_url(address.to_string_lossy().trim_end_matches('/'))
-}
-
 /// Where events go unless the hook says otherwise. mtx-hook does not take an empty variable for a missing one.
 fn address(process: &Process) -> OsString {
     process.raw_variable(PLACE).unwrap_or(DEFAULT).into()
-}
-
-fn get(address: &OsStr, process: &Process, call: &str) -> Result<Answer, String> {
-    let uri = receiver(address.to_owned(), call).map_err(|error| format!("{error:#}"))?;
-    let token = process.variable(TOKEN).map(OsStr::new);
-    let authorization = bearer(token).map_err(|error| format!("{error:#}"))?;
-    let config = Agent::config_builder()
-        .max_redirects(0)
-        .http_status_as_error(false)
-        .proxy(None)
-        .timeout_global(Some(DEADLINE))
-        .build();
-    let agent =
-        https::agent(config, &uri, ORCHESTRATOR_FINGERPRINT).map_err(|error| error.to_string())?;
-    let mut request = agent.get(uri);
-    if let Some(authorization) = authorization {
-        request = request.header("Authorization", authorization);
-    }
-    let mut answer = request.call().map_err(|error| match error {
-        ureq::Error::Io(error) => error.to_string(),
-        error => error.to_string(),
-    })?;
-    let status = answer.status().as_u16();
-    let body = answer
-        .body_mut()
-        .read_to_vec()
-        .map_err(|error| error.to_string())?;
-    Ok(Answer { status, body })
 }
 
 #[cfg(test)]

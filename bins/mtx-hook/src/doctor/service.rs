@@ -1,0 +1,80 @@
+//! Pages of the service that events go to, asked for as mtx-hook sends them: with its token, its certificates and no proxy.
+
+use std::ffi::OsStr;
+use std::time::Duration;
+
+use mediamtx::https;
+use mediamtx::tls::ORCHESTRATOR_FINGERPRINT;
+use serde::de::DeserializeOwned;
+use ureq::Agent;
+
+use super::process::Process;
+use crate::request::{bearer, receiver};
+
+pub(super) const TOKEN: &str = "ORCHESTRATOR_TOKEN";
+const DEADLINE: Duration = Duration::from_secs(2);
+
+/// Why nothing is known of a service.
+pub(super) enum AskError {
+    /// It wants another token.
+    Locked(String),
+    Other(String),
+}
+
+/// What a page of the service holds.
+pub(super) fn ask<T: DeserializeOwned>(
+    address: &OsStr,
+    process: &Process,
+    call: &str,
+) -> Result<T, AskError> {
+    let url = format!("{}{call}", shown_url(address));
+    let answer =
+        get(address, process, call).map_err(|error| AskError::Other(format!("{url}: {error}")))?;
+    match answer.status {
+        200 => serde_json::from_slice(&answer.body)
+            .map_err(|error| AskError::Other(format!("{url} answers something else: {error}"))),
+        401 | 403 => Err(AskError::Locked(format!(
+            "{url} answers {}: set ORCHESTRATOR_TOKEN",
+            answer.status
+        ))),
+        status => Err(AskError::Other(format!("{url} answers {status}"))),
+    }
+}
+
+pub(super) struct Answer {
+    pub(super) status: u16,
+    body: Vec<u8>,
+}
+
+/// An address without what a URL must not have.
+pub(super) fn shown_url(address: &OsStr) -> String {
+    mediamtx::secret::redact_url(address.to_string_lossy().trim_end_matches('/'))
+}
+
+pub(super) fn get(address: &OsStr, process: &Process, call: &str) -> Result<Answer, String> {
+    let uri = receiver(address.to_owned(), call).map_err(|error| format!("{error:#}"))?;
+    let token = process.variable(TOKEN).map(OsStr::new);
+    let authorization = bearer(token).map_err(|error| format!("{error:#}"))?;
+    let config = Agent::config_builder()
+        .max_redirects(0)
+        .http_status_as_error(false)
+        .proxy(None)
+        .timeout_global(Some(DEADLINE))
+        .build();
+    let agent =
+        https::agent(config, &uri, ORCHESTRATOR_FINGERPRINT).map_err(|error| error.to_string())?;
+    let mut request = agent.get(uri);
+    if let Some(authorization) = authorization {
+        request = request.header("Authorization", authorization);
+    }
+    let mut answer = request.call().map_err(|error| match error {
+        ureq::Error::Io(error) => error.to_string(),
+        error => error.to_string(),
+    })?;
+    let status = answer.status().as_u16();
+    let body = answer
+        .body_mut()
+        .read_to_vec()
+        .map_err(|error| error.to_string())?;
+    Ok(Answer { status, body })
+}
