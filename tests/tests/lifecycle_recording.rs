@@ -161,3 +161,65 @@ fn recording_goes_on_after_its_source_has_crashed() {
     });
     lifecycle.ok(&["stop", "cam"]);
 }
+
+#[test]
+fn recorded_files_are_kept_for_as_long_as_their_use_case_said_after_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = format!("{}\nrunOnDemandCloseAfter: 1s", publishing_hook(&clip()));
+    let server = MediaMtx::start(
+        Config::default()
+            .path_default(&recorded_into(folder.path()))
+            .path_default("recordDeleteAfter: 3s")
+            .path("cam", &settings)
+            .path("short", "record: yes"),
+    );
+    let lifecycle = Lifecycle::of(&server);
+    let policy = "useCases: {recording: {recordDeleteAfter: 14d}}";
+    let policy = lifecycle.file("policy.yml", policy);
+    lifecycle.ok(&["apply", policy.to_str().unwrap()]);
+    lifecycle.ok(&["start", "recording", "cam"]);
+    let said = lifecycle.ok(&["stop", "cam"]);
+    let waits = "pending: recordDeleteAfter=3s (waits for the end of its recorded files)";
+    assert!(said.contains(waits), "{said}");
+    let status = lifecycle.status("cam");
+    assert_eq!(status["pending"][0]["waitsForFiles"], true, "{status}");
+    server.wait_gone("cam", PATIENCE);
+    let files = segments(folder.path(), "cam");
+    assert!(!files.is_empty());
+
+    // Younger files of another path are deleted meanwhile.
+    let publisher = clip().publish(&server.rtsp("short"));
+    let short = || segments(folder.path(), "short").len();
+    wait_until("a file of short", PATIENCE, || short() > 0);
+    drop(publisher);
+    wait_until("the end of short's files", PATIENCE, || short() == 0);
+    assert_eq!(segments(folder.path(), "cam"), files);
+
+    let delete_after = || {
+        let entry = server.get("/v3/config/paths/get/cam").unwrap();
+        entry["recordDeleteAfter"].as_str().unwrap().to_owned()
+    };
+    let said = lifecycle.ok(&["rollback", "0"]);
+    assert!(said.contains(waits), "{said}");
+    assert_eq!(delete_after(), "14d");
+    for file in files {
+        std::fs::remove_file(file).unwrap();
+    }
+    lifecycle.ok(&["reconcile"]);
+    assert_eq!(delete_after(), "3s");
+}
+
+#[test]
+fn force_ends_the_time_that_recorded_files_are_kept_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = server(folder.path());
+    let lifecycle = Lifecycle::of(&server);
+    let entry = || server.get("/v3/config/paths/get/cam").unwrap();
+    let before = entry();
+    let policy = "useCases: {recording: {recordDeleteAfter: 14d}}";
+    let policy = lifecycle.file("policy.yml", policy);
+    lifecycle.ok(&["apply", policy.to_str().unwrap()]);
+    lifecycle.ok(&["start", "recording", "cam"]);
+    lifecycle.ok(&["rollback", "0", "--force"]);
+    assert_eq!(entry(), before);
+}

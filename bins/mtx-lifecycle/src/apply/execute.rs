@@ -15,8 +15,10 @@ pub(super) enum Executed {
     Written,
     /// Somebody has come in the last moment.
     InTheWay(Busy),
-    /// There is nothing to do: somebody else has changed the entry, or its files still need it.
+    /// There is nothing to do: somebody else has changed the entry.
     Left,
+    /// There are recorded files that MediaMTX would delete otherwise, or not at all.
+    FilesLeft,
     /// The server does not want it so.
     Rejected(String),
     /// It wants no change of anything, since it remembers one of somebody else's that it has rejected.
@@ -26,6 +28,9 @@ pub(super) enum Executed {
 impl Applier<'_> {
     /// Executes a step; it is held back if it would hurt somebody by now, unless by force.
     pub(super) fn execute(&mut self, step: &Step, view: &View) -> Result<Executed, Error> {
+        if step.ends_retention && !self.force && self.has_files(&step.path)? {
+            return Ok(Executed::FilesLeft);
+        }
         if step.change == Change::Remove && self.is_to_be_left(step, view)? {
             return Ok(Executed::Left);
         }
@@ -68,20 +73,21 @@ impl Applier<'_> {
         Ok(step.impact.on(busy))
     }
 
+    /// Whether a path has recorded files, or nobody may ask any more.
+    fn has_files(&mut self, path: &str) -> Result<bool, Error> {
+        if let Some(questions) = &mut self.questions {
+            let Some(left) = questions.checked_sub(1) else {
+                return Ok(true);
+            };
+            *questions = left;
+        }
+        Ok(!self.server.recordings(path)?.segments.is_empty())
+    }
+
     /// Whether an entry that was added is not removed after all.
     fn is_to_be_left(&mut self, step: &Step, view: &View) -> Result<bool, Error> {
         if Keeper::parse(&step.entry).is_some() {
             return Ok(false);
-        }
-        if step.ends_retention {
-            // Each question makes the server read a folder.
-            let Some(left) = self.questions.checked_sub(1) else {
-                return Ok(true);
-            };
-            self.questions = left;
-            if !self.server.recordings(&step.path)?.segments.is_empty() {
-                return Ok(true);
-            }
         }
         let Some(mut current) = self.server.entry(&step.entry)? else {
             return Ok(false);

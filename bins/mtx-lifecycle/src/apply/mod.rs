@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) use describe::{describe, describe_fields};
 pub use error::Error;
 use execute::Executed;
+pub(crate) use report::FILES;
 pub use report::{PathReport, Pending, Report};
 pub use wait::Interrupt;
 pub(crate) use wait::{await_shown, wait_until};
@@ -19,9 +20,6 @@ use crate::journal::{Journal, Record};
 use crate::plan::{Planner, Step};
 use crate::policy::Current;
 use crate::server::{Demand, Server, View};
-
-/// Questions about recorded files in one go: each makes the server read a folder.
-const QUESTIONS: usize = 5;
 
 /// Which paths, and how far to go.
 #[derive(Debug, Default)]
@@ -33,6 +31,8 @@ pub(crate) struct Scope<'a> {
     /// Paths that are not held open for the moment, because their source has to rest; by default those that are
     /// degraded.
     pub(crate) resting: Option<&'a BTreeSet<String>>,
+    /// How often to ask for recorded files, of paths chosen at random; by default as often as there is a reason to.
+    pub(crate) questions: Option<usize>,
 }
 
 impl<'a> Scope<'a> {
@@ -56,7 +56,7 @@ pub(crate) struct Applier<'a> {
     server: &'a dyn Server,
     journal: &'a mut Journal,
     force: bool,
-    questions: usize,
+    questions: Option<usize>,
     /// Why the server accepts no change at all.
     jammed: Option<String>,
     demands: BTreeMap<String, Demand>,
@@ -76,7 +76,7 @@ impl<'a> Applier<'a> {
             server,
             journal,
             force,
-            questions: QUESTIONS,
+            questions: None,
             jammed: None,
             demands: BTreeMap::new(),
             report: Report::default(),
@@ -95,7 +95,12 @@ impl<'a> Applier<'a> {
         match scope.path {
             Some(path) => self.path(&planner, path)?,
             None => {
-                for path in planner.paths() {
+                let mut paths = planner.paths();
+                self.questions = scope.questions;
+                if scope.questions.is_some() {
+                    fastrand::shuffle(&mut paths);
+                }
+                for path in paths {
                     self.path(&planner, &path)?;
                 }
                 for step in planner.templates() {
@@ -208,6 +213,7 @@ impl<'a> Applier<'a> {
                 }
                 self.report.written.push(write);
             }
+            Executed::FilesLeft => report.pending.push(Pending::new(step, step.hurts)),
             Executed::InTheWay(busy) => report.pending.push(Pending::new(step, busy)),
             Executed::Left => {}
             Executed::Rejected(why) => return Ok(Some(why)),

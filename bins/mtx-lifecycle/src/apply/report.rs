@@ -10,6 +10,9 @@ use crate::ledger::Change;
 use crate::plan::Step;
 use crate::server::Busy;
 
+/// What a change waits for that would have recorded files deleted otherwise.
+pub(crate) const FILES: &str = "the end of its recorded files";
+
 /// Of all paths.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -48,6 +51,9 @@ pub struct Pending {
     pub fields: Fields,
     /// Who is in the way.
     pub waits_for: Busy,
+    /// It waits for the end of the path's recorded files, too, which MediaMTX deletes by the settings as they are.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub waits_for_files: bool,
 }
 
 impl Pending {
@@ -57,7 +63,11 @@ impl Pending {
             Change::Add(fields) | Change::Patch(fields) => without_passwords(fields),
             Change::Remove => Fields::new(),
         };
-        Self { fields, waits_for }
+        Self {
+            fields,
+            waits_for,
+            waits_for_files: step.ends_retention,
+        }
     }
 }
 
@@ -67,13 +77,13 @@ impl fmt::Display for Pending {
             fields if fields.is_empty() => "entry removed".to_owned(),
             fields => fields,
         };
-        if self.waits_for.is_idle() {
-            return write!(
-                f,
-                "pending: {fields} (until mtx-lifecycle reconcile or watch)"
-            );
-        }
-        write!(f, "pending: {fields} (waits for {})", self.waits_for)
+        let waits_for = match (self.waits_for_files, self.waits_for.is_idle()) {
+            (false, true) => "until mtx-lifecycle reconcile or watch".to_owned(),
+            (false, false) => format!("waits for {}", self.waits_for),
+            (true, true) => format!("waits for {FILES}"),
+            (true, false) => format!("waits for {}, {FILES}", self.waits_for),
+        };
+        write!(f, "pending: {fields} ({waits_for})")
     }
 }
 

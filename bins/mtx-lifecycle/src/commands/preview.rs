@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mediamtx::timestamp::Timestamp;
 
 use super::{Error, Lifecycle, Session};
-use crate::apply::{describe, describe_fields};
+use crate::apply::{FILES, describe, describe_fields};
 use crate::ledger::Change;
 use crate::plan::{Planner, Step};
 use crate::policy::{Current, Policy};
@@ -53,6 +53,7 @@ impl Lifecycle {
 fn lines_of(step: &Step, view: &View, current: &Current, force: bool) -> Vec<String> {
     let path = &step.path;
     let when = match step.hurts {
+        nobody if step.ends_retention && !force && nobody.is_idle() => format!("waits for {FILES}"),
         nobody if nobody.is_idle() => "now".to_owned(),
         busy if force => format!("now; drops {busy}"),
         busy => format!("waits for {busy}"),

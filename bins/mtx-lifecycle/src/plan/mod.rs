@@ -33,7 +33,7 @@ pub struct Step {
     pub impact: Impact,
     /// Whom that would hurt at the moment.
     pub hurts: Busy,
-    /// The settings that decide how long recorded files are kept are lost with it, so it waits for their end.
+    /// What decides which recorded files MediaMTX deletes, and when, is given up with it: it waits until they are gone.
     pub ends_retention: bool,
 }
 
@@ -68,7 +68,7 @@ pub struct Planner<'a> {
 }
 
 /// Settings that decide which recorded files are deleted, and when.
-const RETENTION: [&str; 3] = ["recordDeleteAfter", "recordPath", "recordFormat"];
+pub(crate) const RETENTION: [&str; 3] = ["recordDeleteAfter", "recordPath", "recordFormat"];
 
 impl<'a> Planner<'a> {
     /// A plan for what is known after a look.
@@ -149,27 +149,40 @@ impl<'a> Planner<'a> {
         let on_demand = self.current.demand(path, &others) != Demand::None;
         let original_demand = Demand::of(&others);
         let has_lapsed = self.has_lapsed(path);
-        if standing.created && (has_lapsed || self.is_unwanted(path)) {
-            return PathPlan {
-                steps: vec![self.removal(path, current, &standing)],
-                kept: kept && !has_lapsed,
-                on_demand,
-                original_demand,
-            };
-        }
         let mut aim = originals;
-        aim.extend(fields);
-        let differing = difference(current, &aim);
+        aim.extend(fields.clone());
+        let gives_up =
+            |name: &String| RETENTION.contains(&name.as_str()) && !fields.contains_key(name);
+        let (given_up, differing): (Fields, Fields) = difference(current, &aim)
+            .into_iter()
+            .partition(|(name, _)| gives_up(name));
         let is_hot = |name: &String| self.view.version.is_hot(name);
         let (hot, cold): (Fields, Fields) =
             differing.into_iter().partition(|(name, _)| is_hot(name));
+        let mut after = current.clone();
+        after.extend(hot.clone());
         // An idle path is recreated first, so that a recording begins under its new settings.
-        let steps = [cold, hot].into_iter().filter(|fields| !fields.is_empty());
+        let changes = [cold, hot].into_iter().filter(|fields| !fields.is_empty());
+        let mut steps: Vec<Step> = changes
+            .map(|fields| self.patch(path, current, fields, &owned))
+            .collect();
+        let is_removed = standing.created && (has_lapsed || self.is_unwanted(path));
+        if is_removed {
+            let removal = self.removal(path, current);
+            // What can go back before the entry does, a recording above all, does not wait with it.
+            if removal.hurts.is_idle() && !removal.ends_retention {
+                steps.clear();
+            }
+            steps.push(removal);
+        } else if !given_up.is_empty() {
+            steps.push(Step {
+                ends_retention: true,
+                ..self.patch(path, &after, given_up, &owned)
+            });
+        }
         PathPlan {
-            steps: steps
-                .map(|fields| self.patch(path, current, fields, &owned))
-                .collect(),
-            kept,
+            steps,
+            kept: kept && !(is_removed && has_lapsed),
             on_demand,
             original_demand,
         }
@@ -273,17 +286,21 @@ impl<'a> Planner<'a> {
         difference(&others, &target.fields).is_empty()
     }
 
-    fn removal(&self, path: &str, current: &Fields, standing: &Owned) -> Step {
+    fn removal(&self, path: &str, current: &Fields) -> Step {
         let impact = self.impact_of_removal(path, current);
-        let originals = standing.originals();
-        let ends = |name: &&str| {
-            originals
-                .get(*name)
-                .is_some_and(|it| current.get(*name) != Some(it))
-        };
         let mut step = self.step(path, Change::Remove, Fields::new(), impact);
-        step.ends_retention = self.has_lapsed(path) && RETENTION.iter().any(ends);
+        step.ends_retention = self.ends_retention(path, current);
         step
+    }
+
+    /// Whether MediaMTX looks for recorded files elsewhere, keeps them for another time, or deletes none at all, once
+    /// the path has lost its entry (`internal/recordcleaner/cleaner.go`).
+    fn ends_retention(&self, path: &str, current: &Fields) -> bool {
+        let Ok(Some(template)) = self.view.template(path) else {
+            return true;
+        };
+        let after = difference(current, &template.fill(&self.view.entries[&template.entry]));
+        RETENTION.iter().any(|name| after.contains_key(*name))
     }
 
     /// What it does to a running stream that its path loses its entry.

@@ -208,8 +208,11 @@ fn an_entry_of_our_own_goes_when_nothing_is_wanted_of_it() {
     );
     let alone = View::fake(&json!({"cam": entry}), &live);
     let plan = plan_of(&nothing, &alone, "cam", known()).unwrap();
-    let is_idle = plan.steps[0].hurts.is_idle();
-    assert!(!is_idle, "without an entry the path ends");
+    let [back, removal] = &plan.steps[..] else {
+        panic!("{plan:?}");
+    };
+    assert!(back.hurts.is_idle(), "its recording ends at once");
+    assert!(!removal.hurts.is_idle(), "without an entry the path ends");
 }
 
 #[test]

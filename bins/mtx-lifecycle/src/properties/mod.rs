@@ -43,6 +43,8 @@ enum Action {
     Close,
     OthersPatch(&'static str, &'static str, &'static str),
     Fault(usize, Fault),
+    /// MediaMTX deletes recorded files whose time is over.
+    Expire,
     Restart,
 }
 
@@ -76,6 +78,7 @@ fn action() -> impl Strategy<Value = Action> {
         2 => Just(Action::Close),
         2 => (path(), others).prop_map(|(path, (name, value))| Action::OthersPatch(path, name, value)),
         5 => (0..4_usize, fault).prop_map(|(nth, fault)| Action::Fault(nth, fault)),
+        2 => Just(Action::Expire),
         1 => Just(Action::Restart),
     ]
 }
@@ -189,6 +192,7 @@ impl World {
             self.model.with(|state| {
                 state.fault = None;
                 state.everybody_leaves();
+                state.expire();
             });
             for program in [&mut self.program, &mut self.other] {
                 program
@@ -221,6 +225,7 @@ fn happen(state: &mut model::State, action: &Action) {
             state.others_patch(path, name, &value);
         }
         Action::Fault(nth, fault) => state.fault = Some((nth, fault)),
+        Action::Expire => state.expire(),
         Action::Restart => state.restart(),
         _ => {}
     }
@@ -266,6 +271,30 @@ fn entry_that_a_restart_has_lost_is_added_and_removed_again() {
         Action::Apply(0),
     ];
     play("v1.19.3", true, &actions);
+}
+
+#[test]
+fn recorded_files_are_kept_for_as_long_as_their_use_case_said() {
+    let mut world = World::new("v1.19.3", true);
+    for path in ["cam", "live/a", "new"] {
+        world.act(&Action::Apply(2));
+        world.act(&Action::Stop(path));
+        world.act(&Action::Publish(path));
+        world.act(&Action::Start("patrol", path));
+        world.act(&Action::Stop(path));
+        world.act(&Action::Rollback(Some(0)));
+        world.act(&Action::Unpublish(path));
+        world.act(&Action::Close);
+        world.act(&Action::Rollback(Some(0)));
+        check(&world);
+        let kept = world.model.with(|state| state.entries[path].clone());
+        assert_eq!(kept["recordDeleteAfter"], "2d", "{path}");
+        assert_eq!(kept["record"], false, "{path}");
+    }
+    world.end();
+    check(&world);
+    let leftovers = world.model.with(|state| state.leftovers());
+    assert!(leftovers.is_empty(), "{leftovers:#?}");
 }
 
 proptest! {

@@ -8,6 +8,7 @@ use mediamtx::api::{ApiError, Fields, PathInfo, Recordings, Segment};
 use mediamtx::version::ServerVersion;
 use serde_json::{Value, json};
 
+use crate::plan::RETENTION;
 use crate::server::{
     Demand, Keeper, Live, Reach, Server, View, difference, is_managed, is_on, is_template, same,
 };
@@ -47,7 +48,9 @@ pub(super) struct State {
     /// The journal at work.
     pub(super) actor: String,
     pub(super) hurt: Vec<String>,
-    files: usize,
+    /// Paths with recorded files.
+    files: BTreeSet<String>,
+    segments: usize,
 }
 
 /// The server, which several programs share.
@@ -87,7 +90,8 @@ impl Model {
             fault: None,
             actor: String::new(),
             hurt: Vec::new(),
-            files: 0,
+            files: BTreeSet::new(),
+            segments: 0,
         })))
     }
 
@@ -136,6 +140,15 @@ impl Model {
         }
         result
     }
+}
+
+fn retention(fields: &Fields) -> Fields {
+    let known = fields
+        .iter()
+        .filter(|(name, _)| RETENTION.contains(&name.as_str()));
+    known
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 fn rejected(entry: &str) -> ApiError {
@@ -219,7 +232,12 @@ impl State {
             .filter(|path| self.is_available(path))
             .cloned()
             .collect();
+        self.record();
+        let retentions = self.retentions();
         make(&mut self.entries);
+        if is_ours {
+            self.check_retentions(&retentions);
+        }
         for (path, before) in before {
             let survives = match (&before, self.conf(&path)) {
                 (Some(before), Some(after)) => difference(before, after)
@@ -250,6 +268,41 @@ impl State {
                 self.lingering.insert(path);
             }
         }
+    }
+
+    /// Files of what is recorded at the moment.
+    fn record(&mut self) {
+        let own = self.entries.keys().chain(&self.published).cloned();
+        let records = |path: &String| {
+            let records = self.conf(path).is_some_and(|it| is_on(it, "record"));
+            !is_template(path) && records && self.is_available(path)
+        };
+        let recorded: Vec<String> = own.filter(records).collect();
+        self.files.extend(recorded);
+    }
+
+    /// How long the files of each path are kept, and where MediaMTX looks for them; nothing if it does not.
+    fn retentions(&self) -> BTreeMap<String, Option<Fields>> {
+        let of = |path: &String| (path.clone(), self.conf(path).map(retention));
+        self.files.iter().map(of).collect()
+    }
+
+    /// Nobody's files lose what was promised of them because it has become what others want.
+    fn check_retentions(&mut self, before: &BTreeMap<String, Option<Fields>>) {
+        for (path, after) in self.retentions() {
+            let shadow = self.shadow.get(&path);
+            let shadow = shadow.or_else(|| self.shadow.get("all_others"));
+            let is_given_up = after.is_none() || after == shadow.map(retention);
+            if before[&path].is_some() && before[&path] != after && is_given_up {
+                self.hurt
+                    .push(format!("files of {path} lost their retention"));
+            }
+        }
+    }
+
+    /// MediaMTX has deleted all recorded files.
+    pub(super) fn expire(&mut self) {
+        self.files.clear();
     }
 
     fn live(&self) -> Live {
@@ -421,15 +474,18 @@ impl Server for Model {
 
     fn recordings(&self, path: &str) -> Result<Recordings, ApiError> {
         Ok(self.with(|state| {
-            let records = state.conf(path).is_some_and(|it| is_on(it, "record"));
-            if records && state.is_available(path) {
-                state.files += 1;
+            state.record();
+            if !state.files.contains(path) {
+                return Recordings {
+                    segments: Vec::new(),
+                };
             }
+            state.segments += 1;
             let segment = |number: usize| Segment {
                 start: format!("2026-11-21T00:00:{:02}Z", number % 60),
             };
             Recordings {
-                segments: (0..state.files).map(segment).collect(),
+                segments: (0..state.segments).map(segment).collect(),
             }
         }))
     }

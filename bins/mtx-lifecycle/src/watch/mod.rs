@@ -29,6 +29,8 @@ pub use metrics::Metrics;
 const INTERVAL: Duration = Duration::from_secs(2);
 /// A command is done within moments, or waits for its source without the lock.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// Questions about recorded files at each look: each makes the server read a folder.
+const QUESTIONS: usize = 5;
 
 /// Watches one server.
 pub struct Watch {
@@ -116,6 +118,7 @@ impl Watch {
         let resting: BTreeSet<String> = self.observed.resting(session.state());
         let scope = Scope {
             resting: Some(&resting),
+            questions: Some(QUESTIONS),
             ..Scope::default()
         };
         let report = session.converge(&view, &scope)?;
