@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use jiff::civil::{Time, Weekday};
+use jiff::civil::{DateTime, Time, Weekday};
+use jiff::tz::AmbiguousOffset;
 use jiff::{ToSpan, Zoned};
 use mediamtx::timestamp::Timestamp;
 use serde::de::{self, Visitor};
@@ -106,12 +107,8 @@ impl Schedule {
         } else {
             date.checked_add(1.day())
         };
-        let moment = |date: jiff::civil::Date, time: Time| {
-            let zone = day.time_zone().clone();
-            date.to_datetime(time)
-                .to_zoned(zone)
-                .map(|it| it.timestamp())
-        };
+        let moment =
+            |date: jiff::civil::Date, time: Time| moment(date.to_datetime(time), day.time_zone());
         let from = moment(date, self.from);
         let to = last.and_then(|last| moment(last, self.to));
         match (from, to) {
@@ -119,6 +116,18 @@ impl Schedule {
             _ => false,
         }
     }
+}
+
+/// When the clock on the wall shows it first, or has passed over it.
+fn moment(shown: DateTime, zone: &jiff::tz::TimeZone) -> Result<jiff::Timestamp, jiff::Error> {
+    let ambiguous = zone.to_ambiguous_timestamp(shown);
+    if let AmbiguousOffset::Gap { .. } = ambiguous.offset() {
+        let before = ambiguous.earlier()?;
+        if let Some(change) = zone.following(before).next() {
+            return Ok(change.timestamp());
+        }
+    }
+    ambiguous.compatible()
 }
 
 impl FromStr for Schedule {
@@ -236,6 +245,15 @@ mod tests {
             ("2026-03-29T04:00:00Z", false),
         ] {
             assert_eq!(is_on("02:30-06:00", moment), expected, "{moment}");
+        }
+        for (schedule, moment, expected) in [
+            ("02:30-03:15", "2026-03-29T00:59:59Z", false),
+            ("02:30-03:15", "2026-03-29T01:00:00Z", true),
+            ("02:30-03:15", "2026-03-29T01:15:00Z", false),
+            ("22:00-02:30", "2026-03-29T00:59:59Z", true),
+            ("22:00-02:30", "2026-03-29T01:00:00Z", false),
+        ] {
+            assert_eq!(is_on(schedule, moment), expected, "{schedule} {moment}");
         }
         // From 03:00 to 02:00 on 25 October 2026: 02:30 is there twice, and it ends once.
         for (moment, expected) in [
