@@ -9,7 +9,7 @@ use mediamtx::api::Fields;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::server::same;
+use crate::server::{is_managed, same};
 
 /// One write to one entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,6 +153,8 @@ impl Owned {
     pub fn standing(&self, current: &Fields) -> Self {
         let mut is_others = false;
         let mut fields = self.fields.clone();
+        // A look shows nothing of an entry but what a policy can touch.
+        fields.retain(|name, _| is_managed(name) || current.contains_key(name));
         fields.retain(|name, field| {
             let value = current.get(name).unwrap_or(&Value::Null);
             let stands = field.is_ours(name, value);
@@ -255,6 +257,17 @@ mod tests {
         }
         let current = fields(json!({"record": true, "length": "1h"}));
         assert!(ledger.get("cam").unwrap().standing(&current).created);
+    }
+
+    #[test]
+    fn settings_that_a_look_does_not_show_are_nobody_elses() {
+        let mut ledger = Ledger::default();
+        let added = json!({"record": true, "runOnAvailable": "true"});
+        ledger.may_be_written("cam", &Change::Add(fields(added)), &Fields::new());
+        let standing = ledger.get("cam").unwrap();
+        let standing = standing.standing(&fields(json!({"record": true})));
+        assert!(standing.created);
+        assert_eq!(standing.fields.keys().collect::<Vec<_>>(), ["record"]);
     }
 
     #[test]
