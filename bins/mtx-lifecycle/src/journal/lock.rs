@@ -71,10 +71,10 @@ impl Lock {
             }
         }
         let note = format!("{} with pid {}\n", own_name(), std::process::id());
-        let noted = file
+        // It is for others to read; on a full disk the lock is held all the same.
+        let _ = file
             .set_len(0)
             .and_then(|()| file.write_all(note.as_bytes()));
-        noted.map_err(io)?;
         Ok(Self(file))
     }
 }

@@ -19,7 +19,7 @@ use mediamtx::http;
 
 use crate::apply::Scope;
 use crate::commands::{Error, Lifecycle, Report, Session};
-use crate::journal::{Lock, WATCH_LOCK};
+use crate::journal::{Lock, LockError, WATCH_LOCK};
 use breaker::{Breaker, Event};
 use disks::Disks;
 use observe::Observed;
@@ -29,6 +29,8 @@ pub use metrics::Metrics;
 const INTERVAL: Duration = Duration::from_secs(2);
 /// A command is done within moments, or waits for its source without the lock.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// A command that has the lock for longer than that is stuck, or stopped.
+const LONGEST_COMMAND: Duration = Duration::from_secs(30);
 /// Questions about recorded files at each look: each makes the server read a folder.
 const QUESTIONS: usize = 5;
 
@@ -42,6 +44,7 @@ pub struct Watch {
     /// What was said last about each path, so that it is said once.
     said: BTreeMap<String, Vec<String>>,
     down_since: Option<Instant>,
+    kept_out_since: Option<Instant>,
     _lock: Lock,
 }
 
@@ -60,6 +63,7 @@ impl Watch {
             disks: Disks::default(),
             said: BTreeMap::new(),
             down_since: None,
+            kept_out_since: None,
             _lock: lock,
         })
     }
@@ -99,8 +103,7 @@ impl Watch {
         }
         match self.look() {
             Ok(()) => self.succeeded(now),
-            // A command is at work; it leaves things as they should be.
-            Err(Error::Lock(_)) => {}
+            Err(Error::Lock(error @ LockError::Taken { .. })) => self.kept_out(&error, now),
             Err(error) if error.is_of_server() => self.failed(&error, now),
             Err(error) => {
                 self.metrics.failed("internal");
@@ -111,8 +114,21 @@ impl Watch {
         }
     }
 
+    /// A command is at work; it leaves things as they should be, unless it is stuck.
+    fn kept_out(&mut self, error: &LockError, now: Instant) {
+        let since = *self.kept_out_since.get_or_insert(now);
+        if now < since + LONGEST_COMMAND {
+            return;
+        }
+        for text in self.news("", vec![error.to_string()]) {
+            self.metrics.failed("lock");
+            log::error!("nothing can be looked after: {text}");
+        }
+    }
+
     fn look(&mut self) -> Result<(), Error> {
         let mut session = Session::begin(&self.lifecycle, PATIENCE)?;
+        self.kept_out_since = None;
         let server = self.lifecycle.server();
         let mut view = server.look()?;
         let resting: BTreeSet<String> = self.observed.resting(session.state());
@@ -149,6 +165,8 @@ impl Watch {
         self.metrics
             .failing
             .set(i64::try_from(failing.count()).unwrap_or(i64::MAX));
+        let reported = |path: &String| report.paths.iter().any(|it| it.path == *path);
+        self.said.retain(|path, _| reported(path));
         for path in &report.paths {
             for done in &path.done {
                 self.metrics.changes.inc();
@@ -174,6 +192,7 @@ impl Watch {
     }
 
     fn succeeded(&mut self, now: Instant) {
+        self.said.remove("");
         self.breaker = self.breaker.on(Event::Success, now);
         self.metrics.api_up.set(1);
         if let Some(since) = self.down_since.take() {
