@@ -83,17 +83,27 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// Makes the server be as it is wanted.
+    /// Makes the server be as it is wanted. The paths on which something has `ended` are in every scope.
     ///
     /// # Errors
     /// When the server or the journal is in trouble; what one path can't have is in the report.
-    pub(crate) fn converge(mut self, view: &View, scope: &Scope<'_>) -> Result<Report, Error> {
+    pub(crate) fn converge(
+        mut self,
+        view: &View,
+        scope: &Scope<'_>,
+        ended: &BTreeSet<String>,
+    ) -> Result<Report, Error> {
         let state = self.journal.state().clone();
         let current = state.current();
         let resting = scope.resting.unwrap_or(&state.degraded);
         let planner = Planner::new(&state, &current, view, resting);
         match scope.path {
-            Some(path) => self.path(&planner, path)?,
+            Some(path) => {
+                self.path(&planner, path)?;
+                for other in ended.iter().filter(|ended| *ended != path) {
+                    self.path(&planner, other)?;
+                }
+            }
             None => {
                 let mut paths = planner.paths();
                 self.questions = scope.questions;
