@@ -61,6 +61,16 @@ pub enum Error {
          lists the paths"
     )]
     Unknown(String),
+    /// A path that the journal does not know, while the server does not answer.
+    #[error(
+        "nothing was started on {path}, and whether MediaMTX has such a path can't be asked: {error}"
+    )]
+    NothingToStop {
+        /// Of which path.
+        path: String,
+        /// Why it can't be asked.
+        error: ApiError,
+    },
     /// It may not change anything.
     #[error("{0}")]
     Forbidden(String),
@@ -156,7 +166,11 @@ impl Error {
     /// Whether the server does not answer, or not as it should, or not to this program.
     #[must_use]
     pub fn is_of_server(&self) -> bool {
-        self.is_outage() || matches!(self, Self::Api(_) | Self::Forbidden(_))
+        self.is_outage()
+            || matches!(
+                self,
+                Self::Api(_) | Self::Forbidden(_) | Self::NothingToStop { .. }
+            )
     }
 
     /// Whether the server is in trouble, as opposed to what was asked of it.

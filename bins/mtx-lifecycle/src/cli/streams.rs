@@ -53,6 +53,10 @@ pub(super) fn start(
             ));
             tell(lifecycle, &report)?;
         }
+        Started::Pending(report) => {
+            tell(lifecycle, &report)?;
+            say(&format!("{path}: {use_case} begins with what is pending"));
+        }
         Started::Armed(report) => {
             tell(lifecycle, &report)?;
             say(&format!(

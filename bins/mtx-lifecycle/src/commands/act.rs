@@ -7,11 +7,11 @@ use mediamtx::api::Recordings;
 use mediamtx::path::PathName;
 use mediamtx::timestamp::Timestamp;
 
-use super::{Error, Holding, Lifecycle, Report, Session};
+use super::{Error, Holding, Lifecycle, PathReport, Report, Session};
 use crate::apply::{Scope, await_shown, wait_until};
 use crate::journal::{Record, State};
-use crate::plan::Planner;
-use crate::policy::{Hold, Policy, Settings, Wanted};
+use crate::plan::{PathPlan, Planner};
+use crate::policy::{Hold, Policy, Settings, Use, Wanted};
 use crate::server::{TemplateError, View, is_reserved};
 
 /// How a start went.
@@ -26,6 +26,8 @@ pub enum Started {
     },
     /// Nothing makes the stream come: it will be dealt with when somebody publishes it.
     Armed(Report),
+    /// The stream is there, but what was asked for would hurt somebody: it is written when they have gone.
+    Pending(Report),
 }
 
 /// A start, as far as it goes without waiting.
@@ -58,16 +60,32 @@ impl Lifecycle {
         }
         let mut session = Session::begin(self, self.options().timeout)?;
         let before = session.state().wanted();
-        let begun = self.begin(&mut session, use_case, path, until)?;
-        drop(session);
-        let done = self.finish(path, begun, start);
-        match &done {
-            Err(Error::Interrupted) => self.take_back(use_case, path, &before)?,
-            Err(Error::NoSource { .. }) => self.note_missing(path),
-            Ok(Started::Running { .. }) => self.note_recovered(path)?,
-            _ => {}
+        let begun = self.begin(&mut session, use_case, path, until);
+        if begun.is_err() {
+            session.converge_ended();
         }
-        done
+        let written = session.state().wanted();
+        drop(session);
+        let done = begun.and_then(|begun| self.finish(path, begun, start));
+        match &done {
+            Err(Error::Interrupted) => {}
+            // Nobody waits for a server that does not answer.
+            Err(error) if error.is_outage() && self.interrupt.is_raised() => {}
+            Err(Error::NoSource { .. }) => {
+                self.note_missing(path);
+                return done;
+            }
+            Ok(Started::Running { .. } | Started::Pending(_)) => {
+                self.note_recovered(path)?;
+                return done;
+            }
+            _ => return done,
+        }
+        match self.take_back(use_case, path, &before, &written) {
+            Err(error) if !error.is_outage() => Err(error),
+            // What can't be written now is noted, and written when the server is back.
+            _ => Err(Error::Interrupted),
+        }
     }
 
     fn begin<'a>(
@@ -97,10 +115,10 @@ impl Lifecycle {
                 return Err(error);
             }
         };
-        let files = self.server().recordings(path)?;
         // What is unknown to the server can't be started, and must not be wanted for ever after.
-        let on_demand = is_on_demand(session.state(), &wanted, &view, path)?;
+        let plan = plan_of(session.state(), &wanted, &view, path)?;
         session.revise(what, wanted)?;
+        let files = self.server().recordings(path)?;
         // Whoever starts it anew wants it to be tried at once.
         if session.state().degraded.contains(path) {
             session.note_recovered(path)?;
@@ -110,7 +128,7 @@ impl Lifecycle {
             path: path.to_owned(),
             use_case: None,
         };
-        let hold = (on_demand && !is_there).then(|| Holding::begin(session, hold));
+        let hold = (plan.on_demand && !is_there).then(|| Holding::begin(session, hold));
         let hold = hold.transpose()?;
         let report = session.converge(&view, &Scope::one(path))?;
         let current = session.state().current();
@@ -118,7 +136,7 @@ impl Lifecycle {
         Ok(Begun {
             report,
             hold,
-            is_armed: !on_demand && !is_there,
+            is_armed: !plan.on_demand && !is_there,
             files: (current.records(path) && !is_recorded).then_some(files),
             settings: current.settings(path),
         })
@@ -135,12 +153,21 @@ impl Lifecycle {
             }),
             None => self.await_start(path, &begun, patience),
         };
-        if let Some(hold) = begun.hold {
-            hold.release()?;
-        }
+        let released = match begun.hold {
+            Some(hold) => hold.release(),
+            None => Ok(()),
+        };
         came?;
+        released?;
         if begun.is_armed {
             return Ok(Started::Armed(begun.report));
+        }
+        let is_pending = |report: &PathReport| {
+            let mut pending = report.pending.iter();
+            report.path == path && pending.any(|it| it.fields.contains_key("record"))
+        };
+        if begun.report.paths.iter().any(is_pending) {
+            return Ok(Started::Pending(begun.report));
         }
         if let Some(files) = &begun.files {
             self.await_file(path, files, patience)?;
@@ -164,7 +191,9 @@ impl Lifecycle {
         let noted = Session::begin(self, self.options().timeout).and_then(|mut session| {
             let at = Timestamp::now();
             let path = path.to_owned();
-            session.note(Record::Missing { at, path })
+            session.note(Record::Missing { at, path })?;
+            session.converge_ended();
+            Ok(())
         });
         if let Err(error) = noted {
             log::warn!(path = path; "that its source is missing could not be noted: {error}");
@@ -173,17 +202,28 @@ impl Lifecycle {
 
     fn note_recovered(&self, path: &str) -> Result<(), Error> {
         let mut session = Session::begin(self, self.options().timeout)?;
-        session.note_recovered(path)
+        session.note_recovered(path)?;
+        session.converge_ended();
+        Ok(())
     }
 
     /// Somebody did not want to wait for it.
-    fn take_back(&self, use_case: &str, path: &str, before: &Wanted) -> Result<(), Error> {
+    fn take_back(
+        &self,
+        use_case: &str,
+        path: &str,
+        before: &Wanted,
+        written: &Wanted,
+    ) -> Result<(), Error> {
         let mut session = Session::begin(self, self.options().timeout)?;
         let mut wanted = session.state().wanted();
-        match before.uses.get(path) {
-            Some(used) => wanted.uses.insert(path.to_owned(), used.clone()),
-            None => wanted.uses.remove(path),
-        };
+        let used = wanted.uses.remove(path).unwrap_or_default();
+        let before = before.uses.get(path).cloned().unwrap_or_default();
+        let written = written.uses.get(path).cloned().unwrap_or_default();
+        let used = used.without_start(use_case, &before, &written);
+        if used != Use::default() {
+            wanted.uses.insert(path.to_owned(), used);
+        }
         session.revise(format!("start {use_case} {path} was interrupted"), wanted)?;
         session.look_and_converge(&Scope::one(path))?;
         Ok(())
@@ -198,8 +238,8 @@ impl Lifecycle {
         check_path(path)?;
         let mut session = Session::begin(self, self.options().timeout)?;
         let view = self.server().look()?;
-        let on_demand = is_on_demand(session.state(), &session.state().wanted(), &view, path)?;
-        if !on_demand && !view.is_available(path) {
+        let plan = plan_of(session.state(), &session.state().wanted(), &view, path)?;
+        if !plan.on_demand && !view.is_available(path) {
             return Err(Error::NotPublished(path.to_owned()));
         }
         let hold = Hold {
@@ -238,9 +278,16 @@ impl Lifecycle {
         let mut session = Session::begin(self, self.options().timeout)?;
         let before = session.state().wanted();
         let wanted = stopped(before.clone(), path, reason);
-        let view = || self.server().look();
-        if wanted == before && is_unknown(session.state(), &view()?, path) {
-            return Err(Error::Unknown(path.to_owned()));
+        if wanted == before && !is_noted(session.state(), path) {
+            session.converge_ended();
+            let view = self.server().look();
+            let view = view.map_err(|error| Error::NothingToStop {
+                path: path.to_owned(),
+                error,
+            })?;
+            if is_unknown(session.state(), &view, path) {
+                return Err(Error::Unknown(path.to_owned()));
+            }
         }
         session.revise(format!("stop {path}: {reason}"), wanted)?;
         session.note_recovered(path)?;
@@ -328,8 +375,8 @@ impl Lifecycle {
     }
 }
 
-/// Whether something makes the stream of a path come when it is wanted so.
-fn is_on_demand(state: &State, wanted: &Wanted, view: &View, path: &str) -> Result<bool, Error> {
+/// What a path needs, if the server or the policy knows it, and can hold it open where that is wanted.
+fn plan_of(state: &State, wanted: &Wanted, view: &View, path: &str) -> Result<PathPlan, Error> {
     let current = wanted.at(Timestamp::now(), Vec::new());
     let none = std::collections::BTreeSet::new();
     let plan = Planner::new(state, &current, view, &none).path(path)?;
@@ -340,13 +387,16 @@ fn is_on_demand(state: &State, wanted: &Wanted, view: &View, path: &str) -> Resu
     if plan.on_demand {
         view.reach.own(state.rtsp.as_ref(), path)?;
     }
-    Ok(plan.on_demand)
+    Ok(plan)
 }
 
 /// Whether neither the server nor the journal has such a path at the moment.
 pub(super) fn is_unknown(state: &State, view: &View, path: &str) -> bool {
-    let is_known = state.current().named().contains(path) || state.ledger.get(path).is_some();
-    !is_known && view.paths().all(|known| known != path)
+    !is_noted(state, path) && view.paths().all(|known| known != path)
+}
+
+fn is_noted(state: &State, path: &str) -> bool {
+    state.current().named().contains(path) || state.ledger.get(path).is_some()
 }
 
 pub(super) fn check_path(path: &str) -> Result<(), Error> {

@@ -37,6 +37,32 @@ pub struct Use {
     pub stopped: Option<String>,
 }
 
+impl Use {
+    /// The same as if a use case had not been started, which turned `before` into `written`. What others have started
+    /// and stopped since stays as it is.
+    #[must_use]
+    pub fn without_start(mut self, use_case: &str, before: &Self, written: &Self) -> Self {
+        if self == *written {
+            return before.clone();
+        }
+        let start = |used: &Self| {
+            let started = used.started.get(use_case).copied();
+            started.map(|started| (started, used.until.get(use_case).copied()))
+        };
+        if start(&self) != start(written) {
+            return self;
+        }
+        self.started.remove(use_case);
+        self.until.remove(use_case);
+        if let Some((started, until)) = start(before) {
+            self.started.insert(use_case.to_owned(), started);
+            let until = until.map(|until| (use_case.to_owned(), until));
+            self.until.extend(until);
+        }
+        self
+    }
+}
+
 /// A path is held open for as long as a command waits for its stream, or takes a picture of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -401,6 +427,29 @@ mod tests {
             let seen = target(&Wanted::fake("", &[use_case]), current);
             assert_eq!(seen, (fields, kept), "{use_case}");
         }
+    }
+
+    #[test]
+    fn a_start_that_is_taken_back_leaves_what_others_did_meanwhile() {
+        let stopped = |reason: &str| Use {
+            stopped: Some(reason.to_owned()),
+            ..Use::default()
+        };
+        let started = |names: &[&str]| Wanted::fake("", names).uses["cam"].clone();
+        let lunch = stopped("lunch");
+        let written = started(&["recording"]);
+        let back = |now: Use| now.without_start("recording", &lunch, &written);
+        assert_eq!(back(written.clone()), lunch);
+        assert_eq!(back(Use::default()), Use::default(), "it was stopped");
+        assert_eq!(back(stopped("night")), stopped("night"));
+        let viewing = started(&["viewing"]);
+        let mut both = written.clone();
+        both.started.extend(viewing.started.clone());
+        assert_eq!(back(both), viewing);
+        let mut longer = written.clone();
+        let tomorrow = "2100-01-01T00:00:00Z".parse().unwrap();
+        longer.until.insert("recording".to_owned(), tomorrow);
+        assert_eq!(back(longer.clone()), longer);
     }
 
     #[test]

@@ -152,7 +152,7 @@ impl World {
             "cam": on_demand, "hall": on_demand, "push": {"recordSegmentDuration": "9m"},
         });
         if has_all_others {
-            file["all_others"] = json!({});
+            file["all_others"] = json!({"runOnAvailable": "true"});
         }
         let model = Model::new(version, &file);
         Self {
@@ -259,6 +259,38 @@ fn what_waited_for_a_viewer_comes_back_as_it_was() {
         Action::Leave("cam"),
     ];
     play("v1.19.3", true, &actions);
+}
+
+#[test]
+fn entry_under_a_template_with_a_hook_is_removed_again() {
+    let actions = [
+        Action::Publish("live/a"),
+        Action::Start("recording", "live/a"),
+        Action::Reconcile,
+        Action::Stop("live/a"),
+    ];
+    play("v1.19.3", true, &actions);
+}
+
+#[test]
+fn what_is_over_ends_with_the_next_command_for_whatever_path() {
+    let mut world = World::new("v1.19.3", true);
+    world.act(&Action::Publish("push"));
+    let now = || jiff::Timestamp::now();
+    let moment = now() + std::time::Duration::from_millis(300);
+    let until = moment.to_string().parse().unwrap();
+    let start = |it: &Lifecycle| it.start("recording", "push", Some(until)).map(|_| ());
+    world.program.run(start).unwrap();
+    let is_recorded = |world: &World| {
+        let entry = world.model.with(|state| state.entries["push"].clone());
+        entry["record"] == true
+    };
+    assert!(is_recorded(&world));
+    while now() < moment {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    world.act(&Action::Start("recording", "cam"));
+    assert!(!is_recorded(&world));
 }
 
 #[test]

@@ -61,7 +61,7 @@ pub(super) fn defaults() -> Fields {
     let defaults = json!({
         "source": "publisher", "sourceOnDemand": false, "record": false, "recordSegmentDuration": "1h0m0s",
         "recordDeleteAfter": "1d", "runOnDemand": "", "runOnDemandRestart": false,
-        "runOnDemandStartTimeout": "10s", "runOnDemandCloseAfter": "10s", "maxReaders": 0, "rtspTransport": "automatic",
+        "runOnDemandStartTimeout": "10s", "runOnDemandCloseAfter": "10s", "maxReaders": 0, "runOnAvailable": "", "rtspTransport": "automatic",
     });
     defaults.as_object().cloned().unwrap_or_default()
 }

@@ -55,6 +55,7 @@ pub(super) fn start(commands: &Commands, path: &str, body: &[u8]) -> Result<Answ
     let (state, seconds, report) = match started {
         Started::Running { after, report } => ("running", Some(after.as_secs_f64()), report),
         Started::Armed(report) => ("armed", None, report),
+        Started::Pending(report) => ("pending", None, report),
     };
     log::info!(path = path, useCase = use_case.as_str(), state = state; "use case started");
     let mut answer = changes_of(report);
