@@ -37,12 +37,19 @@ pub fn migrate(yaml: &str) -> Result<Migration, YamlError> {
     let defaults = settings(&file.defaults);
     let entries = file.paths.as_mapping().into_iter().flatten();
     for (name, value) in entries {
-        let Some(name) = name.as_str() else {
-            continue;
+        let name = match name {
+            serde_yaml::Value::String(name) => name.clone(),
+            // MediaMTX reads its names as they stand there.
+            serde_yaml::Value::Number(number) => number.to_string(),
+            other => {
+                let name = serde_yaml::to_string(other)?;
+                migration.note(name.trim(), "stays as it is: write the name in quotes");
+                continue;
+            }
         };
         let mut fields = defaults.clone();
         fields.extend(settings(value));
-        migration.take(name, &fields);
+        migration.take(&name, &fields);
     }
     Ok(migration)
 }
@@ -52,8 +59,9 @@ fn settings(yaml: &serde_yaml::Value) -> Fields {
     let json = serde_json::to_value(yaml).unwrap_or_default();
     let fields = json.as_object().cloned().unwrap_or_default();
     let truth = |value: Value| match value.as_str() {
-        Some("yes") => Value::from(true),
-        Some("no") => Value::from(false),
+        // MediaMTX's internal/conf/yamlwrapper/unmarshal.go.
+        Some("yes" | "Yes" | "YES" | "on" | "On" | "ON") => Value::from(true),
+        Some("no" | "No" | "NO" | "off" | "Off" | "OFF") => Value::from(false),
         _ => value,
     };
     fields
@@ -169,13 +177,15 @@ impl Migration {
                 self.note(name, "closes 5m after its last viewer, no longer 10s");
                 None
             }
-            (_, Some(zero)) if zero.is_zero() => {
-                let what =
-                    "had closeAfter 0s, which closes at once: closes 5m after its last viewer";
-                self.note(name, what);
-                None
+            (_, Some(after)) => {
+                let after = CloseAfter::try_from(after.to_string());
+                if after.is_err() {
+                    let what =
+                        "had less than 1s, which closes at once: closes 5m after its last viewer";
+                    self.note(name, what);
+                }
+                after.ok()
             }
-            (_, Some(after)) => Some(CloseAfter::After(after)),
         }
     }
 
@@ -232,10 +242,26 @@ paths:
         assert_eq!(hall.overrides.record_segment_duration, half_an_hour);
         let notes = notes.join("\n");
         for part in [
-            "door: had closeAfter 0s",
+            "door: had less than 1s",
             "~^cam(.)$: stays",
             "hall: is recorded all the time",
         ] {
+            assert!(notes.contains(part), "{notes} lacks {part}");
+        }
+        let yaml = serde_yaml::to_string(&policy).unwrap();
+        assert_eq!(yaml.parse::<Policy>().unwrap(), policy);
+    }
+
+    #[test]
+    fn no_path_is_lost_and_the_policy_can_be_applied() {
+        let yaml = "paths:\n  5: {record: On}\n  7: {record: YES}\n  quick: {runOnDemand: x, runOnDemandCloseAfter: 500ms}\n  off: {record: Off}\n  true: {record: yes}\n";
+        let Migration { policy, notes } = migrate(yaml).unwrap();
+        let use_case = |path: &str| policy.rule(path).and_then(|rule| rule.use_case.clone());
+        assert_eq!(use_case("5").as_deref(), Some("recording"));
+        assert_eq!(use_case("7").as_deref(), Some("recording"));
+        assert_eq!(use_case("off"), None);
+        let notes = notes.join("\n");
+        for part in ["quick: had less than 1s", "true: stays"] {
             assert!(notes.contains(part), "{notes} lacks {part}");
         }
         let yaml = serde_yaml::to_string(&policy).unwrap();
