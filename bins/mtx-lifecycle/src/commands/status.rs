@@ -268,7 +268,7 @@ fn unknown(state: &State, current: &Current, path: &str) -> PathStatus {
         is_wanted: false,
         keep: false,
         pending: Vec::new(),
-        problem: state.rejected.get(path).cloned(),
+        problem: (state.rejected.get(path).cloned()).or_else(|| current.unknown_use_case(path)),
         missing: None,
         storage: None,
     }

@@ -37,7 +37,7 @@ pub struct Policy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<TimeZone>,
     /// What applies to which path. The first rule whose pattern matches wins; the others are not looked at.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "parse::rules")]
     pub paths: Vec<Rule>,
 }
 

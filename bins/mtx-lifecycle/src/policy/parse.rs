@@ -2,14 +2,16 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::str::FromStr;
 
 use mediamtx::pattern::Pattern;
 use mediamtx::secret;
-use serde::de::{Error as _, IgnoredAny};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::{Policy, Schedule, UseCaseName};
+use super::{Policy, Rule, Schedule, UseCaseName};
 use crate::server::is_reserved;
 
 /// Why a text is no policy; it names the line and the column.
@@ -107,6 +109,45 @@ where
     Ok(schedule)
 }
 
+/// Rules, each of which makes sense as a whole.
+pub(super) fn rules<'de, D>(deserializer: D) -> Result<Vec<Rule>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let rules = Vec::<WholeRule>::deserialize(deserializer)?;
+    Ok(rules.into_iter().map(|WholeRule(rule)| rule).collect())
+}
+
+/// A rule, checked while the YAML reader knows where it stands.
+struct WholeRule(Rule);
+
+impl<'de> Deserialize<'de> for WholeRule {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(WholeRuleVisitor)
+    }
+}
+
+struct WholeRuleVisitor;
+
+impl<'de> Visitor<'de> for WholeRuleVisitor {
+    type Value = WholeRule;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a rule with a path")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<WholeRule, A::Error> {
+        let rule = Rule::deserialize(MapAccessDeserializer::new(fields))?;
+        let is_new = REST.with_borrow(Option::is_some);
+        if is_new && rule.schedule.is_some() && rule.use_case.is_none() {
+            return Err(A::Error::custom(
+                "a schedule says when the rule's useCase holds: add one, for example useCase: recording",
+            ));
+        }
+        Ok(WholeRule(rule))
+    }
+}
+
 /// A path of the user's; the journal's policies were checked when they were applied.
 pub(super) fn users_path<'de, D>(deserializer: D) -> Result<Pattern, D::Error>
 where
@@ -146,6 +187,10 @@ mod tests {
             (
                 "paths:\n- path: cam\n  overrides: {closeAfter: 0s}\n",
                 ["write never", "line 3"],
+            ),
+            (
+                "timeZone: UTC\npaths:\n- path: a\n- path: b\n  schedule: mon 03:00-03:01\n  overrides: {record: yes}\n",
+                ["add one, for example useCase", "line 4 column 3"],
             ),
             ("paths:\n- path: ~^cam\n", ["regular expression", "line 2"]),
             (

@@ -53,6 +53,14 @@ impl Settings {
         records || self.close_after == Some(CloseAfter::Never)
     }
 
+    /// The same without what makes a stream go on, or be recorded, that nobody watches.
+    #[must_use]
+    pub fn resting(mut self) -> Self {
+        self.record = None;
+        self.close_after = self.close_after.filter(|it| *it != CloseAfter::Never);
+        self
+    }
+
     /// These, except for what the `other` ones say.
     #[must_use]
     pub fn overridden_by(self, other: &Self) -> Self {

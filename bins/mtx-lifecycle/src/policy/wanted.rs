@@ -213,6 +213,18 @@ impl Current {
         use_cases.filter_map(|name| self.wanted.policy.use_case(&name))
     }
 
+    /// What is the matter if somebody has started a use case that the policy does not have any more.
+    #[must_use]
+    pub fn unknown_use_case(&self, path: &str) -> Option<String> {
+        let policy = &self.wanted.policy;
+        let mut started = self.wanted.uses.get(path)?.started.keys();
+        let name = started.find(|name| policy.use_case(name).is_none())?;
+        Some(format!(
+            "{name} was started there, and the policy has no use case of that name any more: put it under useCases \
+             again, or mtx-lifecycle stop {path}"
+        ))
+    }
+
     /// Why somebody has stopped the path, if somebody has.
     #[must_use]
     pub fn stopped(&self, path: &str) -> Option<&str> {
@@ -237,11 +249,14 @@ impl Current {
         let together = meanings.reduce(|one, other| one.together_with(&other));
         let mut settings = together.unwrap_or_default();
         if let Some(rule) = self.rule(path) {
-            settings = settings.overridden_by(&rule.overrides);
+            let mut overrides = rule.overrides.clone();
+            if !self.is_on(rule) {
+                overrides = overrides.resting();
+            }
+            settings = settings.overridden_by(&overrides);
         }
         if self.stopped(path).is_some() {
-            settings.record = None;
-            settings.close_after = settings.close_after.filter(|it| *it != CloseAfter::Never);
+            settings = settings.resting();
         }
         settings
     }
@@ -476,6 +491,35 @@ mod tests {
         assert_eq!(length(""), Value::Null);
         let policy = "useCases: {recording: {recordSegmentDuration: 30m}}";
         assert_eq!(length(policy), "30m");
+    }
+
+    #[test]
+    fn off_its_schedule_a_rule_records_nothing() {
+        let now = Timestamp::now();
+        let records = |schedule: &str| {
+            let policy = format!(
+                "timeZone: UTC\npaths: [{{path: cam, useCase: viewing, schedule: '{schedule}', \
+                 overrides: {{record: yes, closeAfter: never}}}}]"
+            );
+            let wanted = Wanted::fake(&policy, &[]);
+            let current = wanted.at(now, Vec::new());
+            let demanded = json!({"runOnDemand": "x"});
+            let kept = current.target("cam", demanded.as_object().unwrap()).kept;
+            (current.records("cam"), kept)
+        };
+        let days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+        let on = days.map(|day| records(&format!("{day} 00:00-24:00")));
+        assert_eq!(on.iter().filter(|it| **it == (true, true)).count(), 1);
+        assert_eq!(on.iter().filter(|it| **it == (false, false)).count(), 6);
+    }
+
+    #[test]
+    fn a_use_case_that_the_policy_has_no_more_is_named() {
+        let current = Wanted::fake("", &["patrol"]).now();
+        let problem = current.unknown_use_case("cam").unwrap();
+        assert!(problem.contains("patrol was started"), "{problem}");
+        let current = Wanted::fake("", &["viewing"]).now();
+        assert_eq!(current.unknown_use_case("cam"), None);
     }
 
     #[test]
