@@ -16,7 +16,10 @@ pub use report::{PathReport, Pending, Report};
 pub use wait::Interrupt;
 pub(crate) use wait::{await_shown, wait_until};
 
+use mediamtx::api::Fields;
+
 use crate::journal::{Journal, Record};
+use crate::ledger::Change;
 use crate::plan::{Planner, Step};
 use crate::policy::Current;
 use crate::server::{Demand, Server, View};
@@ -33,6 +36,18 @@ pub(crate) struct Scope<'a> {
     pub(crate) resting: Option<&'a BTreeSet<String>>,
     /// How often to ask for recorded files, of paths chosen at random; by default as often as there is a reason to.
     pub(crate) questions: Option<usize>,
+    /// What the server has rejected; that is not tried again as long as nothing differs.
+    pub(crate) refused: &'a [Refused],
+}
+
+/// A change that the server has rejected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refused {
+    entry: String,
+    change: Change,
+    /// The entry as it was.
+    current: Option<Fields>,
+    why: String,
 }
 
 impl<'a> Scope<'a> {
@@ -57,6 +72,7 @@ pub(crate) struct Applier<'a> {
     journal: &'a mut Journal,
     force: bool,
     questions: Option<usize>,
+    refused: Vec<Refused>,
     /// Why the server accepts no change at all.
     jammed: Option<String>,
     demands: BTreeMap<String, Demand>,
@@ -77,6 +93,7 @@ impl<'a> Applier<'a> {
             journal,
             force,
             questions: None,
+            refused: Vec::new(),
             jammed: None,
             demands: BTreeMap::new(),
             report: Report::default(),
@@ -97,6 +114,7 @@ impl<'a> Applier<'a> {
         let current = state.current();
         let resting = scope.resting.unwrap_or(&state.degraded);
         let planner = Planner::new(&state, &current, view, resting);
+        self.refused = scope.refused.to_vec();
         match scope.path {
             Some(path) => {
                 self.path(&planner, path)?;
@@ -151,6 +169,9 @@ impl<'a> Applier<'a> {
         if let Go::WithoutOverrides = go {
             let current = planner.current.without_overrides(path);
             self.settings_and_keepers(&planner.with(&current), path, &mut report)?;
+        }
+        if report.failed.is_none() {
+            report.failed = planner.current.unknown_use_case(path);
         }
         self.report.add(report);
         Ok(())
@@ -215,6 +236,16 @@ impl<'a> Applier<'a> {
             report.failed = Some(why.clone());
             return Ok(None);
         }
+        let current = planner.view.entries.get(&step.entry);
+        let is_same = |refused: &&Refused| {
+            refused.entry == step.entry
+                && refused.change == step.change
+                && refused.current.as_ref() == current
+        };
+        if let Some(refused) = self.refused.iter().find(is_same) {
+            self.report.refused.push(refused.clone());
+            return Ok(Some(refused.why.clone()));
+        }
         match self.execute(step, planner.view)? {
             Executed::Written => {
                 report.done.push(describe(step, planner.current));
@@ -226,7 +257,15 @@ impl<'a> Applier<'a> {
             Executed::FilesLeft => report.pending.push(Pending::new(step, step.hurts)),
             Executed::InTheWay(busy) => report.pending.push(Pending::new(step, busy)),
             Executed::Left => {}
-            Executed::Rejected(why) => return Ok(Some(why)),
+            Executed::Rejected(why) => {
+                self.report.refused.push(Refused {
+                    entry: step.entry.clone(),
+                    change: step.change.clone(),
+                    current: current.cloned(),
+                    why: why.clone(),
+                });
+                return Ok(Some(why));
+            }
             Executed::Jammed(why) => {
                 let why = Error::Jammed(why).to_string();
                 report.failed = Some(why.clone());

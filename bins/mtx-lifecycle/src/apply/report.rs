@@ -5,6 +5,7 @@ use std::fmt;
 use mediamtx::api::Fields;
 use serde::Serialize;
 
+use super::Refused;
 use super::describe::{describe_fields, without_passwords};
 use crate::ledger::Change;
 use crate::plan::Step;
@@ -24,6 +25,9 @@ pub struct Report {
     /// The writes, in order.
     #[serde(skip)]
     pub(crate) written: Vec<(String, Change)>,
+    /// What the server has rejected, now or before.
+    #[serde(skip)]
+    pub(crate) refused: Vec<Refused>,
 }
 
 /// Of one path.

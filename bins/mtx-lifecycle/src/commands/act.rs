@@ -1,5 +1,6 @@
 //! Starting, stopping, applying, going back.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use mediamtx::timestamp::Timestamp;
 
 use super::{Error, Holding, Lifecycle, PathReport, Report, Session};
 use crate::apply::{Scope, await_shown, wait_until};
-use crate::journal::{Record, State};
+use crate::journal::{Record, Revision, State};
 use crate::plan::{PathPlan, Planner};
 use crate::policy::{Hold, Policy, Settings, Use, Wanted};
 use crate::server::{TemplateError, View, is_reserved};
@@ -64,7 +65,7 @@ impl Lifecycle {
         if begun.is_err() {
             session.converge_ended();
         }
-        let written = session.state().wanted();
+        let after = session.state().revisions.last().cloned();
         drop(session);
         let done = begun.and_then(|begun| self.finish(path, begun, start));
         match &done {
@@ -81,7 +82,7 @@ impl Lifecycle {
             }
             _ => return done,
         }
-        match self.take_back(use_case, path, &before, &written) {
+        match self.take_back(use_case, path, &before, after) {
             Err(error) if !error.is_outage() => Err(error),
             // What can't be written now is noted, and written when the server is back.
             _ => Err(Error::Interrupted),
@@ -144,7 +145,8 @@ impl Lifecycle {
 
     fn finish(&self, path: &str, begun: Begun<'_>, start: Instant) -> Result<Started, Error> {
         let patience = self.patience(&begun.settings);
-        let failed = begun.report.paths.iter().find(|path| path.done.is_empty());
+        let mut reports = begun.report.paths.iter();
+        let failed = reports.find(|report| report.path == path && report.done.is_empty());
         let failed = failed.and_then(|path| path.failed.clone());
         let came = match failed {
             Some(why) => Err(Error::Rejected {
@@ -213,18 +215,22 @@ impl Lifecycle {
         use_case: &str,
         path: &str,
         before: &Wanted,
-        written: &Wanted,
+        after: Option<Revision>,
     ) -> Result<(), Error> {
+        let Some(after) = after.filter(|after| after.wanted != *before) else {
+            return Ok(());
+        };
         let mut session = Session::begin(self, self.options().timeout)?;
         let mut wanted = session.state().wanted();
         let used = wanted.uses.remove(path).unwrap_or_default();
         let before = before.uses.get(path).cloned().unwrap_or_default();
-        let written = written.uses.get(path).cloned().unwrap_or_default();
+        let written = after.wanted.uses.get(path).cloned().unwrap_or_default();
         let used = used.without_start(use_case, &before, &written);
         if used != Use::default() {
             wanted.uses.insert(path.to_owned(), used);
         }
-        session.revise(format!("start {use_case} {path} was interrupted"), wanted)?;
+        let what = format!("start {use_case} {path} was interrupted");
+        session.revise_undoing(what, wanted, Some(after.number))?;
         session.look_and_converge(&Scope::one(path))?;
         Ok(())
     }
@@ -326,7 +332,8 @@ impl Lifecycle {
         let mut session = Session::begin(self, self.options().timeout)?;
         let state = session.state();
         let number = revision.unwrap_or_else(|| before(state));
-        let wanted = wanted_at(state, number)?;
+        let mut wanted = wanted_at(state, number)?;
+        wanted.end_what_is_over(Timestamp::now());
         session.revise(format!("rollback {number}"), wanted)?;
         Ok((number, self.converged(session, &Scope::all(force))?))
     }
@@ -378,7 +385,7 @@ impl Lifecycle {
 /// What a path needs, if the server or the policy knows it, and can hold it open where that is wanted.
 fn plan_of(state: &State, wanted: &Wanted, view: &View, path: &str) -> Result<PathPlan, Error> {
     let current = wanted.at(Timestamp::now(), Vec::new());
-    let none = std::collections::BTreeSet::new();
+    let none = BTreeSet::new();
     let plan = Planner::new(state, &current, view, &none).path(path)?;
     let is_known = view.entries.contains_key(path) || view.template(path)?.is_some();
     if !is_known && plan.steps.is_empty() {
@@ -438,14 +445,21 @@ fn stopped(mut wanted: Wanted, path: &str, reason: &str) -> Wanted {
     wanted
 }
 
-/// The last revision that wanted something else.
+/// The last revision that somebody made and that wants something else than what is wanted now. What is over by now,
+/// and starts that were interrupted, are nobody's wish.
 fn before(state: &State) -> u64 {
-    let current = state.wanted();
-    let mut others = state
-        .revisions
-        .iter()
-        .rev()
-        .filter(|it| it.wanted != current);
+    let now = Timestamp::now();
+    let still = |mut wanted: Wanted| {
+        wanted.end_what_is_over(now);
+        wanted
+    };
+    let current = still(state.wanted());
+    let revisions = &state.revisions;
+    let undone: BTreeSet<u64> = revisions.iter().filter_map(|it| it.undoes).collect();
+    let mut others = revisions.iter().rev().filter(|it| {
+        let is_wish = it.undoes.is_none() && !undone.contains(&it.number);
+        is_wish && still(it.wanted.clone()) != current
+    });
     others.next().map_or(0, |revision| revision.number)
 }
 
@@ -464,4 +478,60 @@ fn wanted_at(state: &State, number: u64) -> Result<Wanted, Error> {
                 known: known.collect(),
             }
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn revision(number: u64, policy: &str, uses: Wanted, undoes: Option<u64>) -> Revision {
+        Revision {
+            number,
+            at: Timestamp::now(),
+            what: String::new(),
+            wanted: Wanted {
+                policy: Arc::new(policy.parse().unwrap()),
+                ..uses
+            },
+            undoes,
+        }
+    }
+
+    #[test]
+    fn rollback_takes_back_what_somebody_did_last() {
+        const GOOD: &str = "paths: [{path: cam, useCase: viewing}]";
+        const BAD: &str = "paths: [{path: cam, useCase: recording}]";
+        let nothing = Wanted::default;
+        let mut over = Wanted::fake("", &["viewing"]);
+        let used = over.uses.get_mut("cam").unwrap();
+        used.until.insert("viewing".to_owned(), Timestamp::now());
+        let mut state = State::default();
+        state.revisions = vec![
+            revision(1, GOOD, nothing(), None),
+            revision(2, GOOD, over.clone(), None),
+            revision(3, BAD, over, None),
+            revision(4, BAD, nothing(), None),
+        ];
+        assert_eq!(before(&state), 2, "the policy, not the time that is over");
+        let started = Wanted::fake("", &["recording"]);
+        state.revisions = vec![
+            revision(1, "", started, None),
+            revision(2, "", nothing(), Some(1)),
+        ];
+        assert_eq!(before(&state), 0, "nobody wants the interrupted start");
+    }
+
+    #[test]
+    fn a_stop_that_notes_nothing_does_not_say_that_it_stays_wanted() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = crate::commands::Options {
+            api: mediamtx::api::Api::new("http://127.0.0.1:1", Duration::ZERO).unwrap(),
+            rtsp: None,
+            folder: folder.path().join("state"),
+            timeout: Duration::ZERO,
+        };
+        let lifecycle = Lifecycle::new(options).unwrap();
+        let error = lifecycle.stop("b", "enough").unwrap_err();
+        assert!(!error.is_outage() && error.is_of_server(), "{error}");
+    }
 }

@@ -164,6 +164,7 @@ mod tests {
             what: "apply".to_owned(),
             policy: Some(policy.parse().unwrap()),
             uses: std::collections::BTreeMap::new(),
+            undoes: None,
         });
         state
     }

@@ -82,6 +82,16 @@ impl<'a> Session<'a> {
 
     /// Something else is wanted from now on.
     pub(crate) fn revise(&mut self, what: String, wanted: Wanted) -> Result<(), Error> {
+        self.revise_undoing(what, wanted, None)
+    }
+
+    /// The same, which takes a revision back.
+    pub(crate) fn revise_undoing(
+        &mut self,
+        what: String,
+        wanted: Wanted,
+        undoes: Option<u64>,
+    ) -> Result<(), Error> {
         let state = self.state();
         let known = state.wanted();
         // Somebody may have put right what the server did not want.
@@ -96,6 +106,7 @@ impl<'a> Session<'a> {
             what,
             policy,
             uses: wanted.uses,
+            undoes,
         })
     }
 

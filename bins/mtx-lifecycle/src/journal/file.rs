@@ -291,6 +291,7 @@ mod tests {
             what: "start recording cam".to_owned(),
             policy: (number == 1).then(|| "paths: [{path: cam}]".parse().unwrap()),
             uses: [("cam".to_owned(), crate::policy::Use::default())].into(),
+            undoes: None,
         }
     }
 
@@ -385,6 +386,7 @@ mod tests {
                             .unwrap(),
                     ),
                     uses: std::collections::BTreeMap::new(),
+                    undoes: None,
                 })
                 .unwrap();
         }

@@ -37,6 +37,9 @@ pub enum Record {
         policy: Option<Policy>,
         /// What was started and stopped by hand.
         uses: BTreeMap<String, Use>,
+        /// The revision that it takes back: a start that was interrupted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        undoes: Option<u64>,
     },
     /// The server is about to be told.
     #[serde(rename_all = "camelCase")]

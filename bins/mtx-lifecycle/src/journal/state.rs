@@ -25,6 +25,8 @@ pub struct Revision {
     pub what: String,
     /// What.
     pub wanted: Wanted,
+    /// The revision that it takes back: a start that was interrupted.
+    pub undoes: Option<u64>,
 }
 
 /// All that is known.
@@ -86,6 +88,7 @@ impl State {
                 what,
                 policy,
                 uses,
+                undoes,
             } => {
                 let policy = match policy {
                     Some(policy) => Arc::new(policy),
@@ -96,6 +99,7 @@ impl State {
                     at,
                     what,
                     wanted: Wanted { policy, uses },
+                    undoes,
                 });
             }
             Record::Write {
@@ -181,6 +185,7 @@ impl State {
                 what: revision.what.clone(),
                 policy: is_other.then(|| (*wanted.policy).clone()),
                 uses: wanted.uses.clone(),
+                undoes: revision.undoes,
             });
         }
         records.extend(self.ledger.iter().map(|(entry, owned)| Record::Owned {

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use mediamtx::http;
 
-use crate::apply::Scope;
+use crate::apply::{Refused, Scope};
 use crate::commands::{Error, Lifecycle, Report, Session};
 use crate::journal::{Lock, LockError, WATCH_LOCK};
 use breaker::{Breaker, Event};
@@ -43,6 +43,8 @@ pub struct Watch {
     disks: Disks,
     /// What was said last about each path, so that it is said once.
     said: BTreeMap<String, Vec<String>>,
+    /// What the server has rejected at the last look.
+    refused: Vec<Refused>,
     down_since: Option<Instant>,
     kept_out_since: Option<Instant>,
     _lock: Lock,
@@ -62,6 +64,7 @@ impl Watch {
             observed: Observed::default(),
             disks: Disks::default(),
             said: BTreeMap::new(),
+            refused: Vec::new(),
             down_since: None,
             kept_out_since: None,
             _lock: lock,
@@ -135,9 +138,11 @@ impl Watch {
         let scope = Scope {
             resting: Some(&resting),
             questions: Some(QUESTIONS),
+            refused: &self.refused,
             ..Scope::default()
         };
         let report = session.converge(&view, &scope)?;
+        self.refused.clone_from(&report.refused);
         if !report.written.is_empty() {
             view = server.look()?;
         }
