@@ -269,3 +269,49 @@ fn somebody_elses_rejected_change_is_named_and_stops_nobody_for_long() {
     lifecycle.ok(&["reconcile"]);
     assert_eq!(entry(&server, "good")["runOnDemandCloseAfter"], "7m0s");
 }
+
+#[test]
+fn the_end_of_a_use_case_goes_by_the_clock_of_the_machine() {
+    let server = MediaMtx::start(Config::default().path("push", ""));
+    let lifecycle = Lifecycle::of(&server);
+    let arguments = ["start", "viewing", "push", "--until", "12:00"];
+    for (zone, utc) in [("Asia/Kolkata", "T06:30:00"), ("UTC", "T12:00:00")] {
+        let output = lifecycle.command(&arguments).env("TZ", zone).output();
+        let said = String::from_utf8(output.unwrap().stdout).unwrap();
+        assert!(said.contains(utc), "{zone}: {said}");
+    }
+}
+
+#[test]
+fn a_start_that_has_to_wait_says_so_and_waits_for_no_file() {
+    let hook = "runOnAvailable: sleep $G1";
+    let server = MediaMtx::start(Config::default().path("~^g(.+)$", hook));
+    let publisher = Clip::new(Video::H264, None).publish(&server.rtsp("g100"));
+    server.wait_ready("g100", PATIENCE);
+    let lifecycle = Lifecycle::of(&server);
+    let said = lifecycle.ok(&["start", "recording", "g100"]);
+    assert!(
+        said.contains("pending: ") && said.contains("record=true"),
+        "{said}"
+    );
+    assert!(said.contains("begins with what is pending"), "{said}");
+    drop(publisher);
+}
+
+#[test]
+fn watch_says_that_its_folder_has_gone() {
+    let server = MediaMtx::start(Config::default());
+    let lifecycle = Lifecycle::of(&server);
+    let watch = lifecycle.watch(&[]);
+    wait_until("its first look", PATIENCE, || {
+        lifecycle
+            .state_dir()
+            .join("journal")
+            .metadata()
+            .is_ok_and(|it| it.len() > 0)
+    });
+    std::fs::remove_dir_all(lifecycle.state_dir()).unwrap();
+    wait_until("the error", PATIENCE, || {
+        watch.output().contains("No such file")
+    });
+}

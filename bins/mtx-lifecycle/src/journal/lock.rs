@@ -101,6 +101,14 @@ fn holder(path: PathBuf) -> String {
 mod tests {
     use super::*;
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_is_no_reason_to_refuse_it() {
+        let folder = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/dev/full", folder.path().join("lock")).unwrap();
+        Lock::take(folder.path(), "lock", Duration::ZERO).unwrap();
+    }
+
     #[test]
     fn the_second_one_is_told_who_is_first() {
         let folder = tempfile::tempdir().unwrap();

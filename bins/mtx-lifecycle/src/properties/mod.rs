@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use self::model::{Fault, Killed, Model};
-use crate::commands::{Error, Lifecycle, Options};
+use crate::apply::Scope;
+use crate::commands::{Error, Lifecycle, Options, Session};
 
 const PATHS: [&str; 4] = ["cam", "push", "live/a", "new"];
 const USE_CASES: [&str; 4] = ["recording", "viewing", "snapshot", "patrol"];
@@ -291,6 +292,42 @@ fn what_is_over_ends_with_the_next_command_for_whatever_path() {
     }
     world.act(&Action::Start("recording", "cam"));
     assert!(!is_recorded(&world));
+}
+
+#[test]
+fn interrupted_start_is_taken_back_where_the_server_does_not_answer_either() {
+    let mut world = World::new("v1.19.3", true);
+    world.act(&Action::Reconcile);
+    world.act(&Action::Fault(0, Fault::Lose));
+    let lifecycle = &world.program.lifecycle;
+    let started = lifecycle.start("recording", "cam", None);
+    assert!(matches!(started, Err(Error::Interrupted)), "{started:?}");
+    let state = crate::journal::Journal::peek(&lifecycle.options().folder).unwrap();
+    assert!(state.wanted().uses.is_empty());
+    assert_eq!(lifecycle.rollback(None, false).unwrap().0, 0);
+}
+
+#[test]
+fn rejected_change_is_not_tried_again_until_the_entry_differs() {
+    let world = World::new("v1.19.3", true);
+    world.model.with(|state| state.forbids_recording = Some(0));
+    let lifecycle = &world.program.lifecycle;
+    lifecycle.start("recording", "push", None).unwrap_err();
+    let mut session = Session::begin(lifecycle, Duration::ZERO).unwrap();
+    let tries = || world.model.with(|state| state.forbids_recording.unwrap());
+    let first = session.look_and_converge(&Scope::default()).unwrap();
+    let before = tries();
+    let scope = Scope {
+        refused: &first.refused,
+        ..Scope::default()
+    };
+    let again = session.look_and_converge(&scope).unwrap();
+    assert_eq!((tries(), &again.paths), (before, &first.paths));
+    world.model.with(|state| {
+        state.others_patch("push", "recordSegmentDuration", &json!("17m"));
+    });
+    session.look_and_converge(&scope).unwrap();
+    assert_eq!(tries(), before + 1);
 }
 
 #[test]

@@ -51,6 +51,8 @@ pub(super) struct State {
     /// Paths with recorded files.
     files: BTreeSet<String>,
     segments: usize,
+    /// Whether nothing may be recorded, and how often that was tried.
+    pub(super) forbids_recording: Option<usize>,
 }
 
 /// The server, which several programs share.
@@ -92,6 +94,7 @@ impl Model {
             hurt: Vec::new(),
             files: BTreeSet::new(),
             segments: 0,
+            forbids_recording: None,
         })))
     }
 
@@ -449,6 +452,12 @@ impl Server for Model {
             if !state.entries.contains_key(name) {
                 let url = name.to_owned();
                 return Err(ApiError::NotFound { url });
+            }
+            if let Some(tries) = &mut state.forbids_recording
+                && is_on(fields, "record")
+            {
+                *tries += 1;
+                return Err(rejected(name));
             }
             state.change(true, |entries| {
                 if let Some(entry) = entries.get_mut(name) {
