@@ -190,15 +190,15 @@ mod tests {
 
     #[test]
     fn only_a_path_that_is_held_open_is_said_to_be_tried_again_and_again() {
-        let message = |is_kept| {
+        let message = |is_held| {
             let error = Error::NoSource {
                 path: "cam".to_owned(),
                 after: std::time::Duration::from_secs(10),
-                is_kept,
+                is_held,
             };
             error.to_string()
         };
         assert!(message(true).contains("MediaMTX goes on trying"));
-        assert!(message(false).contains("tries again when somebody reads it"));
+        assert!(message(false).contains("tries it again when somebody watches"));
     }
 }
