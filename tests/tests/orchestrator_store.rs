@@ -142,7 +142,6 @@ fn a_damaged_store_is_refused_and_left_as_it_is() {
         kept.declare(&json!({ "id": id, "source": source(), "enabled": false }));
     }
     drop(orchestrator);
-    sql(&kept, "PRAGMA wal_checkpoint(TRUNCATE)");
     let mut bytes = fs::read(kept.file()).expect("it is there");
     bytes[4096..].fill(0x5A);
     fs::write(kept.file(), &bytes).expect("it may be written");
@@ -152,6 +151,25 @@ fn a_damaged_store_is_refused_and_left_as_it_is() {
         "{line}"
     );
     assert!(fs::read(kept.file()).expect("it is still there") == bytes);
+}
+
+#[test]
+fn a_store_is_whole_in_its_one_file_and_refused_where_a_part_of_it_is_missing() {
+    let kept = Kept::new();
+    let mut orchestrator = kept.orchestrator();
+    for number in 0..5 {
+        let id = format!("s{number}");
+        kept.declare(&json!({ "id": id, "source": source(), "enabled": false }));
+    }
+    orchestrator.process_mut().kill();
+    let whole = fs::read(kept.file()).expect("it is there");
+    fs::write(kept.file(), &whole[..whole.len() / 2]).expect("it may be written");
+    let line = last_line(&refused(&kept));
+    assert!(line.contains("damaged"), "{line}");
+    fs::write(kept.file(), &whole).expect("it may be written");
+    let _orchestrator = kept.orchestrator();
+    let list = kept.look("/v1/streams").json();
+    assert_eq!(list["streams"].as_array().map(Vec::len), Some(5), "{list}");
 }
 
 #[test]

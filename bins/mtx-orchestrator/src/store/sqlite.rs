@@ -1,12 +1,16 @@
 //! The store as one SQLite file, for one process at a time.
 
+mod side_files;
+
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use mediamtx::path::{PathName, StreamId};
 use mediamtx::timestamp::Timestamp;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transaction, params};
 
 use super::migrations::{self, CREATE_TABLE, TABLE};
@@ -15,6 +19,12 @@ use crate::declaration::{self, Declaration, Invalid, Output, Outputs, Source};
 
 /// For a predecessor that is just ending.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The Database File Format of SQLite, 1.3: how a database begins, and how it is to be read.
+const MAGIC: &[u8] = b"SQLite format 3\0";
+const READ_VERSION: usize = 19;
+/// With a write-ahead log, as earlier versions of mtx-orchestrator kept it.
+const VERSION_WITH_LOG: u8 = 2;
 
 pub(crate) struct SqliteStore {
     connection: Connection,
@@ -29,26 +39,39 @@ impl SqliteStore {
             store: shown.clone(),
             why,
         };
-        create_private(file).map_err(|error| cant_open(error.to_string()))?;
-        if !is_database(file).map_err(|error| cant_open(error.to_string()))? {
-            return Err(StoreError::Damaged {
-                store: shown,
-                why: "file is not a database".to_owned(),
-            });
+        let is_new = create_private(file).map_err(|error| cant_open(error.to_string()))?;
+        check_before_opening(file, &shown)?;
+        // SQLite's locks on the file go with the first one who closes it: from here on it alone opens it.
+        let start = start_of(file).map_err(|error| cant_open(error.to_string()))?;
+        if start.is_empty() && !is_new {
+            log::warn!("the store {shown} is an empty file: it begins anew, with no stream");
         }
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(file, flags);
-        let connection = connection.map_err(|error| cant_open(error.to_string()))?;
-        let mut store = Self {
-            connection,
-            file: shown.clone(),
-        };
+        let kept_log = start.get(READ_VERSION) == Some(&VERSION_WITH_LOG);
+        let mut store = Self::connect(file, &shown)?;
         store.lock().map_err(|error| store.at_start(&error))?;
-        store.inspect()?;
+        store.inspect(kept_log)?;
         restrict(file).map_err(|error| cant_open(error.to_string()))?;
         store.settle().map_err(|error| store.at_start(&error))?;
         store.migrate()?;
         Ok(store)
+    }
+
+    fn connect(file: &Path, shown: &str) -> Result<Self, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let open = || -> rusqlite::Result<Connection> {
+            let connection = Connection::open_with_flags(file, flags)?;
+            // A store that is refused keeps its log as it is.
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+            Ok(connection)
+        };
+        let connection = open().map_err(|error| StoreError::Open {
+            store: shown.to_owned(),
+            why: error.to_string(),
+        })?;
+        Ok(Self {
+            connection,
+            file: shown.to_owned(),
+        })
     }
 
     /// Takes the file's lock, which the system frees when the process ends, however it ends.
@@ -61,13 +84,13 @@ impl SqliteStore {
     }
 
     /// Only looks: what is not a store of ours stays as it is.
-    fn inspect(&self) -> Result<(), StoreError> {
+    fn inspect(&self, kept_log: bool) -> Result<(), StoreError> {
         let ask = |sql: &str| -> rusqlite::Result<i64> {
             self.connection.query_row(sql, [], |row| row.get(0))
         };
         let check: String = self
             .connection
-            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+            .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
             .map_err(|error| self.at_start(&error))?;
         if check != "ok" {
             let why = check.lines().last().unwrap_or_default();
@@ -76,7 +99,12 @@ impl SqliteStore {
         let tables =
             ask("SELECT count(*) FROM sqlite_master").map_err(|error| self.at_start(&error))?;
         if tables == 0 {
-            return Ok(());
+            // Whoever kept a log had tables.
+            return if kept_log {
+                Err(self.damaged("it has no tables".to_owned()))
+            } else {
+                Ok(())
+            };
         }
         let version = ask(&format!("SELECT coalesce(max(version), 0) FROM {TABLE}"));
         let found = version.map_err(|error| self.damaged(error.to_string()))?;
@@ -91,9 +119,11 @@ impl SqliteStore {
         Ok(())
     }
 
-    /// A commit is on the disk when it returns: in this mode that takes one fsync.
+    /// A commit is in the file, and on the disk, when it returns. A log beside it, as earlier versions kept one, is taken
+    /// over.
     fn settle(&self) -> rusqlite::Result<()> {
-        self.connection.pragma_update(None, "journal_mode", "WAL")?;
+        self.connection
+            .pragma_update_and_check(None, "journal_mode", "TRUNCATE", |_| Ok(()))?;
         self.connection.pragma_update(None, "synchronous", "FULL")?;
         self.connection.pragma_update(None, "foreign_keys", true)
     }
@@ -355,28 +385,61 @@ impl Columns {
 }
 
 /// The sources' URLs hold passwords: nobody but the owner may read the file. SQLite gives its journal the same
-/// mode.
-fn create_private(file: &Path) -> io::Result<()> {
+/// mode. Returns whether there was none.
+fn create_private(file: &Path) -> io::Result<bool> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     match options.open(file) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-/// Whether SQLite wrote it, or nobody did. SQLite itself takes a file that is shorter than its header for an empty one,
-/// and writes over it.
-fn is_database(file: &Path) -> io::Result<bool> {
-    // The Database File Format of SQLite, 1.3.1.
-    const MAGIC: &[u8] = b"SQLite format 3\0";
+/// Refuses what SQLite would pass over, or repair, without a word. It changes nothing.
+fn check_before_opening(file: &Path, shown: &str) -> Result<(), StoreError> {
+    let store = || shown.to_owned();
+    let cant_open = |error: io::Error| StoreError::Open {
+        store: store(),
+        why: error.to_string(),
+    };
+    let damaged = |why: &str| StoreError::Damaged {
+        store: store(),
+        why: why.to_owned(),
+    };
+    let start = start_of(file).map_err(cant_open)?;
+    // SQLite takes a file that is shorter than its header for an empty one, and writes over it.
+    if !start.is_empty() && !start.starts_with(MAGIC) {
+        return Err(damaged("file is not a database"));
+    }
+    if !side_files::are_there(file).map_err(cant_open)? {
+        return Ok(());
+    }
+    // What a process is just writing looks damaged.
+    let begun = Instant::now();
+    while side_files::is_in_use(file).map_err(cant_open)? {
+        if begun.elapsed() >= PATIENCE {
+            return Err(StoreError::InUse { store: store() });
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    if let Some(why) = side_files::check(file).map_err(cant_open)? {
+        return Err(damaged(&why));
+    }
+    if side_files::has_journal(file).map_err(cant_open)? {
+        let copy = side_files::Copy::new(file).map_err(cant_open)?;
+        SqliteStore::connect(&copy.file(), shown)?.inspect(false)?;
+    }
+    Ok(())
+}
+
+fn start_of(file: &Path) -> io::Result<Vec<u8>> {
     let mut start = Vec::new();
-    let length = MAGIC.len() as u64;
+    let length = READ_VERSION as u64 + 1;
     fs::File::open(file)?.take(length).read_to_end(&mut start)?;
-    Ok(start.is_empty() || start == MAGIC)
+    Ok(start)
 }
 
 /// A file that came from elsewhere may have another mode.
@@ -384,9 +447,7 @@ fn is_database(file: &Path) -> io::Result<bool> {
 fn restrict(file: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
 
-    let mut journal = file.as_os_str().to_owned();
-    journal.push("-wal");
-    for file in [file, Path::new(&journal)] {
+    for file in [file, &side_files::path(file, "-journal")] {
         match fs::metadata(file) {
             Ok(known) if known.permissions().mode() & 0o077 == 0 => {}
             Ok(_) => fs::set_permissions(file, fs::Permissions::from_mode(0o600))?,
@@ -402,5 +463,7 @@ fn restrict(_file: &Path) -> io::Result<()> {
     Ok(())
 }
 
+#[cfg(test)]
+mod damage_tests;
 #[cfg(test)]
 mod tests;

@@ -4,21 +4,21 @@ use std::path::PathBuf;
 use super::*;
 
 /// A folder that goes with the test.
-struct Folder(PathBuf);
+pub(super) struct Folder(pub(super) PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let name = format!("mtx-store-{}-{}", std::process::id(), fastrand::u64(..));
         let folder = std::env::temp_dir().join(name);
         fs::create_dir(&folder).unwrap();
         Self(folder)
     }
 
-    fn file(&self) -> PathBuf {
+    pub(super) fn file(&self) -> PathBuf {
         self.0.join("streams.db")
     }
 
-    fn open(&self) -> Result<SqliteStore, StoreError> {
+    pub(super) fn open(&self) -> Result<SqliteStore, StoreError> {
         SqliteStore::open(&self.file())
     }
 
@@ -33,7 +33,7 @@ impl Drop for Folder {
     }
 }
 
-fn declared(id: &str, outputs: &[&str]) -> Declaration {
+pub(super) fn declared(id: &str, outputs: &[&str]) -> Declaration {
     let outputs = outputs.iter().map(|url| Output::parse(url).unwrap());
     let time = "2026-11-21T04:18:22.123Z".parse().unwrap();
     Declaration {
@@ -129,7 +129,7 @@ fn a_commit_is_on_the_disk_when_it_returns() {
             .pragma_query_value(None, name, |row| row.get(0));
         value.unwrap()
     };
-    assert_eq!(pragma("journal_mode"), "wal".to_owned().into());
+    assert_eq!(pragma("journal_mode"), "truncate".to_owned().into());
     // FULL
     assert_eq!(pragma("synchronous"), 2.into());
 }
