@@ -28,6 +28,10 @@ pub const ROOTS_FILE: &str = "SSL_CERT_FILE";
 /// The fingerprint of MediaMTX's certificate.
 pub const MEDIAMTX_FINGERPRINT: &str = "MEDIAMTX_FINGERPRINT";
 
+/// The hosts, with spaces in between, whose certificate [`MEDIAMTX_FINGERPRINT`] is about, for a program that talks to
+/// others as well.
+pub const MEDIAMTX_FINGERPRINT_HOSTS: &str = "MEDIAMTX_FINGERPRINT_HOSTS";
+
 /// The fingerprint of the orchestrator's certificate, or of the proxy's in front of it.
 pub const ORCHESTRATOR_FINGERPRINT: &str = "ORCHESTRATOR_FINGERPRINT";
 

@@ -319,11 +319,22 @@ fn the_login_for_mediamtx_goes_to_nobody_else() {
         command.envs([("RTSP_USERNAME", "me"), ("RTSP_PASSWORD", "own-password")]);
         command.env("MTX_WORKER_RETRY", "30s");
     });
-    for (id, source, given) in [
-        ("own", kept.server.rtsp("somewhere"), true),
-        ("foreign", nobody("rtsp"), false),
+    let (own, foreign) = (kept.server.rtsp("somewhere"), nobody("rtsp"));
+    let elsewhere = [nobody("rtmp")];
+    for (id, declaration, given) in [
+        (
+            "own",
+            json!({ "id": "own", "source": own, "outputs": elsewhere }),
+            true,
+        ),
+        ("result", json!({ "id": "result", "source": foreign }), true),
+        (
+            "foreign",
+            json!({ "id": "foreign", "source": foreign, "outputs": elsewhere }),
+            false,
+        ),
     ] {
-        kept.declare(&json!({ "id": id, "source": source }));
+        kept.declare(&declaration);
         let stream =
             orchestrator.wait_stream(id, "a worker", SOON, |stream| stream["pid"].is_u64());
         let pid = stream["pid"]

@@ -9,6 +9,7 @@ use suite_tests::packets::{Kind, Reader};
 use suite_tests::processes::Spawned;
 use suite_tests::stack::{IN, OUT, SOON};
 use suite_tests::web::Web;
+use suite_tests::worker::Worker;
 
 const USER: &str = "worker";
 const PASSWORD: &str = "s3cret+of@the#worker";
@@ -205,4 +206,53 @@ fn ipv6_only() {
     let server = MediaMtx::start_on(ports, config);
     let _publisher = Clip::h264_aac().publish(&format!("rtsp://[::1]:{}/{IN}", ports.rtsp));
     server.wait_ready(OUT, 2 * SOON);
+}
+
+/// Everybody may read, and nobody but `may` publish.
+fn readable_by_all() -> MediaMtx {
+    MediaMtx::start(Config::default().global(
+        "authInternalUsers:\n\
+         - user: may\n  permissions: [{action: publish}]\n\
+         - user: any\n  permissions: [{action: read}, {action: api}]",
+    ))
+}
+
+#[test]
+fn a_worker_whose_login_may_not_publish_says_so_and_never_streams() {
+    let server = readable_by_all();
+    let _publisher = Clip::h264_aac().publish(&format!("{}?user=may", server.rtmp(IN)));
+    server.wait_ready(IN, SOON);
+    // MediaMTX takes its time, another one for each.
+    let workers = ["a", "b", "c", "d"].map(|path| {
+        let output = format!("{}?user=may_not", server.rtmp(path));
+        Worker::start_with(&server.rtsp(IN), &output, |command| {
+            command.args(["--retry", "none"]);
+        })
+    });
+    for mut worker in workers {
+        assert_eq!(worker.wait_code(SOON), 1);
+        let output = worker.process().output();
+        assert_eq!(worker.states(), ["connecting", "ended"], "{output}");
+        assert!(output.contains("right after it accepted"), "{output}");
+    }
+    let output = format!("{}?user=may", server.rtmp(OUT));
+    let worker = Worker::start(&server.rtsp(IN), &output);
+    worker.wait_state("streaming", SOON);
+}
+
+#[test]
+fn a_wrong_password_of_the_input_is_said_to_be_wrong() {
+    let server = MediaMtx::start(Config::default().only_user(USER, &format!("{PASSWORD:?}")));
+    // MediaMTX takes its time, another one for each.
+    let workers = ["a", "b", "c", "d", "e", "f"].map(|output| {
+        let input = server.rtsp(IN).replace("://", "://worker:wrong@");
+        Worker::start_with(&input, &server.rtmp(output), |command| {
+            command.args(["--retry", "none"]);
+        })
+    });
+    for mut worker in workers {
+        assert_eq!(worker.wait_code(SOON), 1);
+        let output = worker.process().output();
+        assert!(output.contains("authentication failed"), "{output}");
+    }
 }

@@ -18,7 +18,11 @@ Environment, besides what the options name:
   ORCHESTRATOR_TOKEN            bearer token that requests have to bring; without one, only
                                 loopback is listened on unless --listen says otherwise
   MEDIAMTX_API_TOKEN            bearer token for MediaMTX's API, instead of a login in its URL
-  RTSP_USERNAME, RTSP_PASSWORD  the workers' login at MediaMTX
+  RTSP_USERNAME, RTSP_PASSWORD  the workers' login at MediaMTX, to read and to publish, where
+                                --mediamtx-rtsp or --mediamtx-rtmp has none
+  MEDIAMTX_FINGERPRINT          SHA-256 of MediaMTX's certificate, to trust for rtsps://, rtmps://
+                                and https:// on the hosts of those options
+  SSL_CERT_FILE                 certificates (PEM) to trust instead of the built-in ones
   MTX_WORKER_RETRY, MTX_WORKER_TRANSPORT, …
                                 passed on to the workers: see mtx-worker --help
 

@@ -46,12 +46,10 @@ impl Config {
         let folder = cli.lifecycle_state.as_ref();
         let lifecycle = folder.map(|folder| lifecycle(&cli, folder, &rtsp));
         let lifecycle = lifecycle.transpose()?;
+        let rtmp = server(&cli.mediamtx_rtmp, &["rtmp", "rtmps"]).context("--mediamtx-rtmp")?;
         let template = Template {
             program: worker(cli.worker)?,
-            servers: Servers {
-                rtsp,
-                rtmp: server(&cli.mediamtx_rtmp, &["rtmp", "rtmps"]).context("--mediamtx-rtmp")?,
-            },
+            servers: with_login(Servers { rtsp, rtmp }),
         };
         let routes = RouteConfig::new(&cli.routes, cli.routes_file, &template.servers)?;
         if cli.store.is_none() {
@@ -162,6 +160,29 @@ fn server(text: &str, schemes: &[&str]) -> Result<Url> {
     secrets.for_each(|value| secret::register(&value));
     secret::register(url.password().unwrap_or_default());
     Ok(url)
+}
+
+/// With the login of the environment where a URL has none.
+fn with_login(mut servers: Servers) -> Servers {
+    let variable = |name| env::var(name).ok().filter(|text| !text.is_empty());
+    let (user, password) = (variable("RTSP_USERNAME"), variable("RTSP_PASSWORD"));
+    if user.is_none() && password.is_none() {
+        return servers;
+    }
+    let (user, password) = (user.unwrap_or_default(), password.unwrap_or_default());
+    secret::register(&password);
+    let Servers { rtsp, rtmp } = &mut servers;
+    if rtsp.username().is_empty() && rtsp.password().is_none() {
+        // Both can only fail for a URL without a host.
+        let _ = (rtsp.set_username(&user), rtsp.set_password(Some(&password)));
+        secret::register(rtsp.password().unwrap_or_default());
+    }
+    if rtmp.query().is_none() {
+        rtmp.query_pairs_mut()
+            .append_pair("user", &user)
+            .append_pair("pass", &password);
+    }
+    servers
 }
 
 /// The worker's executable: as given, or beside this one, or in `PATH`.

@@ -27,7 +27,8 @@ Environment, besides what the options name:
                        of an input elsewhere. A JWT is the password
   RTMP_STREAM_KEY      put behind the path of --output; keeps it out of process lists
   MEDIAMTX_FINGERPRINT SHA-256 of the certificate of the server that is read from, to
-                       trust for rtsps:// and for rtmps:// outputs on it
+                       trust for rtsps:// and for rtmps:// outputs on it, or on the
+                       hosts in MEDIAMTX_FINGERPRINT_HOSTS (with spaces in between)
   SSL_CERT_FILE        certificates (PEM) to trust for rtsps:// and rtmps:// instead of
                        the built-in ones
 

@@ -107,12 +107,12 @@ impl Servers {
             })
         };
         let targets: Result<Vec<Target>, String> = route.outputs.iter().map(fill).collect();
-        let (outputs, wrong) = match targets {
-            Ok(outputs) => (each_once(outputs), None),
-            Err(why) => (Vec::new(), Some(why)),
-        };
         let mut input = self.rtsp.clone();
         input.set_path(path.as_str());
+        let (outputs, wrong) = match targets {
+            Ok(outputs) => (self.each_once(&input, outputs), None),
+            Err(why) => (Vec::new(), Some(why)),
+        };
         let task = Task {
             input,
             outputs,
@@ -131,14 +131,8 @@ impl Servers {
             let _ = input.set_username(self.rtsp.username());
             let _ = input.set_password(self.rtsp.password());
         }
-        let outputs: Vec<Target> = match &declaration.outputs {
-            Some(outputs) => outputs
-                .as_slice()
-                .iter()
-                .map(|to| self.target(to))
-                .collect(),
-            None => vec![self.target_at(&result_of(&declaration.id))],
-        };
+        // Earlier versions took one place twice.
+        let outputs = self.each_once(&input, self.targets(declaration));
         Task {
             needs_mediamtx: reads_mediamtx || outputs.iter().any(|target| target.path.is_some()),
             input,
@@ -147,19 +141,85 @@ impl Servers {
         }
     }
 
-    /// What mtx-worker would refuse: to publish what it reads.
+    /// Refuses what mtx-worker would refuse: to publish what it reads, and to publish to one place twice.
     pub(crate) fn check(&self, declaration: &Declaration) -> Result<(), Invalid> {
-        let task = self.task(declaration);
-        let place = |url: &Url| (urls::host(url), url.path().trim_matches('/').to_owned());
-        if task
-            .outputs
-            .iter()
-            .any(|to| place(&to.url) == place(&task.input))
-        {
+        let input = declaration.source.url();
+        let targets = self.targets(declaration);
+        let path = |url: &Url| url.path().trim_matches('/').to_owned();
+        let is_source = |to: &Url| path(to) == path(input) && self.is_beside(input, to);
+        if targets.iter().any(|to| is_source(&to.url)) {
             let why = "one of them is the source itself; publish to another path";
             return Err(Invalid::new("outputs", why));
         }
+        let mut seen = Vec::new();
+        for target in &targets {
+            let place = self.place(input, target);
+            if seen.contains(&place) {
+                return Err(Invalid::new(
+                    "outputs",
+                    format!("{} is there twice", target.shown),
+                ));
+            }
+            seen.push(place);
+        }
         Ok(())
+    }
+
+    fn targets(&self, declaration: &Declaration) -> Vec<Target> {
+        match &declaration.outputs {
+            Some(outputs) => outputs
+                .as_slice()
+                .iter()
+                .map(|to| self.target(to))
+                .collect(),
+            None => vec![self.target_at(&result_of(&declaration.id))],
+        }
+    }
+
+    /// Whether mtx-worker takes an output for one of the server that it reads from (`located` in its
+    /// `config/outputs.rs`). MediaMTX elsewhere has its usual port.
+    fn is_beside(&self, input: &Url, output: &Url) -> bool {
+        const USUAL: u16 = 1935;
+        let (from, to) = (urls::host(input), Endpoint::of_url(output));
+        let own = self.rtmp_endpoint();
+        let is_port = to.port == own.port || (to.host != own.host && to.port == USUAL);
+        let from_path = input.path().trim_matches('/').parse::<PathName>();
+        let result = from_path.ok().and_then(|path| path.result());
+        let is_result = result.is_some_and(|path| path.as_str() == output.path().trim_matches('/'));
+        from == to.host && (output.scheme() == "rtmps" || is_port || is_result)
+    }
+
+    /// What mtx-worker can publish to once only.
+    fn place(&self, input: &Url, target: &Target) -> Place {
+        let place = Place::of_url(&target.url);
+        if target.path.is_some() || self.is_beside(input, &target.url) {
+            place.without_query()
+        } else {
+            place
+        }
+    }
+
+    /// Outputs that come to the same place are one.
+    fn each_once(&self, input: &Url, mut outputs: Vec<Target>) -> Vec<Target> {
+        let mut seen = Vec::new();
+        outputs.retain(|target| {
+            let place = self.place(input, target);
+            let is_new = !seen.contains(&place);
+            if is_new {
+                seen.push(place);
+            }
+            is_new
+        });
+        outputs
+    }
+
+    /// The hosts of MediaMTX.
+    pub(crate) fn hosts(&self) -> Vec<String> {
+        let mut hosts = [&self.rtsp, &self.rtmp]
+            .map(|url| urls::host(url).trim_matches(['[', ']']).to_owned())
+            .to_vec();
+        hosts.dedup();
+        hosts
     }
 
     /// The path of MediaMTX's that an output is, if it is one.
@@ -218,25 +278,6 @@ fn result_of(id: &StreamId) -> PathName {
         leg: Leg::Out,
     };
     path.into()
-}
-
-/// Outputs that come to the same place once they are filled in are one. A path of MediaMTX's is the same place whatever
-/// its query.
-fn each_once(mut outputs: Vec<Target>) -> Vec<Target> {
-    let mut seen = Vec::new();
-    outputs.retain(|target| {
-        let place = Place::of_url(&target.url);
-        let place = match target.path {
-            Some(_) => place.without_query(),
-            None => place,
-        };
-        let is_new = !seen.contains(&place);
-        if is_new {
-            seen.push(place);
-        }
-        is_new
-    });
-    outputs
 }
 
 #[cfg(test)]
@@ -437,8 +478,46 @@ mod tests {
         for (source, outputs) in [
             ("rtsp://localhost:8554/live/cam/out", &[][..]),
             ("rtsp://cam/a/b", &["rtmp://h/a/b", "rtmp://cam/a/b"]),
+            ("rtsp://127.0.0.1:8554/a/b", &["rtmp://localhost/a/b"]),
+            ("rtsp://127.0.0.1:8554/a/b", &["rtmps://127.0.0.1/a/b"]),
         ] {
             assert_eq!(check(source, outputs).unwrap_err().field, "outputs");
+        }
+        // Another server on another port.
+        for (source, output) in [
+            ("rtsp://127.0.0.1:8554/a/b", "rtmp://127.0.0.1:9935/a/b"),
+            ("rtsp://cam/a/b", "rtmp://cam:9935/a/b"),
+        ] {
+            assert_eq!(check(source, &[output]), Ok(()), "{output}");
+        }
+    }
+
+    #[test]
+    fn one_place_is_not_published_to_twice() {
+        for (outputs, is_taken) in [
+            (["rtmp://h/a/s3cret", "rtmp://H:1935/a/s3cret/"], false),
+            (["rtmp://localhost/a/1", "rtmp://127.0.0.1/a/1"], false),
+            (["rtmp://h/a/1", "rtmp://h/a/1?user=u&pass=s3cret"], false),
+            (["rtmp://h:443/a/1", "rtmps://h/a/1"], false),
+            (["rtmp://cam/a/1?x=1", "rtmp://cam/a/1?x=2"], false),
+            (["rtmp://127.0.0.1/a/1", "rtmp://127.0.0.1/a/1?x=2"], false),
+            (["rtmp://h/a/?key=1", "rtmp://h/a/?key=2"], true),
+            (["rtmp://h/a/1", "rtmp://h/a/2"], true),
+        ] {
+            let declared = declared("rtsp://cam/x", &outputs);
+            assert_eq!(
+                servers().task(&declared).outputs.len(),
+                if is_taken { 2 } else { 1 },
+                "{outputs:?}"
+            );
+            let message = servers().check(&declared).map_err(|why| why.to_string());
+            assert_eq!(message.is_ok(), is_taken, "{outputs:?}");
+            if let Err(message) = message {
+                assert!(
+                    message.contains("twice") && !message.contains("s3cret"),
+                    "{message}"
+                );
+            }
         }
     }
 }

@@ -50,7 +50,11 @@ impl Template {
         let mut command = Command::new(&self.program);
         command
             .env_clear()
-            .envs(Self::handed_on(task))
+            .envs(Self::handed_on())
+            .env(
+                tls::MEDIAMTX_FINGERPRINT_HOSTS,
+                self.servers.hosts().join(" "),
+            )
             // Other users of the host see command lines, not environments.
             .env("MTX_WORKER_INPUT", task.input.as_str())
             .env("MTX_WORKER_OUTPUT", outputs.join(" "))
@@ -68,25 +72,19 @@ impl Template {
         command
     }
 
-    /// What a worker gets of our own environment: it reads what anybody publishes, so it has no more than it needs.
-    fn handed_on(task: &Task) -> impl Iterator<Item = (&'static str, OsString)> {
-        /// For the server that it reads from.
-        const OF_MEDIAMTX: &[&str] = &["RTSP_USERNAME", "RTSP_PASSWORD", tls::MEDIAMTX_FINGERPRINT];
-        /// Certificates, folders for locks, options that are the same for all.
-        const OF_ALL: &[&str] = &[
+    /// What a worker gets of our own environment: it reads what anybody publishes, so it has no more than it needs. Logins
+    /// for MediaMTX are in its URLs.
+    fn handed_on() -> impl Iterator<Item = (&'static str, OsString)> {
+        const NAMES: [&str; 6] = [
             tls::ROOTS_FILE,
+            tls::MEDIAMTX_FINGERPRINT,
             "TMPDIR",
             "XDG_RUNTIME_DIR",
             "MTX_WORKER_RETRY",
             "MTX_WORKER_TRANSPORT",
         ];
-        let of_server = if task.reads_mediamtx {
-            OF_MEDIAMTX
-        } else {
-            &[]
-        };
-        let names = OF_ALL.iter().chain(of_server);
-        names.filter_map(|name| env::var_os(name).map(|value| (*name, value)))
+        let names = NAMES.into_iter();
+        names.filter_map(|name| env::var_os(name).map(|value| (name, value)))
     }
 }
 

@@ -207,7 +207,8 @@ impl OutputTask {
                 Ok(stream) => stream,
                 Err(error) => return Some(error),
             };
-            let sent = |unit: &AccessUnit| self.sent(unit, reconnect);
+            let sent =
+                |unit: &AccessUnit, is_taken: bool| self.sent(unit, is_taken, reconnect);
             let result = tokio::select! {
                 result = stream.run(queue, sent) => result,
                 () = self.has_had_time_to_drain() => Ok(None),
@@ -228,14 +229,17 @@ impl OutputTask {
         }
     }
 
-    fn sent(&self, unit: &AccessUnit, reconnect: &mut Reconnect) {
+    /// `is_taken`: whether the server is known to take the media.
+    fn sent(&self, unit: &AccessUnit, is_taken: bool, reconnect: &mut Reconnect) {
         let output = &self.output;
         output.stats.sent(unit);
         self.shared.has_streamed.set(true);
         if reconnect.media(Instant::now()) {
             output.failures.clear();
         }
-        self.shared.status.set_output(output.key, Link::Up);
+        if is_taken {
+            self.shared.status.set_output(output.key, Link::Up);
+        }
     }
 
     async fn has_had_time_to_drain(&self) {

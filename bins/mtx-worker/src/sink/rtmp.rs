@@ -23,8 +23,12 @@ use crate::tls;
 /// keeps the server from closing the connection (MediaMTX: `readTimeout`, 10 s).
 const KEEP_ALIVE: Duration = Duration::from_secs(3);
 
-/// A server that closes this soon after it accepted the stream did not want it.
-const REJECTION: Duration = Duration::from_millis(500);
+/// A server that closes this soon after it accepted the stream, and has acknowledged none of its media, did not want it.
+/// MediaMTX waits up to 4 s after a wrong login (`internal/auth/log_and_delay_error.go`).
+const REJECTION: Duration = Duration::from_secs(5);
+
+/// MediaMTX checks the login after it has read the beginning of the stream, which may be long enough for one.
+const ACKNOWLEDGEMENTS_OF_MEDIA: u64 = 2;
 
 /// An RTMP output.
 pub(crate) struct RtmpSink {
@@ -51,7 +55,10 @@ pub(crate) struct Stream {
 impl RtmpSink {
     /// An output at `url`; fails if its TLS can't be set up.
     pub(crate) fn new(url: RtmpUrl) -> Result<Self> {
-        let tls = url.tls.then(|| tls::connector(url.on_server)).transpose()?;
+        let tls = url
+            .tls
+            .then(|| tls::connector(&url.host, url.on_server))
+            .transpose()?;
         Ok(Self {
             url,
             tls,
@@ -111,13 +118,14 @@ impl RtmpSink {
 }
 
 impl Stream {
-    /// Sends what `queue` yields, and calls `sent` for each unit, until the server is lost or the queue is closed and empty.
+    /// Sends what `queue` yields, until the server is lost or the queue is closed and empty. Calls `sent` for each unit, and
+    /// whether the server is known to take the media by then.
     ///
     /// Returns tracks with other codecs, which this RTMP stream can't take: it has to be published anew.
     pub(crate) async fn run(
         &mut self,
         queue: &Queue,
-        mut sent: impl FnMut(&AccessUnit),
+        mut sent: impl FnMut(&AccessUnit, bool),
     ) -> Result<Option<Arc<Tracks>>, SinkError> {
         loop {
             self.connection.check_acknowledged().await?;
@@ -134,11 +142,13 @@ impl Stream {
                 }
                 received = self.connection.receive() => {
                     received.map_err(|error| self.explain(error))?;
-                    self.connection.flush().await?;
+                    let flushed = self.connection.flush().await;
+                    flushed.map_err(|error| self.explain(error))?;
                 }
                 () = tokio::time::sleep(KEEP_ALIVE) => {
                     self.connection.publisher.keep_alive();
-                    self.connection.flush().await?;
+                    let flushed = self.connection.flush().await;
+                    flushed.map_err(|error| self.explain(error))?;
                 }
             }
         }
@@ -152,7 +162,7 @@ impl Stream {
     async fn send(
         &mut self,
         item: Item,
-        sent: &mut impl FnMut(&AccessUnit),
+        sent: &mut impl FnMut(&AccessUnit, bool),
     ) -> Result<Option<Arc<Tracks>>, SinkError> {
         match item {
             Item::Tracks(tracks) => {
@@ -189,7 +199,7 @@ impl Stream {
     async fn start(
         &mut self,
         opened: Opened,
-        sent: &mut impl FnMut(&AccessUnit),
+        sent: &mut impl FnMut(&AccessUnit, bool),
     ) -> Result<(), SinkError> {
         if let Some(latest) = opened.latest.filter(|_| opened.firsts > 1) {
             // MediaMTX stops looking for tracks at the first message at `MEDIA_START`.
@@ -220,11 +230,11 @@ impl Stream {
     async fn pass(
         &mut self,
         unit: &AccessUnit,
-        sent: &mut impl FnMut(&AccessUnit),
+        sent: &mut impl FnMut(&AccessUnit, bool),
     ) -> Result<(), SinkError> {
         if self.unit(unit) {
             self.connection.flush().await?;
-            sent(unit);
+            sent(unit, self.is_taken());
         }
         Ok(())
     }
@@ -309,13 +319,17 @@ impl Stream {
         true
     }
 
+    /// Whether the server acknowledges media, or, since some never do, has not closed the connection for long enough.
+    fn is_taken(&self) -> bool {
+        self.connection.publisher.acknowledgements() >= ACKNOWLEDGEMENTS_OF_MEDIA
+            || self.opened.elapsed() >= REJECTION
+    }
+
     /// A connection that ends at once after the publish command was refused by what MediaMTX does not
     /// say over RTMP.
     fn explain(&self, error: SinkError) -> SinkError {
         match error {
-            SinkError::Closed | SinkError::Broken(_) if self.opened.elapsed() < REJECTION => {
-                SinkError::Rejected
-            }
+            SinkError::Closed | SinkError::Broken(_) if !self.is_taken() => SinkError::Rejected,
             error => error,
         }
     }

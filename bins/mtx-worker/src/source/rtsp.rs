@@ -28,6 +28,10 @@ use crate::tls;
 /// From the name lookup to the description, and from there to the answer to PLAY.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// The same with a login. MediaMTX waits up to 4 s before it answers to a wrong one
+/// (`internal/auth/log_and_delay_error.go`).
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// With automatic transport, how long UDP may take to bring something.
 const UDP_TRIAL: Duration = Duration::from_secs(2);
 
@@ -56,7 +60,7 @@ impl RtspSource {
         let url = config.input.clone();
         let tls = url
             .is_tls
-            .then(|| tls::connector(config.reads_server))
+            .then(|| tls::connector(url.host(), config.reads_server))
             .transpose()?;
         Ok(Self {
             url,
@@ -75,12 +79,12 @@ impl RtspSource {
 
     /// Starts playing.
     pub(crate) async fn open(&self) -> Result<Session, SourceError> {
-        let described = in_time(self.describe(&self.url)).await?;
+        let described = self.in_time(self.describe(&self.url)).await?;
         // Over TLS datagrams would go beside it, in the clear.
         if self.transport != Transport::Auto || self.url.is_tls {
-            return in_time(self.play(described, self.transport)).await;
+            return self.in_time(self.play(described, self.transport)).await;
         }
-        if let Ok(mut session) = in_time(self.play(described, Transport::Udp)).await
+        if let Ok(mut session) = self.in_time(self.play(described, Transport::Udp)).await
             && session.brings_packets(UDP_TRIAL).await
         {
             return Ok(session);
@@ -88,8 +92,8 @@ impl RtspSource {
         log::info!("no media over UDP, reading over TCP");
         // Some cameras have room for one session.
         self.close().await;
-        let described = in_time(self.describe(&self.url)).await?;
-        in_time(self.play(described, Transport::Tcp)).await
+        let described = self.in_time(self.describe(&self.url)).await?;
+        self.in_time(self.play(described, Transport::Tcp)).await
     }
 
     /// Whether somebody publishes to `url`, by a DESCRIBE. Cameras describe themselves whatever the path, which tells
@@ -113,6 +117,19 @@ impl RtspSource {
     pub(crate) async fn close(&self) {
         let mut closing = std::mem::take(&mut *self.closing.borrow_mut());
         while closing.join_next().await.is_some() {}
+    }
+
+    /// A step of opening a session. It takes a moment, if it succeeds.
+    async fn in_time<T>(
+        &self,
+        step: impl Future<Output = Result<T, SourceError>>,
+    ) -> Result<T, SourceError> {
+        let limit = match self.url.credentials() {
+            Some(_) => LOGIN_TIMEOUT,
+            None => OPEN_TIMEOUT,
+        };
+        let ended = timeout(limit, step).await;
+        ended.unwrap_or(Err(SourceError::Timeout(limit)))
     }
 
     async fn play(
@@ -223,12 +240,6 @@ impl RtspSource {
             base: base.to_owned(),
         }))
     }
-}
-
-/// A step of opening a session. It takes a moment, if it succeeds.
-async fn in_time<T>(step: impl Future<Output = Result<T, SourceError>>) -> Result<T, SourceError> {
-    let ended = timeout(OPEN_TIMEOUT, step).await;
-    ended.unwrap_or(Err(SourceError::Timeout(OPEN_TIMEOUT)))
 }
 
 async fn set_up_tcp(
