@@ -4,10 +4,11 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
 use serde_json::{Value, json};
 use suite_tests::binaries::suite_binary;
 use suite_tests::clips::Clip;
@@ -513,6 +514,24 @@ fn the_same_path_on_another_server_is_no_circle() {
 }
 
 #[test]
+fn a_routes_file_that_became_a_pipe_holds_up_nothing() {
+    let routes = "routes:\n- {path: 'a/*', outputs: 'out/a-*'}\n";
+    let mut routed = Routed::start(routes);
+    fs::remove_file(routed.file()).expect("it is ours");
+    nix::unistd::mkfifo(&routed.file(), Mode::S_IRWXU).expect("a pipe can be made");
+    let pid = routed.orchestrator.process().pid();
+    send(Signal::SIGHUP, pid);
+    wait_until("a line of the log", SOON, || {
+        let log = routed.orchestrator.process().output();
+        log.contains("no regular file")
+    });
+    let put = routed.ask("PUT", "/v1/routes", "routes: [{path: b, outputs: c}]");
+    assert_eq!(put.status, 200, "{put:?}");
+    send(Signal::SIGTERM, pid);
+    assert_eq!(routed.orchestrator.process_mut().wait_code(SOON), 0);
+}
+
+#[test]
 fn routes_that_cannot_be_are_refused_at_the_start_with_their_place() {
     let folder = tempfile::tempdir().expect("a temp folder");
     let file = folder.path().join("routes.yml");
@@ -521,6 +540,7 @@ fn routes_that_cannot_be_are_refused_at_the_start_with_their_place() {
             .args(["--listen", "127.0.0.1:0", "--worker"])
             .arg(suite_binary("mtx-worker"))
             .args(arguments)
+            .stdin(Stdio::null())
             .output()
             .expect("it runs");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -542,6 +562,8 @@ fn routes_that_cannot_be_are_refused_at_the_start_with_their_place() {
     }
     let text = run(&["--route", "** => rtmp://h/{path}", "--route", "cam => x"]);
     assert!(text.contains("no path ever"), "{text}");
+    let pipe = run(&["--routes", "/dev/stdin"]);
+    assert!(pipe.contains("no regular file"), "{pipe}");
     let shown = file.display().to_string();
     for (yaml, told, place) in [
         (

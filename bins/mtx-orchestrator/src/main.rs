@@ -123,8 +123,12 @@ fn run(config: Config, stop: &StopSignals) -> Result<()> {
         dashboard,
     );
     http::serve(listener, Arc::new(api))?;
+    let reloader = router
+        .reloader()
+        .context("can't start the thread that reads --routes")?;
     while stop.wait() == Request::Reload {
-        router.reload();
+        // It is full when the file is about to be read anyway.
+        let _ = reloader.try_send(());
     }
     feed.shutdown();
     supervisor.shutdown();

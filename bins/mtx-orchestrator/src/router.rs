@@ -1,8 +1,11 @@
 //! The routes in force, and where they come from: flags, the API, a file.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
 use anyhow::{Context, Result, bail};
 
@@ -62,7 +65,8 @@ impl RouteConfig {
             && let Some(file) = &self.file
         {
             // It tells the place, if it is there that a circle closes.
-            read(file, &layers, servers).context("--routes")?;
+            let content = content(file).context("--routes")?;
+            read((file, &content), &layers, servers).context("--routes")?;
         }
         let table = table.context(
             "the routes of the command line don't go together with those that PUT /v1/routes has left in the store",
@@ -86,10 +90,14 @@ fn warn_of_shared_outputs(kept: &[StreamRoute]) {
     }
 }
 
+/// It is read again at SIGHUP, and never waited for.
 fn content(file: &Path) -> Result<String> {
     let shown = file.display();
-    let length = fs::metadata(file).with_context(|| format!("can't read {shown}"))?;
-    if length.len() > LARGEST_FILE {
+    let known = fs::metadata(file).with_context(|| format!("can't read {shown}"))?;
+    if !known.is_file() {
+        bail!("{shown} is no regular file: a pipe or a device can't be read again at SIGHUP");
+    }
+    if known.len() > LARGEST_FILE {
         bail!("{shown} is larger than {LARGEST_FILE} bytes");
     }
     fs::read_to_string(file).with_context(|| format!("can't read {shown}"))
@@ -100,9 +108,13 @@ fn read_alone(file: &Path) -> Result<Vec<StreamRoute>> {
     routes.with_context(|| file.display().to_string())
 }
 
-fn read(file: &Path, layers: &Layers, servers: &Servers) -> Result<Vec<StreamRoute>> {
+fn read(
+    (file, content): (&Path, &str),
+    layers: &Layers,
+    servers: &Servers,
+) -> Result<Vec<StreamRoute>> {
     let before: Vec<StreamRoute> = layers.flags.iter().chain(&layers.api).cloned().collect();
-    let routes = StreamRoute::read_all(&content(file)?, Syntax::Yaml, &before, servers);
+    let routes = StreamRoute::read_all(content, Syntax::Yaml, &before, servers);
     routes.with_context(|| file.display().to_string())
 }
 
@@ -148,8 +160,18 @@ impl Router {
         }
     }
 
+    /// A thread that reads the file again whenever it is sent something. What comes while it reads counts once.
+    pub(crate) fn reloader(self: Arc<Self>) -> io::Result<SyncSender<()>> {
+        let (sender, requests) = mpsc::sync_channel(1);
+        let run = move || requests.iter().for_each(|()| self.reload());
+        thread::Builder::new()
+            .name("reload".to_owned())
+            .spawn(run)?;
+        Ok(sender)
+    }
+
     /// Reads the file again. One that is broken leaves all as it is.
-    pub(crate) fn reload(&self) {
+    fn reload(&self) {
         let Some(file) = &self.file else {
             log::info!("SIGHUP: there is no --routes file to read again");
             return;
@@ -160,9 +182,11 @@ impl Router {
     }
 
     fn reload_file(&self, file: &Path) -> Result<()> {
+        // A file on a server that is away can take minutes.
+        let content = content(file)?;
         let mut layers = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut after = layers.clone();
-        after.file = Some(read(file, &layers, &self.servers)?);
+        after.file = Some(read((file, &content), &layers, &self.servers)?);
         let table =
             RouteTable::new(&after, &self.servers).with_context(|| file.display().to_string())?;
         warn_of_shadowed(&table);
