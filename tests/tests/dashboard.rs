@@ -190,12 +190,13 @@ fn a_stream_is_stopped_with_the_mouse_and_started_with_the_keyboard() {
         (json!("true"), json!("false"))
     );
     browser.click("[data-command=stop]");
-    service.wait_state("stopped");
+    // It goes after 5 s, which the worker's end can take.
     browser.wait(
         "result",
         SOON,
         "document.querySelector('#notice').innerText.includes('test: stop')",
     );
+    service.wait_state("stopped");
     let logged =
         "document.querySelector('#log-list').innerText.includes('asked for by an operator')";
     browser.wait("event", SOON, logged);
@@ -207,6 +208,7 @@ fn a_stream_is_stopped_with_the_mouse_and_started_with_the_keyboard() {
 
     browser.run("document.activeElement.blur()");
     service.open();
+    service.wait_state("stopped");
     service.tab_to("Skip to the streams");
     service.tab_to("test");
     browser.press(ENTER);
