@@ -18,6 +18,8 @@ pub mod program;
 pub mod quoted;
 pub mod retry;
 pub mod secret;
+#[cfg(feature = "server-url")]
+pub mod server_url;
 #[cfg(feature = "signals")]
 pub mod signals;
 pub mod template;

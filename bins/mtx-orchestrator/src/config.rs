@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use mediamtx::api::Api;
-use mediamtx::{program, secret};
+use mediamtx::{program, secret, server_url};
 use mtx_lifecycle::commands;
 use url::Url;
 
@@ -147,7 +147,7 @@ fn player(text: &str) -> Result<Url> {
 fn server(text: &str, schemes: &[&str]) -> Result<Url> {
     let shown = || secret::redact_url(text);
     let form = schemes.join(" or ");
-    let Ok(url) = text.parse::<Url>() else {
+    let Ok(url) = server_url::parse(text) else {
         bail!("{:?} is not {form}://host[:port]", shown());
     };
     if !schemes.contains(&url.scheme()) || url.host_str().is_none_or(str::is_empty) {

@@ -4,13 +4,12 @@ use std::env;
 use std::io;
 
 use anyhow::Result;
+use mediamtx::host::is_loopback;
 use mediamtx::tls::{MEDIAMTX_FINGERPRINT, MEDIAMTX_FINGERPRINT_HOSTS, Trust, readable};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-
-use crate::rtmp::url::is_loopback;
 
 /// For a host that is the MediaMTX server the worker belongs to, as far as the worker knows; who knows it better names the
 /// hosts in [`MEDIAMTX_FINGERPRINT_HOSTS`]. The fingerprint is that server's alone; a platform's certificate has an issuer.

@@ -484,11 +484,14 @@ mod tests {
             assert_eq!(check(source, outputs).unwrap_err().field, "outputs");
         }
         // Another server on another port.
-        for (source, output) in [
-            ("rtsp://127.0.0.1:8554/a/b", "rtmp://127.0.0.1:9935/a/b"),
-            ("rtsp://cam/a/b", "rtmp://cam:9935/a/b"),
+        for (source, outputs) in [
+            (
+                "rtsp://127.0.0.1:8554/a/b",
+                &["rtmp://127.0.0.1:9935/a/b"][..],
+            ),
+            ("rtsp://cam/a/b", &["rtmp://cam:9935/a/b"]),
         ] {
-            assert_eq!(check(source, &[output]), Ok(()), "{output}");
+            assert_eq!(check(source, outputs), Ok(()), "{outputs:?}");
         }
     }
 
@@ -501,7 +504,7 @@ mod tests {
             (["rtmp://h:443/a/1", "rtmps://h/a/1"], false),
             (["rtmp://cam/a/1?x=1", "rtmp://cam/a/1?x=2"], false),
             (["rtmp://127.0.0.1/a/1", "rtmp://127.0.0.1/a/1?x=2"], false),
-            (["rtmp://h/a/?key=1", "rtmp://h/a/?key=2"], true),
+            (["rtmp://h/a/x?key=1", "rtmp://h/a/x?key=2"], true),
             (["rtmp://h/a/1", "rtmp://h/a/2"], true),
         ] {
             let declared = declared("rtsp://cam/x", &outputs);

@@ -5,6 +5,7 @@ use std::fmt;
 use mediamtx::host::is_loopback;
 use mediamtx::path::StreamPath;
 use mediamtx::secret::{self, HIDDEN};
+use mediamtx::server_url;
 use url::Url;
 
 use super::Invalid;
@@ -168,7 +169,7 @@ fn parse(text: &str, schemes: &[&str], form: &str) -> Result<Url, String> {
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err(format!("there is a space or a line's end in it; {form}"));
     }
-    let Ok(url) = text.parse::<Url>() else {
+    let Ok(url) = server_url::parse(text) else {
         return Err(format!("it is not a URL; {form}"));
     };
     if !schemes.contains(&url.scheme()) {
@@ -303,6 +304,8 @@ mod tests {
             assert_eq!(format!("{source} {source:?}"), format!("{shown} {shown}"));
             assert_eq!(source.url().as_str(), text);
         }
+        let named = Source::parse("rtsp://bücher/x").unwrap();
+        assert_eq!(named.to_string(), "rtsp://xn--bcher-kva/x");
     }
 
     #[test]

@@ -207,8 +207,7 @@ impl OutputTask {
                 Ok(stream) => stream,
                 Err(error) => return Some(error),
             };
-            let sent =
-                |unit: &AccessUnit, is_taken: bool| self.sent(unit, is_taken, reconnect);
+            let sent = |unit: &AccessUnit, is_taken: bool| self.sent(unit, is_taken, reconnect);
             let result = tokio::select! {
                 result = stream.run(queue, sent) => result,
                 () = self.has_had_time_to_drain() => Ok(None),

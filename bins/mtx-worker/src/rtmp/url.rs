@@ -4,9 +4,9 @@ use std::fmt;
 
 use anyhow::{Context, Result, bail};
 use mediamtx::host::is_loopback;
-use mediamtx::secret;
 use mediamtx::via::Via;
-use url::{Url, form_urlencoded};
+use mediamtx::{secret, server_url};
+use url::form_urlencoded;
 
 const FORM: &str = "write rtmp://host[:port]/app/stream-key";
 
@@ -42,8 +42,8 @@ impl RtmpUrl {
     /// Parses `text`; `stream_key`, where given, is put between the path and the query of `text`.
     pub(crate) fn parse(text: &str, stream_key: Option<&str>) -> Result<Self> {
         let shown = without_path(text);
-        let url =
-            Url::parse(text).with_context(|| format!("output {shown:?} is not a URL; {FORM}"))?;
+        let url = server_url::parse(text)
+            .with_context(|| format!("output {shown:?} is not a URL; {FORM}"))?;
         let tls = match url.scheme() {
             "rtmp" => false,
             "rtmps" => true,

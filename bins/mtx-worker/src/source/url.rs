@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
+use mediamtx::server_url;
 use url::Url;
 
 /// How RTP travels.
@@ -97,7 +98,7 @@ impl FromStr for RtspUrl {
 
     fn from_str(text: &str) -> Result<Self> {
         let shown = mediamtx::secret::redact_url(text);
-        let mut url = Url::parse(text).with_context(|| {
+        let mut url = server_url::parse(text).with_context(|| {
             format!("input {shown:?} is not a URL; write rtsp://host[:port]/path")
         })?;
         match url.scheme() {
@@ -193,6 +194,8 @@ mod tests {
             format!("{url} {url:?}"),
             "rtsp://cam/1?x=1 rtsp://cam/1?x=1"
         );
+        let named: RtspUrl = "rtsp://u:p@bücher/1".parse().unwrap();
+        assert_eq!(named.to_request(), "rtsp://xn--bcher-kva/1");
     }
 
     #[test]

@@ -67,6 +67,11 @@ pub(super) struct Copy(PathBuf);
 impl Copy {
     pub(super) fn new(file: &Path) -> io::Result<Self> {
         let folder = path(file, &format!("-check-{}", std::process::id()));
+        // In a container each process may have the same id, also one that was killed here.
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         let mut private = fs::DirBuilder::new();
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut private, 0o700);

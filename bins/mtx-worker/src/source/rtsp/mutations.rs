@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::{sleep, timeout};
 
-use super::{Connection, RtspSource, SourceError, Transport, in_time};
+use super::{Connection, RtspSource, SourceError, Transport};
 use crate::codec::av1::tests::A_SEQUENCE_HEADER;
 use crate::codec::vp9::tests::A_KEY_FRAME;
 use crate::codec::{h264, h265};
@@ -333,7 +333,7 @@ async fn play(script: Script) -> (u32, SourceError) {
                 Err(_) => Err(SourceError::NotFound),
             }
         };
-        let mut session = match in_time(open).await {
+        let mut session = match source.in_time(open).await {
             Ok(session) => session,
             Err(error) => return (units, error),
         };
