@@ -109,6 +109,7 @@ impl Config {
             rtmp_port: cli.rtmp_port,
             login,
             input: input.clone(),
+            may_look_up: true,
         };
         let key = env("RTMP_STREAM_KEY").filter(|key| !key.is_empty());
         let mut destination = destination(&cli, key, &origin, warnings)?;
@@ -130,7 +131,10 @@ impl Config {
             reads_server,
             context,
             control_fd: cli.control_fd,
-            origin,
+            origin: Origin {
+                may_look_up: false,
+                ..origin
+            },
         };
         Ok((config, destination))
     }

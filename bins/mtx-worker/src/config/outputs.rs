@@ -2,7 +2,7 @@
 //! server that is read from.
 
 use std::fmt;
-use std::net::UdpSocket;
+use std::net::{IpAddr, UdpSocket};
 
 use anyhow::{Context, Result, bail};
 use mediamtx::host::is_loopback;
@@ -28,6 +28,8 @@ pub(super) struct Origin {
     pub(super) rtmp_port: Option<u16>,
     /// What outputs on the server that started the worker are published with, if they have no login.
     pub(super) login: Option<(String, String)>,
+    /// Whether names may be looked up, which can take long: not while streams are passed on.
+    pub(super) may_look_up: bool,
 }
 
 const RTMP_PORT: u16 = 1935;
@@ -140,7 +142,7 @@ impl Origin {
     fn is_same_server(&self, output: &RtmpUrl) -> bool {
         let is_here = self.is_hook() || is_loopback(self.input.host());
         let is_port = output.port == self.rtmp_port();
-        output.on_server || (is_here && is_port && is_this_machine(&output.host))
+        output.on_server || (is_here && is_port && self.is_this_machine(&output.host))
     }
 
     fn with_login(&self, output: RtmpUrl) -> RtmpUrl {
@@ -180,13 +182,14 @@ impl Origin {
         }
         // Where the port is not known, better a stream less than one more every second.
         let is_growing = to.len() > path.len() && self.rtmp_port.is_none();
-        self.is_same_server(output) || (is_growing && is_this_machine(&output.host))
+        self.is_same_server(output) || (is_growing && self.is_this_machine(&output.host))
     }
-}
 
-/// Only an address of this machine can be bound to.
-fn is_this_machine(host: &str) -> bool {
-    UdpSocket::bind((host, 0)).is_ok()
+    /// Only an address of this machine can be bound to.
+    fn is_this_machine(&self, host: &str) -> bool {
+        let is_known = self.may_look_up || host.parse::<IpAddr>().is_ok();
+        is_known && UdpSocket::bind((host, 0)).is_ok()
+    }
 }
 
 /// Takes over mtx-orchestrator's marks: a list for each output, with spaces between them.

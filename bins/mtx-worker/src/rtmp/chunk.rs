@@ -107,14 +107,20 @@ pub(crate) fn write(
     }
 }
 
-#[derive(Clone, Default)]
-struct Partial {
+/// What the headers of a chunk stream have said so far.
+#[derive(Clone, Copy, Default)]
+struct Headers {
     timestamp: u32,
     delta: u32,
     extended: bool,
     length: usize,
     kind: u8,
     stream_id: u32,
+}
+
+#[derive(Default)]
+struct Partial {
+    headers: Headers,
     payload: Vec<u8>,
 }
 
@@ -177,33 +183,42 @@ impl Reader {
         let Some((format, id)) = cursor.basic_header() else {
             return Ok(None);
         };
-        let mut state = match self.streams.get(&id) {
-            Some(state) => state.clone(),
-            None if format == 0 => Partial::default(),
+        let (mut headers, mut received) = match self.streams.get(&id) {
+            Some(partial) => (partial.headers, partial.payload.len()),
+            None if format == 0 => (Headers::default(), 0),
             None => return Err(ChunkError::NotStarted(id)),
         };
-        if cursor.message_header(format, &mut state).is_none() {
+        if format < 3 {
+            // A new header drops what was unfinished; only a type 3 chunk continues it.
+            received = 0;
+        }
+        if cursor
+            .message_header(format, &mut headers, received > 0)
+            .is_none()
+        {
             return Ok(None);
         }
-        if state.length > MAX_MESSAGE {
-            return Err(ChunkError::MessageTooLong(state.length));
+        if headers.length > MAX_MESSAGE {
+            return Err(ChunkError::MessageTooLong(headers.length));
         }
-        let wanted = (state.length - state.payload.len()).min(self.chunk_size);
+        let wanted = (headers.length - received).min(self.chunk_size);
         let Some(part) = cursor.take(wanted) else {
             return Ok(None);
         };
-        state.payload.extend_from_slice(part);
+        let partial = self.streams.entry(id).or_default();
+        partial.headers = headers;
+        partial.payload.truncate(received);
+        partial.payload.extend_from_slice(part);
         let used = cursor.at;
-        let message = (state.payload.len() == state.length).then(|| Message {
+        let message = (partial.payload.len() == headers.length).then(|| Message {
             header: Header {
                 chunk_stream: (id & 0x3f) as u8,
-                timestamp: state.timestamp,
-                kind: state.kind,
-                stream_id: state.stream_id,
+                timestamp: headers.timestamp,
+                kind: headers.kind,
+                stream_id: headers.stream_id,
             },
-            payload: std::mem::take(&mut state.payload),
+            payload: std::mem::take(&mut partial.payload),
         });
-        self.streams.insert(id, state);
         if self.streams.len() > MAX_CHUNK_STREAMS {
             return Err(ChunkError::TooManyStreams);
         }
@@ -244,12 +259,9 @@ impl<'a> Cursor<'a> {
     }
 
     /// Message header types 0 to 3 (section 5.3.1.2) and the extended time stamp (5.3.1.3).
-    fn message_header(&mut self, format: u8, state: &mut Partial) -> Option<()> {
-        let continues = format == 3 && !state.payload.is_empty();
+    fn message_header(&mut self, format: u8, state: &mut Headers, continues: bool) -> Option<()> {
         let mut time = state.delta;
         if format < 3 {
-            // A new header drops what was unfinished; only a type 3 chunk continues it.
-            state.payload.clear();
             time = self.u24()?;
             state.extended = time == EXTENDED;
         }

@@ -1,6 +1,7 @@
 //! RTMP publishing without sockets: bytes in, bytes out (Adobe RTMP 1.0, and the enhanced RTMP
 //! specification for other codecs).
 
+mod acknowledgements;
 pub(crate) mod amf0;
 pub(crate) mod chunk;
 pub(crate) mod flv;

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use thiserror::Error;
 
+use super::acknowledgements::{ACKNOWLEDGED_EVERY, Acknowledgements};
 use super::amf0::{self, Amf0Error, Value};
 use super::chunk::{self, ChunkError, Header, Message, OUT_CHUNK_SIZE, kind};
 use super::outgoing::Outgoing;
@@ -21,9 +22,8 @@ const COMMAND: u8 = 3;
 const AUDIO: u8 = 4;
 const VIDEO: u8 = 6;
 
-/// After how many bytes the server is asked to say that it has them (section 5.4.4): every fraction of a second at usual
-/// bit rates.
-const ACKNOWLEDGED_EVERY: u32 = 16 * 1024;
+/// A server that reads nothing gets no more answers than fit in here, in bytes.
+const MOST_UNSENT: usize = 64 * 1024;
 
 /// Transaction ids of our commands (section 7.1.1).
 const CONNECT: f64 = 1.0;
@@ -77,11 +77,7 @@ pub(crate) struct Publisher {
     acknowledged: u64,
     window: u64,
     sent: u64,
-    /// How often the server said that it has what was sent, how much had been sent when it last did, and how much it
-    /// lets pass in between: what it counts, and whether it heeds our wish, differs.
-    acknowledgements: u64,
-    sent_before: u64,
-    usual_gap: u64,
+    acknowledgements: Acknowledgements,
 }
 
 impl Publisher {
@@ -105,9 +101,7 @@ impl Publisher {
             // Common default of servers, until this one says its own.
             window: 2_500_000,
             sent: 0,
-            acknowledgements: 0,
-            sent_before: 0,
-            usual_gap: 0,
+            acknowledgements: Acknowledgements::default(),
         }
     }
 
@@ -129,27 +123,12 @@ impl Publisher {
 
     /// How often the server acknowledged what it got. Some never do.
     pub(crate) fn acknowledgements(&self) -> u64 {
-        self.acknowledgements
+        self.acknowledgements.count()
     }
 
     /// Whether much more has been sent since the last acknowledgement than this server usually lets pass.
     pub(crate) fn is_owed_acknowledgement(&self) -> bool {
-        /// The first ones show that it does so at all, and how often.
-        const FEWEST: u64 = 3;
-        let owed = self.sent - self.sent_before;
-        self.acknowledgements >= FEWEST
-            && owed > 2 * self.usual_gap + 2 * u64::from(ACKNOWLEDGED_EVERY)
-    }
-
-    fn take_acknowledgement(&mut self) {
-        let gap = self.sent - self.sent_before;
-        // A running average: a key frame makes a single gap large.
-        self.usual_gap = match self.acknowledgements {
-            0 => gap,
-            _ => (3 * self.usual_gap + gap) / 4,
-        };
-        self.sent_before = self.sent;
-        self.acknowledgements += 1;
+        self.acknowledgements.is_owed(self.sent)
     }
 
     /// Takes in what the server sent.
@@ -304,7 +283,10 @@ impl Publisher {
                 Ok(())
             }
             kind::ACKNOWLEDGEMENT => {
-                self.take_acknowledgement();
+                if let Some(sequence) = message.payload.first_chunk() {
+                    self.acknowledgements
+                        .take(u32::from_be_bytes(*sequence), self.sent);
+                }
                 Ok(())
             }
             kind::USER_CONTROL => {
@@ -318,9 +300,11 @@ impl Publisher {
 
     /// Answers a ping request (section 7.1.7); other user control messages are for players.
     fn user_control(&mut self, payload: &[u8]) {
-        if let [0, 6, time @ ..] = payload {
-            let pong = [&[0, 7], time].concat();
-            self.control(kind::USER_CONTROL, &pong);
+        // While nothing can be sent, one answer among the many is enough.
+        if let [0, 6, a, b, c, d, ..] = *payload
+            && self.out.len() < MOST_UNSENT
+        {
+            self.control(kind::USER_CONTROL, &[0, 7, a, b, c, d]);
         }
     }
 
@@ -557,6 +541,16 @@ mod tests {
         let ping = message(2, kind::USER_CONTROL, &[0, 6, 1, 2, 3, 4]);
         publisher.receive(&ping).unwrap();
         assert_eq!(publisher.take_output().to_vec()[12..], [0, 7, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn pings_of_a_server_that_reads_nothing_take_no_memory() {
+        let mut publisher = publisher();
+        publisher.receive(&handshake()).unwrap();
+        let long = [&[0, 6][..], &[1; 100]].concat();
+        let pings = message(2, kind::USER_CONTROL, &long).repeat(10_000);
+        publisher.receive(&pings).unwrap();
+        assert!(publisher.take_output().len() < MOST_UNSENT + 1_000);
     }
 
     proptest! {

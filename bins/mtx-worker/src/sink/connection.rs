@@ -143,16 +143,12 @@ impl Connection {
             let written = self.write_some(&mut outgoing).await?;
             outgoing.advance(written);
         }
-        match timeout(STALL, self.socket.flush()).await {
-            Err(_) => return Err(SinkError::Stalled(STALL)),
-            Ok(flushed) => flushed.map_err(SinkError::Broken)?,
-        }
+        self.flush_socket().await?;
         self.cut = false;
         Ok(())
     }
 
-    /// Waits until at least a part can be written. The system makes room in large steps, which take a slow server many
-    /// seconds; what it acknowledges meanwhile shows that it goes on.
+    /// Waits until at least a part can be written.
     async fn write_some(&mut self, outgoing: &mut Outgoing) -> Result<usize, SinkError> {
         let begun = Instant::now();
         let mut slices = [IoSlice::new(&[]); MOST_SLICES];
@@ -162,11 +158,29 @@ impl Connection {
             match timeout(LOOK, self.socket.write_vectored(slices)).await {
                 Ok(Ok(0)) => return Err(SinkError::Closed),
                 Ok(written) => return written.map_err(SinkError::Broken),
-                Err(_) => self.receive_what_came().await?,
+                Err(_) => self.look_after_slow_server(begun).await?,
             }
-            if begun.elapsed() >= STALL && self.acknowledged.elapsed() >= STALL {
-                return Err(SinkError::Stalled(STALL));
+        }
+    }
+
+    /// Waits until TLS has handed on all that it has encrypted.
+    async fn flush_socket(&mut self) -> Result<(), SinkError> {
+        let begun = Instant::now();
+        loop {
+            match timeout(LOOK, self.socket.flush()).await {
+                Ok(flushed) => return flushed.map_err(SinkError::Broken),
+                Err(_) => self.look_after_slow_server(begun).await?,
             }
+        }
+    }
+
+    /// Fails if the server is gone. The system makes room in large steps, which take a slow server many seconds; what it
+    /// acknowledges meanwhile shows that it goes on.
+    async fn look_after_slow_server(&mut self, begun: Instant) -> Result<(), SinkError> {
+        self.receive_what_came().await?;
+        match begun.elapsed() >= STALL && self.acknowledged.elapsed() >= STALL {
+            true => Err(SinkError::Stalled(STALL)),
+            false => Ok(()),
         }
     }
 
