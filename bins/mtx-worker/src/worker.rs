@@ -187,11 +187,12 @@ impl Worker {
 
     /// All of them, or none if one is wrong.
     fn apply(&self, outputs: &Outputs) -> Result<()> {
-        let urls = self.config.outputs(outputs.values())?;
-        let specs = outputs
-            .keys()
-            .zip(urls)
-            .map(|(id, url)| OutputSpec::new(&self.config, id.clone(), url));
+        let urls = outputs.values().map(|output| output.url.as_str());
+        let urls = self.config.outputs(urls)?;
+        let specs = outputs.iter().zip(urls).map(|((id, output), mut url)| {
+            url.via.clone_from(&output.via);
+            OutputSpec::new(&self.config, id.clone(), url)
+        });
         self.hub.apply(specs.collect::<Result<_>>()?);
         Ok(())
     }
@@ -291,23 +292,59 @@ fn open_channel(socket: UnixStream) -> Option<Channel> {
 mod tests {
     use clap::Parser;
     use mediamtx::hook::HookEnvironment;
+    use mediamtx::via::Via;
     use tokio::task::LocalSet;
 
     use super::*;
     use crate::cli::Cli;
     use crate::config::Destination;
+    use crate::control::WantedOutput;
     use crate::lock::OutputLock;
+
+    fn task(output: &str, env: impl Fn(&str) -> Option<&'static str>) -> (Config, Vec<RtmpUrl>) {
+        let input = "rtsp://127.0.0.1:1/x";
+        let cli = Cli::parse_from(["mtx-worker", "--input", input, "--output", output]);
+        let env = |name: &str| env(name).map(str::to_owned);
+        match Config::new(cli, &HookEnvironment::default(), env, &mut Vec::new()) {
+            Ok((config, Destination::Outputs(outputs))) => (config, outputs),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_only_the_options_know_of_an_output_does_not_make_it_another_one() {
+        let with_marks = |name: &str| (name == "MTX_WORKER_VIA").then_some("00000000000000aa");
+        let with_key = |name: &str| (name == "RTMP_STREAM_KEY").then_some("k3y");
+        for (given, (config, outputs)) in [
+            ("rtmp://h/live/k3y", task("rtmp://h/live/k3y", with_marks)),
+            (
+                "rtmp://127.0.0.1/live/k3y",
+                task("rtmp://127.0.0.1/live", with_key),
+            ),
+        ] {
+            let mut worker = Worker::new(config, outputs).unwrap();
+            let wanted = |url: &str| WantedOutput {
+                url: url.to_owned(),
+                via: Via::default(),
+            };
+            let kept = ("1".to_owned(), wanted(given));
+            let new = ("2".to_owned(), wanted("rtmp://h/live/other"));
+            let run = async {
+                worker.hub.apply(std::mem::take(&mut worker.outputs));
+                let before = worker.hub.outputs();
+                worker.apply(&Outputs::from([kept, new])).unwrap();
+                let after = worker.hub.outputs();
+                assert_eq!(after.len(), 2);
+                assert!(Rc::ptr_eq(&before[0], &after[0]), "{given}");
+            };
+            LocalSet::new().run_until(run).await;
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn every_output_that_is_taken_counts_as_failed() {
         let place = format!("rtmp://127.0.0.1:1/worker-test-{}", std::process::id());
-        let outputs = format!("{place}/a {place}/b");
-        let args = ["mtx-worker", "--input", "rtsp://127.0.0.1:1/x", "--output"];
-        let cli = Cli::parse_from([&args[..], &[outputs.as_str()]].concat());
-        let task = Config::new(cli, &HookEnvironment::default(), |_| None, &mut Vec::new());
-        let Ok((config, Destination::Outputs(outputs))) = task else {
-            panic!("{task:?}");
-        };
+        let (config, outputs) = task(&format!("{place}/a {place}/b"), |_| None);
         let mut locks = Vec::new();
         for output in &outputs {
             locks.push(OutputLock::take(output).await.unwrap().unwrap());

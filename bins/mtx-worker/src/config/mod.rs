@@ -148,11 +148,8 @@ impl Config {
     }
 
     /// Outputs that are wanted over the control channel, checked like those of `--output`.
-    pub(crate) fn outputs<'a>(
-        &self,
-        urls: impl Iterator<Item = &'a String>,
-    ) -> Result<Vec<RtmpUrl>> {
-        let urls: Vec<&str> = urls.map(String::as_str).collect();
+    pub(crate) fn outputs<'a>(&self, urls: impl Iterator<Item = &'a str>) -> Result<Vec<RtmpUrl>> {
+        let urls: Vec<&str> = urls.collect();
         // Their keys stand in the URLs, so nothing is read that could be wrong.
         let mut warnings = Vec::new();
         self.origin.outputs(&urls, &KeySource::Url, &mut warnings)

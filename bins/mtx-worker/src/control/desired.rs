@@ -2,12 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use mediamtx::via::Via;
 use serde::{Deserialize, Serialize};
 
 const LONGEST_ID: usize = 64;
 
-/// URLs by the ids of their outputs.
-pub(crate) type Outputs = BTreeMap<String, String>;
+/// The wanted outputs by their ids.
+pub(crate) type Outputs = BTreeMap<String, WantedOutput>;
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct WantedOutput {
+    pub(crate) url: String,
+    /// Where the stream has been before it goes to this output.
+    pub(crate) via: Via,
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,6 +29,7 @@ struct Request {
 struct RequestedOutput {
     id: String,
     url: String,
+    via: Option<String>,
 }
 
 /// The answer to a line.
@@ -90,7 +99,7 @@ impl Desired {
 
 fn by_id(outputs: Vec<RequestedOutput>) -> Result<Outputs, String> {
     let mut by_id = Outputs::new();
-    for RequestedOutput { id, url } in outputs {
+    for RequestedOutput { id, url, via } in outputs {
         let is_printable = id.bytes().all(|byte| byte.is_ascii_graphic());
         if id.is_empty() || id.len() > LONGEST_ID || !is_printable {
             return Err(format!(
@@ -100,7 +109,12 @@ fn by_id(outputs: Vec<RequestedOutput>) -> Result<Outputs, String> {
         if by_id.contains_key(&id) {
             return Err(format!("the id {id} is given twice"));
         }
-        by_id.insert(id, url);
+        let via = match via.map(|list| list.parse()) {
+            Some(Ok(via)) => via,
+            Some(Err(error)) => return Err(format!("via of the id {id}: {error}")),
+            None => Via::default(),
+        };
+        by_id.insert(id, WantedOutput { url, via });
     }
     Ok(by_id)
 }
@@ -170,6 +184,25 @@ mod tests {
         let answer = Desired::default().answer(line(1, &[3, 3]).as_bytes(), |_| panic!("applied"));
         assert!(
             refusal(&answer).contains("id 3 is given twice"),
+            "{answer:?}"
+        );
+    }
+
+    #[test]
+    fn marks_are_read_or_refused_with_the_id() {
+        let line = |via: &str| {
+            format!(r#"{{"generation":1,"outputs":[{{"id":"1","url":"u","via":"{via}"}}]}}"#)
+        };
+        let list = "00000000000000aa,00000000000000cc";
+        let mut via = None;
+        Desired::default().answer(line(list).as_bytes(), |outputs| {
+            via = Some(outputs["1"].via.to_string());
+            Ok(())
+        });
+        assert_eq!(via.as_deref(), Some(list));
+        let answer = Desired::default().answer(line("aa").as_bytes(), |_| panic!("applied"));
+        assert!(
+            refusal(&answer).contains("via of the id 1: marks are"),
             "{answer:?}"
         );
     }

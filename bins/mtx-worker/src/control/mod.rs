@@ -11,7 +11,12 @@
 //! ```
 //!
 //! New outputs start, with the picture since the last key frame; missing ones send what is queued, and end; those with the
-//! same id and URL go on untouched. The options' outputs have the ids `1`, `2`, … Each line is answered:
+//! same id and URL go on untouched. The options' outputs have the ids `1`, `2`, …, and their URLs include the key of
+//! `RTMP_STREAM_KEY` or `--key-file`. An output may carry marks of where the stream has been, 16 hexadecimal digits each,
+//! with commas between them: `{"id":"main","url":"rtmp://…","via":"00000000000000aa,00000000000000cc"}`. So is each list
+//! in `MTX_WORKER_VIA`, which marks the options' outputs. Marks count for new outputs; an output that goes on keeps its own.
+//!
+//! Each line is answered:
 //!
 //! ```json
 //! {"generation":7,"applied":true}
@@ -42,3 +47,5 @@ mod lines;
 pub(crate) use channel::Channel;
 pub(crate) use descriptor::inherited_socket;
 pub(crate) use desired::Outputs;
+#[cfg(test)]
+pub(crate) use desired::WantedOutput;

@@ -69,7 +69,7 @@ pub(crate) struct Output {
 impl Output {
     /// Whether this is what is wanted.
     pub(super) fn is(&self, spec: &OutputSpec) -> bool {
-        self.id == spec.id && self.url == spec.url
+        self.id == spec.id && self.url.is_same_stream(&spec.url)
     }
 
     /// Has its task send what is queued, and end.

@@ -20,7 +20,7 @@ const SHORTEST_KEY: usize = 8;
 ///
 /// `Display` hides the stream key, unless it opens nothing: it names a path of the server that is also read from, or is a
 /// part of the input's path.
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 pub(crate) struct RtmpUrl {
     pub(crate) tls: bool,
     pub(crate) host: String,
@@ -117,6 +117,14 @@ impl RtmpUrl {
             (app, "") => app.to_owned(),
             (app, key) => format!("{app}/{key}"),
         }
+    }
+
+    /// Whether both were given as the same URL, key and login included, whatever else is known of them.
+    pub(crate) fn is_same_stream(&self, other: &Self) -> bool {
+        let server = |url: &Self| (url.tls, url.host.to_ascii_lowercase(), url.port);
+        server(self) == server(other)
+            && self.app == other.app
+            && self.stream_key == other.stream_key
     }
 
     /// The same for all URLs that lead to one stream of one server, however they are written, and without a login.
