@@ -163,11 +163,24 @@ impl Status {
         if self.outputs.borrow().get(&output).is_none_or(is_same) {
             return;
         }
-        self.change(|| {
+        let state = self.changed(|| {
             if let Some(status) = self.outputs.borrow_mut().get_mut(&output) {
                 self.count(status.link, link);
                 status.link = link;
                 status.reason = reason.map(|reason| secret::scrub(reason).into_owned());
+            }
+        });
+        // The worker ends with its last output, and logs that itself.
+        if !self.is_last_output_lost(output) {
+            log_state(state);
+        }
+    }
+
+    /// An output that was given up is tried again at once. It keeps its reason.
+    pub(crate) fn set_output_tried_again(&self, output: OutputKey) {
+        self.change(|| {
+            if let Some(status) = self.outputs.borrow_mut().get_mut(&output) {
+                status.link = Link::Waiting;
             }
         });
     }
@@ -225,7 +238,8 @@ impl Status {
         State::of(self.source.get(), output)
     }
 
-    fn is_every_output_lost(&self) -> bool {
+    /// Whether there are outputs, and none of them is worth going on for.
+    pub(crate) fn is_every_output_lost(&self) -> bool {
         let outputs = self.outputs.borrow();
         !outputs.is_empty() && outputs.values().all(|status| status.link == Link::Lost)
     }
@@ -237,14 +251,22 @@ impl Status {
     }
 
     fn change(&self, make: impl FnOnce()) {
+        log_state(self.changed(make));
+    }
+
+    /// Makes a change; returns the worker's state if that is another one now.
+    fn changed(&self, make: impl FnOnce()) -> Option<State> {
         let before = self.state();
         make();
         self.has_changed.notify_one();
         let state = self.state();
-        // The worker ends with its last output.
-        if state != before && !self.is_every_output_lost() {
-            log::info!(state:% = state; "{state}");
-        }
+        (state != before).then_some(state)
+    }
+}
+
+fn log_state(state: Option<State>) {
+    if let Some(state) = state {
+        log::info!(state:% = state; "{state}");
     }
 }
 
@@ -331,6 +353,29 @@ mod tests {
         assert!(!status.is_last_output_lost(removed));
         status.remove_output(kept);
         assert_eq!(status.state(), State::Connecting);
+    }
+
+    #[test]
+    fn a_removal_that_leaves_lost_outputs_ends_the_streaming_and_they_are_tried_again() {
+        let status = Status::new();
+        let (healthy, lost) = (OutputKey(1), OutputKey(2));
+        add(&status, healthy);
+        add(&status, lost);
+        status.set_source(Link::Up);
+        status.set_output(healthy, Link::Up);
+        status.set_output_lost(lost, Link::Lost, "refused");
+        let remove = || {
+            status.outputs.borrow_mut().remove(&healthy);
+        };
+        assert_eq!(status.changed(remove), Some(State::Retrying));
+        while status.take_report().is_some() {}
+        status.set_output_tried_again(lost);
+        let report = status.take_report().unwrap();
+        assert_eq!(
+            (report.state, report.reason.as_deref()),
+            ("retrying", Some("refused"))
+        );
+        assert!(!status.is_every_output_lost());
     }
 
     #[test]

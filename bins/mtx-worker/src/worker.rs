@@ -290,6 +290,8 @@ fn open_channel(socket: UnixStream) -> Option<Channel> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use clap::Parser;
     use mediamtx::hook::HookEnvironment;
     use mediamtx::via::Via;
@@ -311,6 +313,13 @@ mod tests {
         }
     }
 
+    fn wanted(url: &str) -> WantedOutput {
+        WantedOutput {
+            url: url.to_owned(),
+            via: Via::default(),
+        }
+    }
+
     #[tokio::test]
     async fn what_only_the_options_know_of_an_output_does_not_make_it_another_one() {
         let with_marks = |name: &str| (name == "MTX_WORKER_VIA").then_some("00000000000000aa");
@@ -323,10 +332,6 @@ mod tests {
             ),
         ] {
             let mut worker = Worker::new(config, outputs).unwrap();
-            let wanted = |url: &str| WantedOutput {
-                url: url.to_owned(),
-                via: Via::default(),
-            };
             let kept = ("1".to_owned(), wanted(given));
             let new = ("2".to_owned(), wanted("rtmp://h/live/other"));
             let run = async {
@@ -360,5 +365,27 @@ mod tests {
         let counts = worker.hub.outputs();
         let counts = counts.iter().map(|output| output.failures.count());
         assert_eq!(counts.collect::<Vec<_>>(), [1, 0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_output_is_tried_at_once_when_the_last_other_one_is_removed() {
+        let taken = format!("rtmp://127.0.0.1:1/worker-test-{}/lost", std::process::id());
+        let (config, outputs) = task(&format!("{taken} {taken}-not"), |_| None);
+        let _lock = OutputLock::take(&outputs[0]).await.unwrap().unwrap();
+        let mut worker = Worker::new(config, outputs).unwrap();
+        let run = async {
+            worker.hub.apply(std::mem::take(&mut worker.outputs));
+            let lost = worker.hub.outputs()[0].clone();
+            while lost.failures.count() == 0 {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            let removed = tokio::time::Instant::now();
+            let left = ("1".to_owned(), wanted(&taken));
+            worker.apply(&Outputs::from([left])).unwrap();
+            worker.hub.last_lost().await;
+            removed.elapsed()
+        };
+        let took = LocalSet::new().run_until(run).await;
+        assert!(took < Duration::from_secs(20), "{took:?}");
     }
 }

@@ -33,7 +33,8 @@
 //! ```
 //!
 //! `state` is `connecting`, `streaming` (media flows from the input to this output), `retrying` (it or the input is lost, and
-//! tried again) or `lost` (its retries are used up; it is tried again after a pause, while others go on). Of changes that
+//! tried again) or `lost` (its retries are used up; it is tried again after a pause, while others go on, and at once when
+//! none of those is left). Of changes that
 //! come quicker than they are read, the last one is told. A removed output is reported no more. A worker that has lost every
 //! output ends, as it does without a channel.
 //!

@@ -119,6 +119,18 @@ impl Hub {
         for output in missing {
             self.remove(output);
         }
+        self.try_lost_outputs();
+    }
+
+    /// If only outputs are left that were given up, there is nothing else to go on for: they are tried again at once.
+    fn try_lost_outputs(&self) {
+        if !self.shared.status.is_every_output_lost() {
+            return;
+        }
+        for (key, output) in self.outputs.borrow().iter() {
+            self.shared.status.set_output_tried_again(*key);
+            output.end_pause();
+        }
     }
 
     fn add(&self, spec: OutputSpec, is_only: bool) {

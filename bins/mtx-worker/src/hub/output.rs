@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use mediamtx::duration::format;
-use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
 
 use super::claim::Claim;
 use super::{LastLost, Shared};
@@ -64,12 +64,19 @@ pub(crate) struct Output {
     pub(super) stats: Stats,
     pub(crate) failures: Failures,
     close: watch::Sender<bool>,
+    /// Ends the pause of an output that was given up.
+    pause_ends: Notify,
 }
 
 impl Output {
     /// Whether this is what is wanted.
     pub(super) fn is(&self, spec: &OutputSpec) -> bool {
         self.id == spec.id && self.url.is_same_stream(&spec.url)
+    }
+
+    /// Has its task try again at once, if it pauses after its retries.
+    pub(super) fn end_pause(&self) {
+        self.pause_ends.notify_waiters();
     }
 
     /// Has its task send what is queued, and end.
@@ -107,6 +114,7 @@ impl OutputTask {
             stats,
             failures: spec.failures,
             close,
+            pause_ends: Notify::new(),
         });
         let task = Self {
             output: Rc::clone(&output),
@@ -120,6 +128,13 @@ impl OutputTask {
 
     /// Until the output has to close, or is lost as the last one that was left.
     pub(super) async fn run(mut self) {
+        if self
+            .unless_closed(self.wait_after_failures())
+            .await
+            .is_none()
+        {
+            return;
+        }
         loop {
             let Some(error) = self.publish_in_turn().await else {
                 return;
@@ -138,16 +153,16 @@ impl OutputTask {
             let (name, shown) = (&output.name, format(pause));
             log::error!(reason:% = error; "{name} given up, tried again in {shown}; the others go on");
             self.claim.release();
-            if self.unless_closed(sleep(pause)).await.is_none() {
+            let paused = timeout(pause, output.pause_ends.notified());
+            if self.unless_closed(paused).await.is_none() {
                 return;
             }
             self.output.queue.restart();
         }
     }
 
-    /// When it may be tried, and nobody else has it, publishes until there are no retries left. `None` once it had to close.
+    /// If nobody else has the output, publishes until there are no retries left. `None` once it had to close.
     async fn publish_in_turn(&mut self) -> Option<SinkError> {
-        self.unless_closed(self.wait_after_failures()).await?;
         let mut closing = self.closing.clone();
         let claimed = tokio::select! {
             claimed = self.claim.take(&self.shared.source) => claimed,
