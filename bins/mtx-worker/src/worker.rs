@@ -290,11 +290,13 @@ fn open_channel(socket: UnixStream) -> Option<Channel> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use clap::Parser;
     use mediamtx::hook::HookEnvironment;
     use mediamtx::via::Via;
+    use tokio::net::TcpListener;
     use tokio::task::LocalSet;
 
     use super::*;
@@ -302,6 +304,7 @@ mod tests {
     use crate::config::Destination;
     use crate::control::WantedOutput;
     use crate::lock::OutputLock;
+    use crate::media::{AccessUnit, EntryPoint, Medium, TrackId};
 
     fn task(output: &str, env: impl Fn(&str) -> Option<&'static str>) -> (Config, Vec<RtmpUrl>) {
         let input = "rtsp://127.0.0.1:1/x";
@@ -387,5 +390,48 @@ mod tests {
         };
         let took = LocalSet::new().run_until(run).await;
         assert!(took < Duration::from_secs(20), "{took:?}");
+    }
+
+    fn sound() -> Item {
+        Item::Unit(AccessUnit {
+            track: TrackId::first(Medium::Audio),
+            pts: 0,
+            dts: 0,
+            entry: EntryPoint::Closed,
+            data: vec![0; 10].into(),
+            arrival: 0,
+        })
+    }
+
+    #[tokio::test]
+    async fn an_output_that_refuses_is_not_asked_for_each_piece_of_sound_while_the_input_is_away() {
+        let server = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = server.local_addr().unwrap().port();
+        let (config, outputs) = task(&format!("rtmp://127.0.0.1:{port}/refused"), |_| None);
+        let mut worker = Worker::new(config, outputs).unwrap();
+        let mut asked = 0;
+        let run = async {
+            worker.hub.apply(std::mem::take(&mut worker.outputs));
+            worker.hub.push(&Item::Tracks(Arc::default()));
+            worker.status.set_source(Link::Waiting);
+            let sound = async {
+                for _ in 0..40 {
+                    worker.hub.push(&sound());
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            };
+            let refuse = async {
+                loop {
+                    drop(server.accept().await);
+                    asked += 1;
+                }
+            };
+            tokio::select! {
+                () = sound => {}
+                () = refuse => {}
+            }
+        };
+        LocalSet::new().run_until(run).await;
+        assert!((1..=2).contains(&asked), "asked {asked} times");
     }
 }

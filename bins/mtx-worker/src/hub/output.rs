@@ -86,6 +86,13 @@ impl Output {
     }
 }
 
+/// A connection that broke, or could not be opened.
+struct LostConnection {
+    error: SinkError,
+    /// Whether it was opened while the input was there.
+    had_input: bool,
+}
+
 /// Feeds an output from its queue, over all its connections.
 pub(super) struct OutputTask {
     output: Rc<Output>,
@@ -192,13 +199,15 @@ impl OutputTask {
         let (output, status) = (Rc::clone(&self.output), Rc::clone(&self.shared.status));
         let mut reconnect = Reconnect::new(output.name.clone(), self.shared.retry.clone());
         loop {
-            let error = self.publish(&mut reconnect).await?;
+            let lost = self.publish(&mut reconnect).await?;
+            let error = lost.error;
             if error.is_taken() {
                 return Some(error);
             }
-            if status.is_source_waiting() {
+            if lost.had_input && status.is_source_waiting() {
                 // Without media a server may well close; that is no failure of the output.
                 log::info!(reason:% = error; "{} closed while the input is away, opened again with the next media", output.name);
+                status.set_output_lost(output.key, Link::Waiting, &error.to_string());
                 output.queue.restart();
                 self.unless_closed(output.queue.has_media()).await?;
                 continue;
@@ -213,15 +222,17 @@ impl OutputTask {
     }
 
     /// Publishes until the connection is lost. `None` once it had to close, and did.
-    async fn publish(&self, reconnect: &mut Reconnect) -> Option<SinkError> {
+    async fn publish(&self, reconnect: &mut Reconnect) -> Option<LostConnection> {
         let queue = &self.output.queue;
+        let lost = |error, had_input| Some(LostConnection { error, had_input });
         loop {
             // Nothing is published before there is something to publish.
             let open = async { self.sink.open(&*queue.tracks().await).await };
             let mut stream = match self.unless_closed(open).await? {
                 Ok(stream) => stream,
-                Err(error) => return Some(error),
+                Err(error) => return lost(error, false),
             };
+            let had_input = !self.shared.status.is_source_waiting();
             let sent = |unit: &AccessUnit, is_taken: bool| self.sent(unit, is_taken, reconnect);
             let result = tokio::select! {
                 result = stream.run(queue, sent) => result,
@@ -238,7 +249,7 @@ impl OutputTask {
                     return None;
                 }
                 Err(_) if *self.closing.borrow() => return None,
-                Err(error) => return Some(error),
+                Err(error) => return lost(error, had_input),
             }
         }
     }
