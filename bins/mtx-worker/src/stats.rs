@@ -11,7 +11,6 @@ pub(crate) struct Stats {
     totals: Cell<Totals>,
     /// Of the units since the last report.
     latency: Cell<Latency>,
-    reported: Cell<(Instant, u64)>,
 }
 
 /// What went through since the worker's start.
@@ -31,6 +30,21 @@ impl Totals {
             bytes: self.bytes.max(other.bytes),
         }
     }
+
+    pub(crate) fn add(&mut self, unit: &AccessUnit) {
+        self.frames += 1;
+        self.video_frames += u64::from(unit.is_video());
+        self.bytes += unit.data.len() as u64;
+    }
+
+    /// Before `repeated` was counted.
+    pub(crate) fn without(self, repeated: Self) -> Self {
+        Self {
+            frames: self.frames.saturating_sub(repeated.frames),
+            video_frames: self.video_frames.saturating_sub(repeated.video_frames),
+            bytes: self.bytes.saturating_sub(repeated.bytes),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Default)]
@@ -40,27 +54,15 @@ struct Latency {
     most: Duration,
 }
 
-/// One report; everything counts from the start, but for the rates, which count from the report before.
+/// One report; everything counts from the start, but for the rate and the latencies, which count from the report before.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Report {
     pub(crate) totals: Totals,
     /// In bits per second.
     pub(crate) bitrate: u64,
-    /// From the arrival of a unit to its hand-over to the output's socket, in milliseconds.
+    /// From the arrival of a unit to its hand-over to the output's socket, in milliseconds: of the slowest output.
     pub(crate) latency_ms: f64,
     pub(crate) latency_max_ms: f64,
-}
-
-impl Report {
-    /// Of two outputs of one stream: what the one that got further says.
-    pub(crate) fn furthest(self, other: Self) -> Self {
-        Self {
-            totals: self.totals.furthest(other.totals),
-            bitrate: self.bitrate.max(other.bitrate),
-            latency_ms: self.latency_ms.max(other.latency_ms),
-            latency_max_ms: self.latency_max_ms.max(other.latency_max_ms),
-        }
-    }
 }
 
 impl Stats {
@@ -70,22 +72,14 @@ impl Stats {
             epoch,
             totals: Cell::new(totals),
             latency: Cell::default(),
-            reported: Cell::new((epoch, totals.bytes)),
         }
-    }
-
-    pub(crate) fn totals(&self) -> Totals {
-        self.totals.get()
     }
 
     /// A unit was handed to the output.
     pub(crate) fn sent(&self, unit: &AccessUnit) {
-        let totals = self.totals.get();
-        self.totals.set(Totals {
-            frames: totals.frames + 1,
-            video_frames: totals.video_frames + u64::from(unit.is_video()),
-            bytes: totals.bytes + unit.data.len() as u64,
-        });
+        let mut totals = self.totals.get();
+        totals.add(unit);
+        self.totals.set(totals);
         let arrival = Duration::from_nanos(u64::try_from(unit.arrival).unwrap_or(0));
         let took = self.epoch.elapsed().saturating_sub(arrival);
         let latency = self.latency.get();
@@ -95,24 +89,55 @@ impl Stats {
             most: latency.most.max(took),
         });
     }
+}
+
+/// Counters of the stream over all outputs, present and removed: they never go back.
+pub(crate) struct StreamStats {
+    furthest: Cell<Totals>,
+    reported: Cell<(Instant, u64)>,
+}
+
+impl StreamStats {
+    pub(crate) fn new(epoch: Instant) -> Self {
+        Self {
+            furthest: Cell::default(),
+            reported: Cell::new((epoch, 0)),
+        }
+    }
+
+    /// Of the output that got furthest, be it one of these or an earlier one.
+    pub(crate) fn totals<'a>(&self, outputs: impl Iterator<Item = &'a Stats>) -> Totals {
+        let totals = outputs.map(|output| output.totals.get());
+        let furthest = totals.fold(self.furthest.get(), Totals::furthest);
+        self.furthest.set(furthest);
+        furthest
+    }
 
     /// The counters now; starts a new interval.
-    pub(crate) fn report(&self, now: Instant) -> Report {
-        let totals = self.totals.get();
+    pub(crate) fn report<'a>(
+        &self,
+        now: Instant,
+        outputs: impl Iterator<Item = &'a Stats> + Clone,
+    ) -> Report {
+        let totals = self.totals(outputs.clone());
         let (before, bytes_before) = self.reported.replace((now, totals.bytes));
         let seconds = now
             .saturating_duration_since(before)
             .as_secs_f64()
             .max(0.001);
         let bits = (totals.bytes - bytes_before) * 8;
-        let latency = self.latency.take();
         let milliseconds = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
-        Report {
+        let mut report = Report {
             totals,
             bitrate: (bits as f64 / seconds) as u64,
-            latency_ms: milliseconds(latency.sum / latency.units.max(1)),
-            latency_max_ms: milliseconds(latency.most),
+            ..Report::default()
+        };
+        for latency in outputs.map(|output| output.latency.take()) {
+            let mean = milliseconds(latency.sum / latency.units.max(1));
+            report.latency_ms = report.latency_ms.max(mean);
+            report.latency_max_ms = report.latency_max_ms.max(milliseconds(latency.most));
         }
+        report
     }
 }
 
@@ -121,35 +146,62 @@ mod tests {
     use super::*;
     use crate::media::{EntryPoint, Medium, TrackId};
 
-    #[test]
-    fn a_report_counts_all_and_rates_the_interval() {
-        let epoch = Instant::now();
-        let stats = Stats::new(epoch, Totals::default());
-        let unit = AccessUnit {
+    fn picture(bytes: usize) -> AccessUnit {
+        AccessUnit {
             track: TrackId::first(Medium::Video),
             pts: 0,
             dts: 0,
             entry: EntryPoint::Closed,
-            data: vec![0; 1000].into(),
+            data: vec![0; bytes].into(),
             arrival: 0,
-        };
-        stats.sent(&unit);
-        let first = stats.report(epoch + Duration::from_secs(2));
+        }
+    }
+
+    fn totals(pictures: u64) -> Totals {
+        Totals {
+            frames: pictures,
+            video_frames: pictures,
+            bytes: 1000 * pictures,
+        }
+    }
+
+    #[test]
+    fn a_report_counts_all_and_rates_the_interval() {
+        let epoch = Instant::now();
+        let stream = StreamStats::new(epoch);
+        let output = Stats::new(epoch, Totals::default());
+        output.sent(&picture(1000));
+        let outputs = || [&output].into_iter();
+        let first = stream.report(epoch + Duration::from_secs(2), outputs());
+        assert_eq!((first.totals, first.bitrate), (totals(1), 4000));
+        let second = stream.report(epoch + Duration::from_secs(4), outputs());
         assert_eq!(
-            (first.totals, first.bitrate),
-            (
-                Totals {
-                    frames: 1,
-                    video_frames: 1,
-                    bytes: 1000
-                },
-                4000
-            )
+            (second.totals, second.bitrate, second.latency_ms),
+            (totals(1), 0, 0.0)
         );
-        let second = stats.report(epoch + Duration::from_secs(4));
-        assert_eq!(
-            (second.totals.frames, second.bitrate, second.latency_ms),
-            (1, 0, 0.0)
-        );
+    }
+
+    #[test]
+    fn an_output_that_joins_and_leaves_changes_neither_the_counters_nor_the_rate() {
+        let epoch = Instant::now();
+        let stream = StreamStats::new(epoch);
+        let output = Stats::new(epoch, Totals::default());
+        for _ in 0..10 {
+            output.sent(&picture(1000));
+        }
+        stream.report(epoch + Duration::from_secs(1), [&output].into_iter());
+        let start = stream.totals([&output].into_iter());
+        let joined = Stats::new(epoch, start.without(totals(4)));
+        for _ in 0..4 {
+            joined.sent(&picture(1000));
+        }
+        for stats in [&output, &joined] {
+            stats.sent(&picture(1000));
+        }
+        let both = [&output, &joined].into_iter();
+        let report = stream.report(epoch + Duration::from_secs(2), both);
+        assert_eq!((report.totals, report.bitrate), (totals(11), 8000));
+        let none = stream.report(epoch + Duration::from_secs(3), [].into_iter());
+        assert_eq!((none.totals, none.bitrate), (totals(11), 0));
     }
 }

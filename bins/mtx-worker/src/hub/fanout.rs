@@ -8,6 +8,7 @@ use super::gop::Gop;
 use crate::media::Item;
 use crate::sink::Queue;
 use crate::state::OutputKey;
+use crate::stats::Totals;
 
 /// The queues of all outputs, and what a new one begins with.
 pub(super) struct Fanout {
@@ -24,16 +25,22 @@ impl Fanout {
         }
     }
 
-    /// A queue for one more output; it begins with the last entry point of the stream, if there was one.
-    pub(super) fn join(&self, output: OutputKey) -> Rc<Queue> {
+    /// A queue for one more output; it begins with the last entry point of the stream, if there was one. Also counts what
+    /// other outputs got already.
+    pub(super) fn join(&self, output: OutputKey) -> (Rc<Queue>, Totals) {
         let queue = Rc::new(Queue::default());
+        let mut repeated = Totals::default();
         if let Some(gop) = &self.gop {
             let gop = gop.borrow();
             queue.extend(gop.tracks().cloned().map(Item::Tracks));
-            queue.extend(gop.units().map(Item::Unit));
+            queue.extend(
+                gop.units()
+                    .inspect(|unit| repeated.add(unit))
+                    .map(Item::Unit),
+            );
         }
         self.queues.borrow_mut().insert(output, Rc::clone(&queue));
-        queue
+        (queue, repeated)
     }
 
     /// Nothing more comes into its queue.

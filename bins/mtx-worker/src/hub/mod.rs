@@ -31,7 +31,7 @@ use crate::media::Item;
 use crate::sink::SinkError;
 use crate::source::RtspSource;
 use crate::state::{OutputKey, Status};
-use crate::stats::{Report, Stats, Totals};
+use crate::stats::{Report, Stats, StreamStats, Totals};
 use crate::stop::requested;
 use fanout::Fanout;
 use output::OutputTask;
@@ -66,6 +66,7 @@ pub(crate) struct Hub {
     next_key: Cell<u64>,
     /// Units that removed outputs left out.
     dropped: Cell<u64>,
+    stats: StreamStats,
     /// Whether outputs may come and go, or are those of the start.
     may_change: bool,
 }
@@ -96,6 +97,7 @@ impl Hub {
             tasks: RefCell::default(),
             next_key: Cell::new(0),
             dropped: Cell::new(0),
+            stats: StreamStats::new(epoch),
             may_change,
         }
     }
@@ -139,9 +141,9 @@ impl Hub {
             true => "output".to_owned(),
             false => format!("output {}", spec.url()),
         };
-        let stats = Stats::new(self.shared.epoch, self.totals());
         let shared = Rc::clone(&self.shared);
-        let queue = self.fanout.join(key);
+        let (queue, repeated) = self.fanout.join(key);
+        let stats = Stats::new(shared.epoch, self.totals().without(repeated));
         let (output, task) = OutputTask::new(spec, (key, name), queue, stats, shared);
         let (id, shown) = (output.id.clone(), output.url.to_string());
         self.shared.status.add_output(key, id, shown);
@@ -150,6 +152,8 @@ impl Hub {
     }
 
     fn remove(&self, output: &Output) {
+        // Reports go on from its counters.
+        self.totals();
         self.fanout.leave(output.key);
         self.shared.status.remove_output(output.key);
         self.outputs.borrow_mut().remove(&output.key);
@@ -211,8 +215,8 @@ impl Hub {
     pub(crate) fn report(&self) -> Report {
         let now = Instant::now();
         let outputs = self.outputs.borrow();
-        let reports = outputs.values().map(|output| output.stats.report(now));
-        reports.reduce(Report::furthest).unwrap_or_default()
+        let outputs = outputs.values().map(|output| &output.stats);
+        self.stats.report(now, outputs)
     }
 
     /// How many units outputs left out.
@@ -224,7 +228,7 @@ impl Hub {
 
     fn totals(&self) -> Totals {
         let outputs = self.outputs.borrow();
-        let totals = outputs.values().map(|output| output.stats.totals());
-        totals.reduce(Totals::furthest).unwrap_or_default()
+        self.stats
+            .totals(outputs.values().map(|output| &output.stats))
     }
 }

@@ -136,7 +136,11 @@ impl History {
             Event::Join => {
                 let key = OutputKey(self.next_key);
                 self.next_key += 1;
-                let queue = fanout.join(key);
+                let (queue, repeated) = fanout.join(key);
+                let last_key = self.keys.iter().rposition(|is_key| *is_key);
+                let last_key = last_key.filter(|_| self.has_gop);
+                let since = last_key.map_or(0, |at| self.keys.len() - at);
+                prop_assert_eq!(repeated.frames, since as u64);
                 let mut reader = Reader::new(queue);
                 // Neither waits for the next key frame.
                 if self.has_gop {
