@@ -135,7 +135,8 @@ impl Queue {
         self.dropped.get()
     }
 
-    fn count(&self, lost: u64) {
+    /// Counts units that were left out, here or behind the queue.
+    pub(super) fn count(&self, lost: u64) {
         self.dropped.set(self.dropped.get() + lost);
     }
 }

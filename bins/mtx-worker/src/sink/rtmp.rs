@@ -50,6 +50,8 @@ pub(crate) struct Stream {
     carried: Vec<Carried>,
     /// `None` once all tracks are there.
     opening: Option<Opening>,
+    /// Units that had no place in the stream since this was read last.
+    too_early: u64,
 }
 
 impl RtmpSink {
@@ -104,6 +106,7 @@ impl RtmpSink {
             tracks: None,
             carried,
             opening: None,
+            too_early: 0,
         })
     }
 
@@ -136,6 +139,7 @@ impl Stream {
                         return Ok(None);
                     };
                     let tracks = self.send(item, &mut sent).await;
+                    queue.count(std::mem::take(&mut self.too_early));
                     if let Some(tracks) = tracks.map_err(|error| self.explain(error))? {
                         return Ok(Some(tracks));
                     }
@@ -201,10 +205,7 @@ impl Stream {
         opened: Opened,
         sent: &mut impl FnMut(&AccessUnit, bool),
     ) -> Result<(), SinkError> {
-        if let Some(latest) = opened.latest.filter(|_| opened.firsts > 1) {
-            // MediaMTX stops looking for tracks at the first message at `MEDIA_START`.
-            self.timestamps.start(latest, MEDIA_START - 1);
-        }
+        opened.start(&mut self.timestamps);
         self.carried.retain(|track| {
             let is_there = !track.is_further() || !opened.missing.contains(&track.id);
             if !is_there {
@@ -305,6 +306,7 @@ impl Stream {
             return false;
         };
         let Some((timestamp, composition_time)) = self.timestamps.stamp(unit) else {
+            self.too_early += 1;
             return false;
         };
         let key = unit.entry.is_key();
