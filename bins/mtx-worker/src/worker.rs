@@ -296,8 +296,10 @@ mod tests {
     use clap::Parser;
     use mediamtx::hook::HookEnvironment;
     use mediamtx::via::Via;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
     use tokio::task::LocalSet;
+    use tokio::time::timeout;
 
     use super::*;
     use crate::cli::Cli;
@@ -305,6 +307,8 @@ mod tests {
     use crate::control::WantedOutput;
     use crate::lock::OutputLock;
     use crate::media::{AccessUnit, EntryPoint, Medium, TrackId};
+    use crate::rtmp::amf0::{self, Value};
+    use crate::state::OutputKey;
 
     fn task(output: &str, env: impl Fn(&str) -> Option<&'static str>) -> (Config, Vec<RtmpUrl>) {
         let input = "rtsp://127.0.0.1:1/x";
@@ -433,5 +437,65 @@ mod tests {
         };
         LocalSet::new().run_until(run).await;
         assert!((1..=2).contains(&asked), "asked {asked} times");
+    }
+
+    /// What a server answers that accepts a stream: the handshake, then the results of `connect`, `createStream` and `publish`.
+    fn acceptance() -> Vec<u8> {
+        let code = ("code".to_owned(), Value::string("NetStream.Publish.Start"));
+        let result = || Value::string("_result");
+        let commands = [
+            [result(), Value::Number(1.0), Value::Null, Value::Null],
+            [
+                result(),
+                Value::Number(4.0),
+                Value::Null,
+                Value::Number(1.0),
+            ],
+            [
+                Value::string("onStatus"),
+                Value::Number(0.0),
+                Value::Null,
+                Value::Object(vec![code]),
+            ],
+        ];
+        let mut bytes = vec![3; 1 + 2 * 1536];
+        for command in commands {
+            let body = amf0::encode(&command);
+            bytes.extend([3, 0, 0, 0, 0, 0, body.len() as u8, 20, 0, 0, 0, 0]);
+            bytes.extend(body);
+        }
+        bytes
+    }
+
+    #[tokio::test]
+    async fn an_output_that_closed_while_the_input_was_away_is_not_streaming_when_it_is_back() {
+        let server = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = server.local_addr().unwrap().port();
+        let (config, outputs) = task(&format!("rtmp://127.0.0.1:{port}/closed"), |_| None);
+        let mut worker = Worker::new(config, outputs).unwrap();
+        let run = async {
+            worker.hub.apply(std::mem::take(&mut worker.outputs));
+            worker.hub.push(&Item::Tracks(Arc::default()));
+            let (mut publisher, _) = server.accept().await.unwrap();
+            publisher.write_all(&acceptance()).await.unwrap();
+            let (mut read, metadata) = (Vec::new(), b"onMetaData");
+            while !read.windows(metadata.len()).any(|part| part == metadata) {
+                assert!(publisher.read_buf(&mut read).await.unwrap() > 0);
+            }
+            worker.status.set_source(Link::Up);
+            worker.status.set_output(OutputKey(0), Link::Up);
+            worker.status.set_source(Link::Waiting);
+            drop(publisher);
+            while worker.status.outputs_up() > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            worker.status.set_source(Link::Up);
+            assert_eq!(worker.status.state(), State::Retrying);
+            let before = worker.status.reconnects();
+            worker.status.set_output(OutputKey(0), Link::Up);
+            assert_eq!(worker.status.reconnects(), before + 1);
+        };
+        let run = timeout(Duration::from_secs(10), run);
+        LocalSet::new().run_until(run).await.unwrap();
     }
 }
