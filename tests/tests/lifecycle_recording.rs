@@ -8,7 +8,7 @@ use suite_tests::clips::{Clip, Video};
 use suite_tests::compare::assert_uninterrupted;
 use suite_tests::lifecycle::{Lifecycle, publishing_hook, segments};
 use suite_tests::mediamtx::{Config, MediaMtx};
-use suite_tests::packets::read_file;
+use suite_tests::packets::{Reader, read_file};
 use suite_tests::waiting::wait_until;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -140,6 +140,28 @@ fn recording_of_whatever_is_published_begins_and_ends_hot() {
     });
     assert_complete(&segments(folder.path(), "push"));
     drop(publisher);
+}
+
+#[test]
+fn recording_of_a_watched_path_of_an_expression_begins_at_once_and_outlives_the_viewer() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = format!(
+        "{}\n{}\nrunOnDemandCloseAfter: 1s",
+        publishing_hook(&clip()),
+        recorded_into(folder.path())
+    );
+    let server = MediaMtx::start(Config::default().path("~^grp/(.+)$", &settings));
+    let viewer = Reader::start(&server.rtsp("grp/w"));
+    server.wait_ready("grp/w", PATIENCE);
+    let lifecycle = Lifecycle::of(&server);
+    lifecycle.ok(&["start", "recording", "grp/w"]);
+    let begun = segments(folder.path(), "grp/w").len();
+    assert!(begun > 0, "no file has been begun");
+    drop(viewer);
+    wait_until("two more files", PATIENCE, || {
+        segments(folder.path(), "grp/w").len() >= begun + 2
+    });
+    lifecycle.ok(&["stop", "grp/w"]);
 }
 
 #[test]

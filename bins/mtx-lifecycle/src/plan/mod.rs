@@ -239,8 +239,39 @@ impl<'a> Planner<'a> {
         if model.is_none() && !fields.contains_key("source") {
             return Err(TemplateError::None(path.to_owned()));
         }
+        let mut step = self.addition(path, model, &others, fields.clone());
+        if !step.hurts.is_idle() {
+            // A recording need not wait for the settings that recreate the path: they follow.
+            let is_hot = |name: &String| self.view.version.is_hot(name);
+            let hot: Fields = fields
+                .into_iter()
+                .filter(|(name, _)| is_hot(name))
+                .collect();
+            let is_worth_it = !difference(&others, &hot).is_empty();
+            let first = self.addition(path, model, &others, hot);
+            if is_worth_it && first.hurts.is_idle() {
+                step = first;
+            }
+        }
+        Ok(PathPlan {
+            // A keeper would hold the source that an entry waits for.
+            kept: kept && step.hurts.is_idle(),
+            steps: vec![step],
+            on_demand,
+            original_demand,
+        })
+    }
+
+    /// An entry of its own for a path that gets `others` from one for many paths.
+    fn addition(
+        &self,
+        path: &str,
+        model: Option<&Fields>,
+        others: &Fields,
+        fields: Fields,
+    ) -> Step {
         // What is nobody's but the template's comes along.
-        let mut whole = difference(&self.view.defaults, &others);
+        let mut whole = difference(&self.view.defaults, others);
         let mut aim = others.clone();
         whole.extend(fields.clone());
         aim.extend(fields);
@@ -253,12 +284,7 @@ impl<'a> Planner<'a> {
             (name.clone(), others.unwrap_or(Value::Null))
         };
         let originals = whole.keys().map(original).collect();
-        Ok(PathPlan {
-            steps: vec![self.step(path, Change::Add(whole), originals, impact)],
-            kept,
-            on_demand,
-            original_demand,
-        })
+        self.step(path, Change::Add(whole), originals, impact)
     }
 
     /// A rule for many paths gave it an entry, and its stream has gone since.

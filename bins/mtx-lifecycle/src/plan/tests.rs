@@ -193,6 +193,28 @@ fn a_group_of_an_expression_would_be_lost_so_the_path_waits() {
 }
 
 #[test]
+fn a_watched_path_of_an_expression_is_recorded_at_once_and_held_when_it_can_be() {
+    let live = json!([{"name": "grp/w", "confName": "~^grp/(.+)$", "available": true, "readers": [{"type": "rtspSession", "id": "1"}]}]);
+    let mut model = on_demand("2s");
+    model["runOnDemandRestart"] = false.into();
+    let mut view = View::fake(&json!({"~^grp/(.+)$": model}), &live);
+    let mut wanted = Wanted::fake("", &["recording"]);
+    wanted.uses = [("grp/w".to_owned(), wanted.uses["cam"].clone())].into();
+    let wanted = wanted.now();
+    let plan = plan_of(&wanted, &view, "grp/w", None).unwrap();
+    let Change::Add(added) = &plan.steps[0].change else {
+        panic!("{plan:?}");
+    };
+    assert!(plan.kept && plan.steps[0].hurts.is_idle());
+    assert_eq!(added["record"], true);
+    assert_eq!(added["runOnDemandRestart"], false);
+    // Where nothing is hot, a keeper would hold the very source whose end the entry waits for.
+    view.version = ServerVersion::Known("v1.12.3".parse().unwrap());
+    let plan = plan_of(&wanted, &view, "grp/w", None).unwrap();
+    assert!(!plan.kept && !plan.steps[0].hurts.is_idle());
+}
+
+#[test]
 fn an_entry_of_our_own_goes_when_nothing_is_wanted_of_it() {
     let live = json!([{"name": "cam", "confName": "cam", "available": true}]);
     let known = || Some(owned(true, json!({"record": [false, true]})));

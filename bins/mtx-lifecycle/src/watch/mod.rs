@@ -192,7 +192,10 @@ impl Watch {
     fn news(&mut self, path: &str, now: Vec<String>) -> Vec<String> {
         let before = self.said.insert(path.to_owned(), now.clone());
         let before = before.unwrap_or_default();
-        let fresh = now.into_iter().filter(|text| !before.contains(text));
+        // How many somebody waits for changes all the time.
+        let what = |text: &str| text.split("(waits for ").next().map(str::to_owned);
+        let before: Vec<_> = before.iter().map(|text| what(text)).collect();
+        let fresh = now.into_iter().filter(|text| !before.contains(&what(text)));
         fresh.collect()
     }
 
