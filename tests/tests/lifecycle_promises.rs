@@ -140,6 +140,7 @@ fn login_that_was_given_once_is_not_forgotten() {
 
     lifecycle.ok(&["start", "recording", "cam", "--rtsp", &url("bob:s3cret")]);
     let source = entry(&server, &keeper(&server, "cam").unwrap())["source"].take();
+    lifecycle.fails(1, &["start", "viewing", "cam", "--rtsp", &url("bob:wrong")]);
     assert_eq!(lifecycle.ok(&["reconcile"]), "");
     assert_eq!(
         entry(&server, &keeper(&server, "cam").unwrap())["source"],

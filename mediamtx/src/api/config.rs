@@ -83,6 +83,12 @@ impl User {
         })
     }
 
+    /// Whether the user may read any path at all.
+    #[must_use]
+    pub fn is_reader(&self) -> bool {
+        self.permissions.iter().any(|it| it.action == "read")
+    }
+
     /// Whether a login is this user's, as far as that can be told: what is kept as a hash is taken to match.
     #[must_use]
     pub fn is(&self, user: &str, password: &str) -> bool {

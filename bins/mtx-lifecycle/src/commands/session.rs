@@ -56,10 +56,17 @@ impl<'a> Session<'a> {
             self.note(Record::Journal { id, length: 0 })?;
         }
         let given = self.lifecycle.options.rtsp.clone();
-        match given.filter(|url| self.state().rtsp.as_ref() != Some(url)) {
-            Some(url) => self.note(Record::Rtsp { url }),
-            None => Ok(()),
+        let given = given.filter(|url| self.state().rtsp.as_ref() != Some(url));
+        let Some(url) = given else {
+            return Ok(());
+        };
+        // A mistyped login must not replace one that works. A server that is away can't tell.
+        if !url.username().is_empty()
+            && let Ok(view) = self.lifecycle.server().look()
+        {
+            view.reach.check_user(&url)?;
         }
+        self.note(Record::Rtsp { url })
     }
 
     fn end_what_is_over(&mut self) -> Result<(), Error> {

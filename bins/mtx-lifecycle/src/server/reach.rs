@@ -116,7 +116,19 @@ impl Reach {
     }
 
     /// Only what is certain: passwords that are kept as a hash, users of an HTTP service and of JWT are not judged.
+    /// Whether the server knows who reads by this URL, whatever path that is.
+    ///
+    /// # Errors
+    /// When none of its own users who may read anything has that name and password.
+    pub fn check_user(&self, url: &Url) -> Result<(), ReachError> {
+        self.check(url, "any path", User::is_reader)
+    }
+
     fn check_login(&self, url: &Url, path: &str) -> Result<(), ReachError> {
+        self.check(url, path, |user| user.may_read(path))
+    }
+
+    fn check(&self, url: &Url, path: &str, may: impl Fn(&User) -> bool) -> Result<(), ReachError> {
         if self.global.auth_method != "internal" {
             return Ok(());
         }
@@ -128,8 +140,7 @@ impl Reach {
         let user = decode(url.username());
         let password = decode(url.password().unwrap_or_default());
         let mut users = self.global.auth_internal_users.iter();
-        let may = |it: &User| it.may_read(path) && it.is(&user, &password);
-        if users.any(may) {
+        if users.any(|it| may(it) && it.is(&user, &password)) {
             return Ok(());
         }
         let path = path.to_owned();
