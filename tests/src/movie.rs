@@ -1,4 +1,4 @@
-//! The samples of an MP4 file with H.264 and AAC, and the RTP packets that carry them.
+//! The samples of an MP4 file with H.264, and AAC or Opus, and the RTP packets that carry them.
 
 use std::fs;
 use std::path::Path;
@@ -14,6 +14,15 @@ const MOST: usize = 1_400;
 const FU_A: u8 = 28;
 const SPS: u8 = 7;
 const PPS: u8 = 8;
+
+/// How audio frames become RTP payloads.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum AudioPayload {
+    /// Behind an AU header (RFC 3640).
+    Aac,
+    /// As they are (RFC 7587).
+    Opus,
+}
 
 /// A coded picture or audio frame. Times are in seconds.
 #[derive(Clone, Debug)]
@@ -34,9 +43,10 @@ impl Sample {
         self.kind == Kind::Video && self.units.iter().any(|nal| nal[0] & 0x1f == SPS)
     }
 
-    /// Its RTP payloads (RFC 6184, RFC 3640).
-    pub fn payloads(&self) -> Vec<Vec<u8>> {
+    /// Its RTP payloads; of a picture by RFC 6184.
+    pub fn payloads(&self, audio: AudioPayload) -> Vec<Vec<u8>> {
         match self.kind {
+            Kind::Audio if audio == AudioPayload::Opus => self.units.clone(),
             Kind::Audio => self
                 .units
                 .iter()

@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
+use suite_tests::camera::{Answers, Camera, Habits};
 use suite_tests::clips::{self, Audio, Clip, Video};
 use suite_tests::compare::{Pair, assert_constant_shift, assert_identical, pairs};
 use suite_tests::go2rtc::Go2rtc;
@@ -197,6 +198,22 @@ fn g711_as_a_second_language_is_left_out_by_its_name_while_the_rest_flows() {
     assert_eq!(tracks, ["H264", "MPEG-4 Audio"]);
     let warning = "track left out: G711, audio 2 (RTMP carries it as the first audio track only)";
     worker.process().wait_for_line(warning, SOON);
+}
+
+#[test]
+fn parameter_sets_other_than_described_cost_no_connection() {
+    let habits = Habits {
+        answers: Answers::OtherSets,
+        ..Habits::default()
+    };
+    let camera = Camera::start(Clip::new(Video::H264, Audio::Opus), habits);
+    let server = MediaMtx::start(Config::default());
+    let worker = Worker::start(&camera.rtsp(), &server.rtmp(OUT));
+    worker.wait_state("streaming", SOON);
+    assert_eq!(server.wait_ready(OUT, SOON).tracks(), ["H264", "Opus"]);
+    let reader = Reader::start(&server.rtsp(OUT));
+    reader.collect(Kind::Video, 75, SOON);
+    assert_eq!(worker.retries().len(), 0, "{:?}", worker.retries());
 }
 
 /// Servers that do not say that they take several tracks get the first of each medium, and what they were sent plays.

@@ -4,19 +4,29 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
 use super::habits::Answers;
 use super::track::Way;
+use crate::movie::AudioPayload;
 
 pub(super) const METHODS: [&str; 5] = ["OPTIONS", "DESCRIBE", "SETUP", "PLAY", "TEARDOWN"];
 
+const SDP: &str = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=camera\r\nt=0 0\r\n";
+
 /// Its parameter sets come in-band only.
-const SDP: &str = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=camera\r\nt=0 0\r\n\
-    m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=1\r\na=control:video\r\n\
-    m=audio 0 RTP/AVP 97\r\na=rtpmap:97 mpeg4-generic/48000/2\r\n\
+const VIDEO: &str = "m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=control:video\r\n\
+    a=fmtp:96 packetization-mode=1";
+
+/// Parameter sets of another picture, 1280x720.
+const OTHER_SETS: &str = ";sprop-parameter-sets=Z0IAH5WoFAFuQA==,aM48gA==";
+
+const AAC: &str = "m=audio 0 RTP/AVP 97\r\na=rtpmap:97 mpeg4-generic/48000/2\r\na=control:audio\r\n\
     a=fmtp:97 streamtype=5; profile-level-id=1; mode=AAC-hbr; config=1190; sizelength=13; indexlength=3; \
-    indexdeltalength=3\r\na=control:audio\r\n";
+    indexdeltalength=3\r\n";
+
+const OPUS: &str = "m=audio 0 RTP/AVP 97\r\na=rtpmap:97 opus/48000/2\r\na=control:audio\r\na=fmtp:97 sprop-stereo=1\r\n";
 
 /// What the server side of a connection remembers.
 pub(super) struct Conversation {
     answers: Answers,
+    audio: AudioPayload,
     client: SocketAddr,
     nonce: u32,
     ways: [Option<Way>; 2],
@@ -24,9 +34,10 @@ pub(super) struct Conversation {
 }
 
 impl Conversation {
-    pub(super) fn new(answers: Answers, client: SocketAddr) -> Self {
+    pub(super) fn new(answers: Answers, audio: AudioPayload, client: SocketAddr) -> Self {
         Self {
             answers,
+            audio,
             client,
             nonce: 1,
             ways: [None, None],
@@ -45,9 +56,10 @@ impl Conversation {
         {
             return self.finish("401 Unauthorized", head, &challenge, "");
         }
+        let sdp = self.sdp();
         let (headers, body) = match method {
             "OPTIONS" => ("Public: DESCRIBE, SETUP, PLAY, TEARDOWN\r\n".to_owned(), ""),
-            "DESCRIBE" => (self.described(), SDP),
+            "DESCRIBE" => (self.described(), sdp.as_str()),
             "SETUP" => match self.set_up(head) {
                 Some(headers) => (headers, ""),
                 None => return self.finish("461 Unsupported Transport", head, "", ""),
@@ -70,6 +82,18 @@ impl Conversation {
             headers = lines.collect();
         }
         format!("RTSP/1.0 {status}\r\n{headers}\r\n{body}")
+    }
+
+    fn sdp(&self) -> String {
+        let sets = match self.answers {
+            Answers::OtherSets => OTHER_SETS,
+            _ => "",
+        };
+        let audio = match self.audio {
+            AudioPayload::Aac => AAC,
+            AudioPayload::Opus => OPUS,
+        };
+        format!("{SDP}{VIDEO}{sets}\r\n{audio}")
     }
 
     fn described(&self) -> String {

@@ -34,6 +34,8 @@ pub enum Answers {
     StaleNonce,
     /// `RTP-Info` tells no `rtptime`.
     WithoutRtpTime,
+    /// The description names other parameter sets than the stream brings.
+    OtherSets,
 }
 
 /// What a camera does to the packets of its video.

@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use crate::clips::Clip;
-use crate::movie::{self, Sample};
+use crate::clips::{Audio, Clip};
+use crate::movie::{self, AudioPayload, Sample};
 use answers::Conversation;
 use play::{Play, play};
 
@@ -24,6 +24,7 @@ struct Film {
     samples: Vec<Sample>,
     /// Those of the clip that comes in turn.
     others: Vec<Sample>,
+    audio: AudioPayload,
     habits: Habits,
     lost: AtomicU64,
 }
@@ -36,7 +37,7 @@ pub struct Camera {
 }
 
 impl Camera {
-    /// Serves a clip of H.264 and AAC.
+    /// Serves a clip of H.264, and AAC or Opus.
     ///
     /// # Panics
     /// When there is no free port.
@@ -46,6 +47,10 @@ impl Camera {
         let film = Arc::new(Film {
             samples: movie::samples(&clip.file()),
             others: others.unwrap_or_default(),
+            audio: match clip.audio {
+                Some(Audio::Opus) => AudioPayload::Opus,
+                _ => AudioPayload::Aac,
+            },
             habits,
             lost: AtomicU64::new(0),
         });
@@ -106,7 +111,8 @@ impl Drop for Camera {
 fn serve(stream: TcpStream, film: &Arc<Film>, gone: &Arc<AtomicBool>) -> Option<()> {
     stream.set_nodelay(true).ok()?;
     let mut requests = BufReader::new(stream.try_clone().ok()?);
-    let mut conversation = Conversation::new(film.habits.answers, stream.peer_addr().ok()?);
+    let mut conversation =
+        Conversation::new(film.habits.answers, film.audio, stream.peer_addr().ok()?);
     let writer = Arc::new(Mutex::new(stream));
     loop {
         let mut head = vec![];

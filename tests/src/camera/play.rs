@@ -96,6 +96,7 @@ impl Play {
             Kind::Video => self.film.habits.packets,
             Kind::Audio => Packets::Right,
         };
+        let audio = self.film.audio;
         let payloads = match packets {
             Packets::ByteStream => vec![sample.byte_stream()],
             Packets::Absent => return Some(()),
@@ -103,9 +104,9 @@ impl Play {
             Packets::WithoutKeys if sample.is_key() => return Some(()),
             Packets::TwoSets => {
                 let is_odd = (sample.pts / FRAME).round() as u64 % 2 == 1;
-                with_second_set(sample, is_odd).payloads()
+                with_second_set(sample, is_odd).payloads(audio)
             }
-            _ => sample.payloads(),
+            _ => sample.payloads(audio),
         };
         let last = payloads.len() - 1;
         for (at, payload) in payloads.iter().enumerate() {

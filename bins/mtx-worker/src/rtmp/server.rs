@@ -44,9 +44,8 @@ impl Server {
         self.takes_multitrack
     }
 
-    /// Whether it keeps one parameter set of each kind, as MediaMTX does (`internal/stream/unit_remuxer.go`). It refuses
-    /// sequence headers of H.265 with more, and in multitrack messages those of H.264.
-    pub(crate) fn keeps_one_parameter_set(&self) -> bool {
+    /// Whether it names itself as MediaMTX does.
+    pub(crate) fn is_mediamtx(&self) -> bool {
         self.is_mediamtx
     }
 

@@ -13,8 +13,8 @@ pub(super) struct Carried {
     /// Its number among those of its medium. Number 0 goes in messages that every server knows, the others in
     /// multitrack messages.
     number: u8,
-    /// Whether the server keeps one parameter set of each kind, and whether the track has more.
-    keeps_one_set: bool,
+    is_for_mediamtx: bool,
+    /// Whether it has more parameter sets than the server keeps.
     lacks_sets: bool,
     description: Description,
     /// Parameter sets that the next key frame brings with it, length-prefixed.
@@ -75,7 +75,7 @@ impl Carried {
         let mut carried = Self {
             id: track.id,
             number,
-            keeps_one_set: server.keeps_one_parameter_set(),
+            is_for_mediamtx: server.is_mediamtx(),
             lacks_sets: false,
             description: track.description.clone(),
             changed_sets: Vec::new(),
@@ -94,9 +94,22 @@ impl Carried {
         }
     }
 
-    /// Leaves out the parameter sets that the server does not keep.
+    /// Whether the server takes another sequence header of it while the stream runs. MediaMTX takes one of H.264 and AAC in
+    /// plain messages; while it looks for tracks, it closes at any other (`already setupped`, gortmplib's `reader.go`), and
+    /// later it ignores that.
+    pub(super) fn takes_second_header(&self) -> bool {
+        let is_legacy = match &self.description {
+            Description::Video(_) => self.has_h264(),
+            Description::Audio(audio) => matches!(audio.codec, AudioCodec::Aac { .. }),
+        };
+        !self.is_for_mediamtx || (self.number == 0 && is_legacy)
+    }
+
+    /// Leaves out the parameter sets that the server does not keep. MediaMTX keeps one of each kind
+    /// (`internal/stream/unit_remuxer.go`); it refuses sequence headers of H.265 with more, and in multitrack messages those
+    /// of H.264.
     fn keep_sets(&mut self) {
-        if let (Description::Video(video), true) = (&mut self.description, self.keeps_one_set) {
+        if let (Description::Video(video), true) = (&mut self.description, self.is_for_mediamtx) {
             let kept = video.codec.with_first_sets();
             self.lacks_sets = kept != video.codec;
             video.codec = kept;
@@ -276,6 +289,23 @@ mod tests {
         };
         assert!(!changed(&mut carried[0]), "H.264 in plain messages");
         assert!(changed(&mut carried[2]), "H.265 in multitrack messages");
+    }
+
+    #[test]
+    fn a_header_comes_again_only_where_the_server_takes_it_twice() {
+        let fms = ("fmsVer".to_owned(), Value::string("LNX 9,0,124,2"));
+        let mediamtx = Server::from_answer(&[Value::Object(vec![fms])]);
+        let caps = ("capsEx".to_owned(), Value::Number(2.0));
+        let other = Server::from_answer(&[Value::Object(vec![caps])]);
+        let again = |server: &Server| {
+            let (carried, _) = choose(&tracks(), server);
+            let again = carried.iter().map(Carried::takes_second_header);
+            again.collect::<Vec<_>>()
+        };
+        assert_eq!(again(&mediamtx), [true, true, false, false]);
+        assert_eq!(again(&other), [true; 4]);
+        let h265 = Tracks(vec![tracks().0.swap_remove(3)]);
+        assert!(!choose(&h265, &mediamtx).0[0].takes_second_header());
     }
 
     #[test]

@@ -260,8 +260,10 @@ impl Stream {
         let is_first = self.tracks.replace(tracks).is_none();
         for track in &self.carried {
             // The header of a further audio track goes with its first frame, without which MediaMTX refuses it.
-            let is_early = is_first && track.is_further() && !track.is_video();
-            if let Some(header) = track.sequence_header().filter(|_| !is_early) {
+            let is_starting = is_first || self.opening.is_some();
+            let is_early = is_starting && track.is_further() && !track.is_video();
+            let is_wanted = !is_early && (is_first || track.takes_second_header());
+            if let Some(header) = track.sequence_header().filter(|_| is_wanted) {
                 send(&mut self.connection, track, now, &[&header], &Bytes::new());
             }
         }
