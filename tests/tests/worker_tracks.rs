@@ -216,6 +216,28 @@ fn parameter_sets_other_than_described_cost_no_connection() {
     assert_eq!(worker.retries().len(), 0, "{:?}", worker.retries());
 }
 
+#[test]
+fn sound_that_begins_late_comes_out() {
+    let habits = Habits {
+        silent_for: 5.0,
+        ..Habits::default()
+    };
+    let camera = Camera::start(Clip::new(Video::H264, Audio::Opus), habits);
+    let server = MediaMtx::start(Config::default());
+    let worker = Worker::start(&camera.rtsp(), &server.rtmp(OUT));
+    worker.wait_state("streaming", SOON);
+    worker
+        .process()
+        .wait_for_line("track left out for now: Opus, audio", SOON);
+    wait_until("the sound", SOON, || {
+        let out = server.path(OUT);
+        out.is_some_and(|out| out.ready() && out.tracks() == ["H264", "Opus"])
+    });
+    let reader = Reader::start(&server.rtsp(OUT));
+    reader.collect(Kind::Audio, 75, SOON);
+    assert_eq!(worker.retries().len(), 0, "{:?}", worker.retries());
+}
+
 /// Servers that do not say that they take several tracks get the first of each medium, and what they were sent plays.
 fn gets_the_first_of_each_medium(rtmp: &str, has_publisher: impl Fn() -> bool) {
     let source = MediaMtx::start(Config::default());

@@ -105,6 +105,12 @@ impl Carried {
         !self.is_for_mediamtx || (self.number == 0 && is_legacy)
     }
 
+    /// Whether the server closes when its first frame comes late: MediaMTX refuses frames of a track that it did not find at
+    /// the start (`Reader.Read` in gortmplib's `reader.go`).
+    pub(super) fn must_not_be_late(&self) -> bool {
+        self.is_for_mediamtx && self.is_known_by_its_first_frame()
+    }
+
     /// Leaves out the parameter sets that the server does not keep. MediaMTX keeps one of each kind
     /// (`internal/stream/unit_remuxer.go`); it refuses sequence headers of H.265 with more, and in multitrack messages those
     /// of H.264.

@@ -130,6 +130,14 @@ impl Queue {
         }
     }
 
+    /// Prepares likewise for a sink that starts with a unit that was popped: what it belongs to is known by it.
+    pub(crate) fn restart_with(&self, unit: AccessUnit) {
+        self.restart();
+        let mut inner = self.inner.borrow_mut();
+        inner.bytes += unit.data.len();
+        inner.items.push_back(Item::Unit(unit));
+    }
+
     /// How many units were left out so far.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.get()
@@ -241,6 +249,22 @@ mod tests {
         assert!(matches!(queue.try_pop(), Some(Item::Tracks(_))));
         assert_eq!(units(&queue), [(Medium::Video, 2)]);
         assert_eq!(queue.dropped(), 2);
+    }
+
+    #[test]
+    fn a_sink_that_starts_anew_for_a_unit_gets_it_first() {
+        let queue = Queue::default();
+        queue.push(Item::Tracks(Arc::default()));
+        queue.push(unit(Medium::Audio, 0, true, 1));
+        queue.push(unit(Medium::Video, 0, true, 1));
+        let late = [queue.try_pop(), queue.try_pop()].into_iter().flatten();
+        let Some(Item::Unit(late)) = late.last() else {
+            panic!("no unit");
+        };
+        queue.restart_with(late);
+        queue.push(unit(Medium::Video, 1, true, 1));
+        assert!(matches!(queue.try_pop(), Some(Item::Tracks(_))));
+        assert_eq!(units(&queue), [(Medium::Audio, 0), (Medium::Video, 1)]);
     }
 
     #[tokio::test]

@@ -52,6 +52,8 @@ pub(crate) struct Stream {
     opening: Option<Opening>,
     /// Units that had no place in the stream since this was read last.
     too_early: u64,
+    /// The first audio track, if nothing came of it, and the server would not take it any more.
+    missing: Option<TrackId>,
 }
 
 impl RtmpSink {
@@ -107,6 +109,7 @@ impl RtmpSink {
             carried,
             opening: None,
             too_early: 0,
+            missing: None,
         })
     }
 
@@ -124,7 +127,8 @@ impl Stream {
     /// Sends what `queue` yields, until the server is lost or the queue is closed and empty. Calls `sent` for each unit, and
     /// whether the server is known to take the media by then.
     ///
-    /// Returns tracks with other codecs, which this RTMP stream can't take: it has to be published anew.
+    /// Returns tracks that this RTMP stream can't take, since a codec changed or a track begins late: it has to be published
+    /// anew.
     pub(crate) async fn run(
         &mut self,
         queue: &Queue,
@@ -137,6 +141,14 @@ impl Stream {
                 item = queue.pop() => {
                     let Some(item) = item else {
                         return Ok(None);
+                    };
+                    let item = match item {
+                        Item::Unit(unit) if self.missing == Some(unit.track) => {
+                            log::info!("{} begins: publishing anew, since this server takes no track that begins late", unit.track);
+                            queue.restart_with(unit);
+                            return Ok(Some(queue.tracks().await));
+                        }
+                        item => item,
                     };
                     let tracks = self.send(item, &mut sent).await;
                     queue.count(std::mem::take(&mut self.too_early));
@@ -206,13 +218,7 @@ impl Stream {
         sent: &mut impl FnMut(&AccessUnit, bool),
     ) -> Result<(), SinkError> {
         opened.start(&mut self.timestamps);
-        self.carried.retain(|track| {
-            let is_there = !track.is_further() || !opened.missing.contains(&track.id);
-            if !is_there {
-                log::warn!(codec = track.codec(); "track left out: {}, {} (nothing came of it in the first second)", track.codec(), track.id);
-            }
-            is_there
-        });
+        self.leave_out(&opened.missing);
         for (place, unit) in opened.units.iter().enumerate() {
             let track = self.carried.iter().find(|track| track.id == unit.track);
             if let Some(track) = track.filter(|track| place < opened.firsts && track.is_further())
@@ -226,6 +232,25 @@ impl Stream {
             self.pass(unit, sent).await?;
         }
         Ok(())
+    }
+
+    /// Goes on without tracks that brought nothing.
+    fn leave_out(&mut self, missing: &[TrackId]) {
+        self.carried.retain(|track| {
+            if !missing.contains(&track.id) {
+                return true;
+            }
+            let (id, codec) = (track.id, track.codec());
+            if track.is_further() {
+                log::warn!(codec = codec; "track left out: {codec}, {id} (nothing came of it in the first second)");
+                return false;
+            }
+            if track.must_not_be_late() {
+                log::warn!(codec = codec; "track left out for now: {codec}, {id} (nothing came of it in the first second; when it begins, the stream is published anew)");
+                self.missing = Some(id);
+            }
+            true
+        });
     }
 
     async fn pass(
