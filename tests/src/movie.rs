@@ -1,4 +1,4 @@
-//! The samples of an MP4 file with H.264, and AAC or Opus, and the RTP packets that carry them.
+//! The samples of an MP4 file with H.264, and AAC, Opus or MP3, and the RTP packets that carry them.
 
 use std::fs;
 use std::path::Path;
@@ -22,6 +22,8 @@ pub enum AudioPayload {
     Aac,
     /// As they are (RFC 7587).
     Opus,
+    /// Behind four bytes (RFC 2250, section 3.5).
+    Mp3,
 }
 
 /// A coded picture or audio frame. Times are in seconds.
@@ -46,11 +48,10 @@ impl Sample {
     /// Its RTP payloads; of a picture by RFC 6184.
     pub fn payloads(&self, audio: AudioPayload) -> Vec<Vec<u8>> {
         match self.kind {
-            Kind::Audio if audio == AudioPayload::Opus => self.units.clone(),
             Kind::Audio => self
                 .units
                 .iter()
-                .map(|frame| audio_payload(frame))
+                .map(|frame| audio_payload(audio, frame))
                 .collect(),
             Kind::Video => self
                 .units
@@ -136,10 +137,15 @@ fn parameter_sets(bytes: &[u8]) -> Vec<Vec<u8>> {
     vec![sps.to_vec(), record[pps + 2..][..length(pps)].to_vec()]
 }
 
-/// One frame with its AU header.
-fn audio_payload(frame: &[u8]) -> Vec<u8> {
-    let size = u16::try_from(frame.len() << 3).expect("AAC frames are short");
-    [&[0, 16], &size.to_be_bytes()[..], frame].concat()
+fn audio_payload(audio: AudioPayload, frame: &[u8]) -> Vec<u8> {
+    match audio {
+        AudioPayload::Aac => {
+            let size = u16::try_from(frame.len() << 3).expect("AAC frames are short");
+            [&[0, 16], &size.to_be_bytes()[..], frame].concat()
+        }
+        AudioPayload::Opus => frame.to_vec(),
+        AudioPayload::Mp3 => [&[0; 4], frame].concat(),
+    }
 }
 
 /// Those of an access unit with lengths in four bytes.

@@ -216,26 +216,36 @@ fn parameter_sets_other_than_described_cost_no_connection() {
     assert_eq!(worker.retries().len(), 0, "{:?}", worker.retries());
 }
 
-#[test]
-fn sound_that_begins_late_comes_out() {
+/// A camera whose sound begins after five seconds; the worker warns of it in this way, and then brings it.
+fn late_sound_comes_out(audio: Audio, warning: &str, tracks: &[&str]) {
     let habits = Habits {
         silent_for: 5.0,
         ..Habits::default()
     };
-    let camera = Camera::start(Clip::new(Video::H264, Audio::Opus), habits);
+    let camera = Camera::start(Clip::new(Video::H264, audio), habits);
     let server = MediaMtx::start(Config::default());
     let worker = Worker::start(&camera.rtsp(), &server.rtmp(OUT));
     worker.wait_state("streaming", SOON);
-    worker
-        .process()
-        .wait_for_line("track left out for now: Opus, audio", SOON);
+    worker.process().wait_for_line(warning, SOON);
     wait_until("the sound", SOON, || {
         let out = server.path(OUT);
-        out.is_some_and(|out| out.ready() && out.tracks() == ["H264", "Opus"])
+        out.is_some_and(|out| out.ready() && out.tracks() == tracks)
     });
     let reader = Reader::start(&server.rtsp(OUT));
     reader.collect(Kind::Audio, 75, SOON);
     assert_eq!(worker.retries().len(), 0, "{:?}", worker.retries());
+}
+
+#[test]
+fn sound_that_begins_late_comes_out() {
+    let warning = "track left out for now: Opus, audio (nothing came of it in the first second";
+    late_sound_comes_out(Audio::Opus, warning, &["H264", "Opus"]);
+}
+
+#[test]
+fn sound_that_is_known_late_comes_out() {
+    let warning = "audio (nothing that tells what it is came in 2 s";
+    late_sound_comes_out(Audio::Mp3, warning, &["H264", "MPEG-1/2 Audio"]);
 }
 
 /// Servers that do not say that they take several tracks get the first of each medium, and what they were sent plays.

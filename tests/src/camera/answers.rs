@@ -23,6 +23,8 @@ const AAC: &str = "m=audio 0 RTP/AVP 97\r\na=rtpmap:97 mpeg4-generic/48000/2\r\n
 
 const OPUS: &str = "m=audio 0 RTP/AVP 97\r\na=rtpmap:97 opus/48000/2\r\na=control:audio\r\na=fmtp:97 sprop-stereo=1\r\n";
 
+const MP3: &str = "m=audio 0 RTP/AVP 97\r\na=rtpmap:97 MPA/90000\r\na=control:audio\r\n";
+
 /// What the server side of a connection remembers.
 pub(super) struct Conversation {
     answers: Answers,
@@ -92,6 +94,7 @@ impl Conversation {
         let audio = match self.audio {
             AudioPayload::Aac => AAC,
             AudioPayload::Opus => OPUS,
+            AudioPayload::Mp3 => MP3,
         };
         format!("{SDP}{VIDEO}{sets}\r\n{audio}")
     }

@@ -37,7 +37,7 @@ pub struct Camera {
 }
 
 impl Camera {
-    /// Serves a clip of H.264, and AAC or Opus.
+    /// Serves a clip of H.264, and AAC, Opus or MP3.
     ///
     /// # Panics
     /// When there is no free port.
@@ -49,6 +49,7 @@ impl Camera {
             others: others.unwrap_or_default(),
             audio: match clip.audio {
                 Some(Audio::Opus) => AudioPayload::Opus,
+                Some(Audio::Mp3) => AudioPayload::Mp3,
                 _ => AudioPayload::Aac,
             },
             habits,

@@ -12,7 +12,7 @@ use super::Film;
 use super::habits::{Packets, Reports};
 use super::second_set::with_second_set;
 use super::track::{Track, Way, interleaved};
-use crate::movie::Sample;
+use crate::movie::{AudioPayload, Sample};
 use crate::packets::Kind;
 use crate::random::Random;
 
@@ -141,9 +141,13 @@ pub(super) fn play(mut play: Play) -> Option<()> {
         first_rtp,
         sequence: 0,
     };
+    let audio_clock = match film.audio {
+        AudioPayload::Mp3 => 90_000.0,
+        AudioPayload::Aac | AudioPayload::Opus => 48_000.0,
+    };
     let mut tracks = [
         track(96, 90_000.0, 3_000_000_000),
-        track(97, 48_000.0, 5_000_000),
+        track(97, audio_clock, 5_000_000),
     ];
     let start = Instant::now();
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;

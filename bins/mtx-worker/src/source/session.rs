@@ -13,7 +13,7 @@ use super::datagrams::Datagrams;
 use super::error::SourceError;
 use super::losses::{Losses, Report, Total};
 use super::played::Played;
-use super::tracks::Chosen;
+use super::tracks::{self, Chosen};
 use crate::entry::Entry;
 use crate::media::{AccessUnit, Description, EntryPoint, Medium, Track, TrackId, Tracks};
 use crate::net;
@@ -45,6 +45,8 @@ const NANOSECONDS: u64 = 1_000_000_000;
 /// One track's way from packets to frames.
 pub(super) struct Receiver {
     track: TrackId,
+    /// Its codec, as the server names it.
+    name: String,
     payload_type: u8,
     clock_rate: u32,
     url: String,
@@ -55,6 +57,8 @@ pub(super) struct Receiver {
     output: Output,
     /// What the track is, as soon as that is known.
     description: Option<Description>,
+    /// Whether it was warned that others go on without it.
+    is_missed: bool,
     /// The RTP time at which playing started, if `RTP-Info` told it.
     pub(super) starts_at: Option<u32>,
     has_started: bool,
@@ -70,12 +74,14 @@ impl Receiver {
     pub(super) fn new(chosen: Chosen, url: String, channels: (u8, u8), reorders: bool) -> Self {
         Self {
             track: chosen.track,
+            name: tracks::name(&chosen.media),
             payload_type: chosen.media.payload_type,
             clock_rate: chosen.media.clock_rate,
             url,
             channels,
             reception: Reception::new(chosen.media.clock_rate, reorders),
             description: chosen.depacketizer.describe(),
+            is_missed: false,
             depacketizer: chosen.depacketizer,
             output: Output::default(),
             starts_at: None,
@@ -495,9 +501,21 @@ impl Session {
                     .describe_video(track, video.reorder, video.frame_duration);
             }
         }
+        self.warn_of_silent_tracks();
         let tracks = Arc::new(tracks);
         self.tracks = Some(tracks.clone());
         self.waiting.push_back(SourceItem::Tracks(tracks));
+    }
+
+    /// Warns once of each track that the others do not wait for any longer.
+    fn warn_of_silent_tracks(&mut self) {
+        for receiver in &mut self.receivers {
+            if receiver.description.is_none() && !receiver.is_missed {
+                receiver.is_missed = true;
+                let (codec, track) = (receiver.name.as_str(), receiver.track);
+                log::warn!(codec = codec; "track left out for now: {codec}, {track} (nothing that tells what it is came in {} s; when it does, the stream is published anew)", SILENT_TRACK.as_secs());
+            }
+        }
     }
 
     /// Places a unit on the timeline; the first of its track with what `RTP-Info` told of it.

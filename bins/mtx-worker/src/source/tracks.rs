@@ -91,7 +91,7 @@ fn depacketizer(media: &Media) -> Option<Box<dyn Depacketizer>> {
 }
 
 /// The codec of a stream, as MediaMTX names it.
-fn name(media: &Media) -> String {
+pub(super) fn name(media: &Media) -> String {
     let name = match media.encoding.as_str() {
         "h264" => "H264",
         "h265" => "H265",
