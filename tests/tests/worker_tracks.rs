@@ -1,6 +1,7 @@
 //! Several tracks of one medium: second languages, second cameras.
 
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 use suite_tests::camera::{Answers, Camera, Habits};
@@ -246,6 +247,30 @@ fn sound_that_begins_late_comes_out() {
 fn sound_that_is_known_late_comes_out() {
     let warning = "audio (nothing that tells what it is came in 2 s";
     late_sound_comes_out(Audio::Mp3, warning, &["H264", "MPEG-1/2 Audio"]);
+}
+
+#[test]
+fn a_first_picture_that_ends_does_not_end_the_others() {
+    let server = MediaMtx::start(Config::default());
+    let mut ffmpeg = Command::new("ffmpeg");
+    ffmpeg.args(["-nostdin", "-loglevel", "warning", "-re", "-t", "3", "-i"]);
+    ffmpeg.arg(Clip::new(Video::H264, None).file());
+    ffmpeg.args(["-re", "-stream_loop", "-1", "-i"]);
+    ffmpeg.arg(Clip::h264_aac().file());
+    ffmpeg.args(["-map", "0:v", "-map", "1:v", "-map", "1:a", "-c", "copy"]);
+    ffmpeg.args(["-f", "rtsp", "-rtsp_transport", "tcp", &server.rtsp(IN)]);
+    let _publisher = Spawned::start("publisher", ffmpeg);
+    server.wait_ready(IN, SOON);
+    let worker = Worker::start(&server.rtsp(IN), &server.rtmp(OUT));
+    worker.wait_state("streaming", SOON);
+    server.wait_ready(OUT, SOON);
+    let reader = Reader::start(&server.rtsp(OUT));
+    // The first picture is away for longer than the 10 s that a stream may be without any.
+    wait_until("fifteen seconds of the second picture", 2 * SOON, || {
+        reader.packets_of_track(1).len() >= 375
+    });
+    assert!(reader.packets_of_track(0).len() < 100);
+    assert_eq!(worker.retries().len(), 0, "{:?}", worker.retries());
 }
 
 /// Servers that do not say that they take several tracks get the first of each medium, and what they were sent plays.

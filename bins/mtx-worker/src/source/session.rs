@@ -37,7 +37,7 @@ const MAX_BAD_PACKETS: u32 = 100;
 /// How often the server gets a receiver report (RFC 3550, section 6.2).
 const REPORTS: Duration = Duration::from_secs(5);
 
-/// How long a track may leave open what it is, other than the first video.
+/// How long a track may leave open what it is, other than the only video.
 const SILENT_TRACK: Duration = Duration::from_secs(2);
 
 const NANOSECONDS: u64 = 1_000_000_000;
@@ -127,7 +127,7 @@ pub(crate) struct Session {
     epoch: Instant,
     opened: Instant,
     last_media: Instant,
-    /// When the latest unit of the first video came that goes on.
+    /// When the latest unit of any video came that goes on.
     last_video: Instant,
     next_report: Instant,
     next_sign_of_life: Instant,
@@ -438,10 +438,7 @@ impl Session {
                     self.place(index, frame, now);
                 }
             }
-        } else if self
-            .video()
-            .is_some_and(|video| video.description.is_none())
-        {
+        } else if awaited_video(&self.receivers).is_some() {
             self.undescribed.clear();
         }
     }
@@ -476,15 +473,15 @@ impl Session {
     }
 
     /// Announces the tracks when they are known first, or changed. A track that does not tell what it is holds up
-    /// nobody for long, but the first video does.
+    /// nobody for long, unless there is no video yet.
     fn describe_tracks(&mut self) {
-        let first_video = self.video().map(|video| video.track);
+        let awaited = awaited_video(&self.receivers);
         let mut tracks = Tracks::default();
         for receiver in &self.receivers {
             let id = receiver.track;
             match receiver.description.clone() {
                 Some(description) => tracks.0.push(Track { id, description }),
-                None if Some(id) != first_video && net::now() - self.opened > SILENT_TRACK => {}
+                None if Some(id) != awaited && net::now() - self.opened > SILENT_TRACK => {}
                 None => return,
             }
         }
@@ -520,7 +517,6 @@ impl Session {
 
     /// Places a unit on the timeline; the first of its track with what `RTP-Info` told of it.
     fn place(&mut self, index: usize, frame: Frame, now: Instant) {
-        let first_video = self.video().map(|video| video.track);
         let receiver = &mut self.receivers[index];
         let track = receiver.track;
         let nanoseconds =
@@ -540,7 +536,7 @@ impl Session {
         let Some(placed) = placed else { return };
         let is_audio = track.medium == Medium::Audio;
         if is_audio || receiver.entry.admits(frame.entry, placed.pts, placed.broke) {
-            if Some(track) == first_video {
+            if !is_audio {
                 self.last_video = now;
             }
             let payload = Payload {
@@ -575,4 +571,14 @@ impl Session {
     fn since_epoch(&self, instant: Instant) -> i64 {
         instant.saturating_duration_since(self.epoch).as_nanos() as i64
     }
+}
+
+/// The first video, if no video has told what it is yet: nothing starts without one.
+fn awaited_video(receivers: &[Receiver]) -> Option<TrackId> {
+    let mut videos = receivers
+        .iter()
+        .filter(|receiver| receiver.track.medium == Medium::Video);
+    let first = videos.clone().next()?;
+    let is_known = videos.any(|video| video.description.is_some());
+    (!is_known).then_some(first.track)
 }
