@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use suite_tests::camera::{Answers, Camera, Habits};
+use suite_tests::camera::{Answers, Camera, Habits, Packets};
 use suite_tests::clips::{self, Audio, Clip, Video};
 use suite_tests::compare::{Pair, assert_constant_shift, assert_identical, pairs};
 use suite_tests::go2rtc::Go2rtc;
@@ -271,6 +271,20 @@ fn a_first_picture_that_ends_does_not_end_the_others() {
     });
     assert!(reader.packets_of_track(0).len() < 100);
     assert_eq!(worker.retries().len(), 0, "{:?}", worker.retries());
+}
+
+#[test]
+fn parameter_sets_that_mediamtx_does_not_keep_are_told_also_when_they_come_late() {
+    let habits = Habits {
+        answers: Answers::OtherSets,
+        packets: Packets::TwoSets,
+        ..Habits::default()
+    };
+    let camera = Camera::start(Clip::new(Video::H264Cavlc, Audio::Aac), habits);
+    let server = MediaMtx::start(Config::default());
+    let worker = Worker::start(&camera.rtsp(), &server.rtmp(OUT));
+    let warning = "this server keeps one parameter set of each kind: pictures of the video";
+    worker.process().wait_for_line(warning, SOON);
 }
 
 /// Servers that do not say that they take several tracks get the first of each medium, and what they were sent plays.

@@ -94,11 +94,11 @@ impl Queue {
         Some(item)
     }
 
-    /// The tracks of what was pushed last; waits until they are known.
+    /// The tracks of what comes next; waits until they are known.
     pub(crate) async fn tracks(&self) -> Arc<Tracks> {
         loop {
-            if let Some(tracks) = &self.inner.borrow().tracks {
-                return tracks.clone();
+            if let Some(tracks) = self.inner.borrow().next_tracks() {
+                return tracks;
             }
             self.filled.notified().await;
         }
@@ -150,6 +150,13 @@ impl Queue {
 }
 
 impl Inner {
+    fn next_tracks(&self) -> Option<Arc<Tracks>> {
+        match self.items.front() {
+            Some(Item::Tracks(tracks)) => Some(tracks.clone()),
+            _ => self.tracks.clone(),
+        }
+    }
+
     fn is_full(&self, next: &AccessUnit) -> bool {
         let oldest = self.items.iter().find_map(|item| match item {
             Item::Unit(unit) => Some(unit.arrival),
@@ -181,7 +188,8 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::{EntryPoint, Medium, TrackId};
+    use crate::media::{AudioCodec, Description, EntryPoint, Medium, Track, TrackId};
+    use crate::rtmp::flv::tests::audio;
     use bytes::Bytes;
 
     fn unit(medium: Medium, second: i64, key: bool, size: usize) -> Item {
@@ -265,6 +273,21 @@ mod tests {
         queue.push(unit(Medium::Video, 1, true, 1));
         assert!(matches!(queue.try_pop(), Some(Item::Tracks(_))));
         assert_eq!(units(&queue), [(Medium::Audio, 0), (Medium::Video, 1)]);
+    }
+
+    #[tokio::test]
+    async fn a_sink_opens_for_the_tracks_of_what_comes_next() {
+        let sound = Tracks(vec![Track {
+            id: TrackId::first(Medium::Audio),
+            description: Description::Audio(audio(AudioCodec::Opus, 2)),
+        }]);
+        let queue = Queue::default();
+        queue.push(Item::Tracks(Arc::default()));
+        queue.push(unit(Medium::Video, 0, true, 1));
+        queue.push(Item::Tracks(Arc::new(sound.clone())));
+        assert_eq!(*queue.tracks().await, Tracks::default());
+        queue.push(unit(Medium::Audio, 4, true, 1));
+        assert_eq!(*queue.tracks().await, sound, "the queue was emptied");
     }
 
     #[tokio::test]

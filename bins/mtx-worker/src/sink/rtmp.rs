@@ -1,6 +1,7 @@
 //! Publishing access units over RTMP.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -37,8 +38,24 @@ pub(crate) struct RtmpSink {
     /// Whether the server is told which codecs of enhanced RTMP come. It is, unless it did not answer when it was: go2rtc
     /// takes H.265, but does not understand the list.
     announces_codecs: Cell<bool>,
-    /// What was warned of already.
-    warnings: RefCell<Vec<String>>,
+    warnings: Rc<Warnings>,
+}
+
+/// What was warned of already at an output.
+struct Warnings {
+    output: String,
+    given: RefCell<Vec<String>>,
+}
+
+impl Warnings {
+    /// Logs a warning about a codec, once.
+    fn warn(&self, codec: &str, warning: String) {
+        let mut given = self.given.borrow_mut();
+        if !given.contains(&warning) {
+            log::warn!(codec = codec, output = self.output.as_str(); "{warning}");
+            given.push(warning);
+        }
+    }
 }
 
 /// A published stream.
@@ -46,7 +63,11 @@ pub(crate) struct Stream {
     connection: Connection,
     opened: Instant,
     timestamps: Timestamps,
+    /// The tracks of which those were chosen that are carried.
+    opened_for: Tracks,
+    /// The tracks that the server was told of last.
     tracks: Option<Arc<Tracks>>,
+    warnings: Rc<Warnings>,
     carried: Vec<Carried>,
     /// `None` once all tracks are there.
     opening: Option<Opening>,
@@ -63,11 +84,15 @@ impl RtmpSink {
             .tls
             .then(|| tls::connector(&url.host, url.on_server))
             .transpose()?;
+        let warnings = Rc::new(Warnings {
+            output: url.to_string(),
+            given: RefCell::default(),
+        });
         Ok(Self {
             url,
             tls,
             announces_codecs: Cell::new(true),
-            warnings: RefCell::default(),
+            warnings,
         })
     }
 
@@ -86,7 +111,7 @@ impl RtmpSink {
         let connection = opened?;
         let server = connection.publisher.server();
         for code in four_ccs.into_iter().filter(|code| server.lacks(code)) {
-            self.warn(
+            self.warnings.warn(
                 code,
                 format!(
                     "the server does not list {code} among the codecs that it takes (fourCcList)"
@@ -95,31 +120,21 @@ impl RtmpSink {
         }
         let (carried, left_out) = choose(tracks, server);
         for LeftOut { id, codec, reason } in left_out {
-            self.warn(codec, format!("track left out: {codec}, {id} ({reason})"));
-        }
-        for track in carried.iter().filter(|track| track.lacks_sets()) {
-            let (id, codec) = (track.id, track.codec());
-            self.warn(codec, format!("this server keeps one parameter set of each kind: pictures of the {id} that name another can't be decoded there"));
+            let warning = format!("track left out: {codec}, {id} ({reason})");
+            self.warnings.warn(codec, warning);
         }
         Ok(Stream {
             connection,
             opened: Instant::now(),
             timestamps: Timestamps::default(),
+            opened_for: tracks.clone(),
             tracks: None,
+            warnings: Rc::clone(&self.warnings),
             carried,
             opening: None,
             too_early: 0,
             missing: None,
         })
-    }
-
-    /// Logs a warning about a codec, once.
-    fn warn(&self, codec: &str, warning: String) {
-        let mut warnings = self.warnings.borrow_mut();
-        if !warnings.contains(&warning) {
-            log::warn!(codec = codec, output:% = self.url; "{warning}");
-            warnings.push(warning);
-        }
     }
 }
 
@@ -182,11 +197,9 @@ impl Stream {
     ) -> Result<Option<Arc<Tracks>>, SinkError> {
         match item {
             Item::Tracks(tracks) => {
-                if self
-                    .tracks
-                    .as_ref()
-                    .is_some_and(|old| !old.continues(&tracks))
-                {
+                // While the output opened, the queue may have lost the tracks that it was opened for.
+                let before = self.tracks.as_deref().unwrap_or(&self.opened_for);
+                if !before.continues(&tracks) {
                     return Ok(Some(tracks));
                 }
                 self.describe(tracks);
@@ -279,6 +292,10 @@ impl Stream {
             if let Some(track) = track {
                 carried.update(&track.description);
             }
+        }
+        for track in self.carried.iter().filter(|track| track.lacks_sets()) {
+            let (id, codec) = (track.id, track.codec());
+            self.warnings.warn(codec, format!("this server keeps one parameter set of each kind: pictures of the {id} that name another can't be decoded there"));
         }
         // A change applies to what follows, so it carries the time of what went before.
         let now = self.timestamps.latest();
