@@ -5,6 +5,8 @@ mod cli;
 mod codec;
 mod config;
 mod control;
+#[cfg(test)]
+mod damage;
 mod digest;
 mod entry;
 mod failures;

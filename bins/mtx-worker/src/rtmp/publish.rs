@@ -407,6 +407,8 @@ fn refused(what: &'static str, info: Option<&Value>) -> PublishError {
 
 #[cfg(test)]
 mod tests {
+    mod damaged;
+
     use super::*;
     use proptest::prelude::*;
 

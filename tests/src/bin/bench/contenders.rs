@@ -2,17 +2,19 @@
 
 use std::process::Command;
 
-use suite_tests::binaries::suite_binary;
+use serde_json::json;
+use suite_tests::binaries::{other_server, suite_binary};
 
 /// A name, and how it is started with an input and an output.
 pub(crate) type Contender = (&'static str, fn(&str, &str) -> Command);
 
 /// The suite's own comes first: the others are compared with it.
-pub(crate) const CONTENDERS: [Contender; 4] = [
+pub(crate) const CONTENDERS: [Contender; 5] = [
     ("mtx-worker", worker),
     ("ffmpeg", ffmpeg),
     ("ffmpeg, tuned", tuned_ffmpeg),
     ("gst-launch", gstreamer),
+    ("go2rtc", go2rtc),
 ];
 
 fn worker(input: &str, output: &str) -> Command {
@@ -71,5 +73,16 @@ fn gstreamer(input: &str, output: &str) -> Command {
     );
     let mut command = Command::new("gst-launch-1.0");
     command.arg("--quiet").args(pipeline.split_whitespace());
+    command
+}
+
+/// With one stream, and without its own servers.
+fn go2rtc(input: &str, output: &str) -> Command {
+    let off = json!({"listen": ""});
+    let configuration = json!({
+        "api": off, "rtsp": off, "rtmp": off, "streams": {"it": input}, "publish": {"it": output},
+    });
+    let mut command = Command::new(other_server("go2rtc"));
+    command.arg("-config").arg(configuration.to_string());
     command
 }

@@ -1,4 +1,4 @@
-//! mtx-worker against what people restream with today: ffmpeg and gst-launch.
+//! mtx-worker against what people restream with today: ffmpeg, gst-launch and go2rtc.
 
 use std::process::Command;
 use std::thread;
@@ -32,9 +32,9 @@ struct Measured {
 
 pub(crate) fn measure() -> Table {
     let note = "H.264 (720p, 25 frames and 2 Mbit a second, a key frame a second) and AAC, from RTSP to RTMP on \
-        one MediaMTX. «Ready»: from the process' start until the API says that /out is there. «Media»: until \
+        one MediaMTX. «Ready»: from the process' start until the API says that the output is there. «Media»: until \
         10 kB have come there. «Added»: how much \
-        later one reader gets a frame from /out than from /in. CPU: seconds a minute of one stream. Medians over all \
+        later one reader gets a frame from the output than from the input. CPU: seconds a minute of one stream. Medians over all \
         streams and rounds; contenders take turns. In brackets, how many times what mtx-worker takes.";
     let header = [
         "",
@@ -68,14 +68,19 @@ pub(crate) fn measure() -> Table {
     table
 }
 
+/// go2rtc publishes to paths of two segments only.
+fn path(number: usize, leg: &str) -> String {
+    format!("{leg}/{number}")
+}
+
 fn measure_load(streams: usize, rounds: usize) -> Vec<Measured> {
-    let server = MediaMtx::start(Config::default());
+    let server = MediaMtx::start(Config::default().path("all_others", ""));
     let clip = Clip::new(Video::H264, Audio::Aac).in_720p();
     let _publishers: Vec<Spawned> = (0..streams)
-        .map(|number| clip.publish(&server.rtsp(&format!("live/{number}/in"))))
+        .map(|number| clip.publish(&server.rtsp(&path(number, "in"))))
         .collect();
     for number in 0..streams {
-        server.wait_ready(&format!("live/{number}/in"), PATIENCE);
+        server.wait_ready(&path(number, "in"), PATIENCE);
     }
     let mut measured: Vec<Measured> = CONTENDERS.iter().map(|_| Measured::default()).collect();
     for round in 1..=rounds {
@@ -93,7 +98,6 @@ fn take_turn(
     command: fn(&str, &str) -> Command,
     measured: &mut Measured,
 ) {
-    let path = |number: usize, leg: &str| format!("live/{number}/{leg}");
     let mut running: Vec<(Instant, Spawned)> = vec![];
     for number in 0..streams {
         let command = command(
@@ -151,7 +155,7 @@ fn watch_starts(server: &MediaMtx, running: &[(Instant, Spawned)]) -> (Vec<f64>,
         );
         let paths = server.paths();
         for (number, (started, _)) in running.iter().enumerate() {
-            let name = format!("live/{number}/out");
+            let name = path(number, "out");
             let Some(path) = paths.iter().find(|path| path.name() == name) else {
                 continue;
             };

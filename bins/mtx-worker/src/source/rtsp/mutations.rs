@@ -1,6 +1,4 @@
 //! Conversations whose bytes were damaged on the way, from DESCRIBE to the last unit.
-//!
-//! `MTX_MUTATIONS` sets how many there are.
 
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr};
@@ -14,6 +12,7 @@ use super::{Connection, RtspSource, SourceError, Transport};
 use crate::codec::av1::tests::A_SEQUENCE_HEADER;
 use crate::codec::vp9::tests::A_KEY_FRAME;
 use crate::codec::{h264, h265};
+use crate::damage::{self, RATES, Random};
 use crate::media::TrackId;
 use crate::net;
 use crate::source::SourceItem;
@@ -21,56 +20,11 @@ use crate::time::Splice;
 
 const USUAL_COUNT: u64 = 400;
 
-/// Damaged places in a million bytes.
-const RATES: [u64; 5] = [50, 200, 500, 2_000, 5_000];
-
 /// Video frames of one conversation, each with one of audio.
 const FRAMES: u32 = 60;
 
 /// Longer than all time-outs together.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Numbers that look random (Steele, Lea, Flood: SplitMix).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit.max(1) as u64) as usize
-    }
-
-    /// Flips, cuts out, repeats and inserts bytes.
-    fn mutate(&mut self, bytes: &[u8], rate: u64) -> Vec<u8> {
-        let mut mutated = Vec::with_capacity(bytes.len());
-        let mut at = 0;
-        while at < bytes.len() {
-            let length = 1 + self.below(8);
-            let piece = &bytes[at..bytes.len().min(at + length)];
-            if self.next() % 1_000_000 >= rate {
-                mutated.push(bytes[at]);
-                at += 1;
-                continue;
-            }
-            match self.below(4) {
-                0 => mutated.push(bytes[at] ^ self.next() as u8),
-                1 => {
-                    at += length;
-                    continue;
-                }
-                2 => mutated.extend([piece, piece].concat()),
-                _ => mutated.extend((0..length).map(|_| self.next() as u8)),
-            }
-            at += 1;
-        }
-        mutated
-    }
-}
 
 /// A video codec with the payloads of its frames.
 struct Video {
@@ -395,9 +349,8 @@ fn undamaged_conversations_yield_every_unit() {
 
 #[test]
 fn damaged_conversations_end_like_any_lost_input() {
-    let count = std::env::var("MTX_MUTATIONS").map(|text| text.parse().unwrap());
     let mut all_units = 0;
-    for seed in 0..count.unwrap_or(USUAL_COUNT) {
+    for seed in 0..damage::count(USUAL_COUNT) {
         let mut random = Random(seed);
         let (video, audio) = (&VIDEO[random.below(4)], &AUDIO[random.below(4)]);
         let rate = RATES[random.below(RATES.len())];
