@@ -240,7 +240,7 @@ impl OutputTask {
             };
             match result {
                 Ok(Some(tracks)) => {
-                    log::info!("the input's codecs changed, publishing anew");
+                    log::info!("the input's tracks changed, publishing anew");
                     stream.close().await;
                     queue.put_back(tracks);
                 }
