@@ -75,13 +75,15 @@ impl Template {
     /// What a worker gets of our own environment: it reads what anybody publishes, so it has no more than it needs. Logins
     /// for MediaMTX are in its URLs.
     fn handed_on() -> impl Iterator<Item = (&'static str, OsString)> {
-        const NAMES: [&str; 6] = [
+        const NAMES: [&str; 7] = [
             tls::ROOTS_FILE,
             tls::MEDIAMTX_FINGERPRINT,
             "TMPDIR",
             "XDG_RUNTIME_DIR",
             "MTX_WORKER_RETRY",
             "MTX_WORKER_TRANSPORT",
+            // By which `make down` knows what it started.
+            "MTX_SUITE_STACK",
         ];
         let names = NAMES.into_iter();
         names.filter_map(|name| env::var_os(name).map(|value| (name, value)))
