@@ -258,6 +258,8 @@ fn a_first_picture_that_ends_does_not_end_the_others() {
     ffmpeg.args(["-re", "-stream_loop", "-1", "-i"]);
     ffmpeg.arg(Clip::h264_aac().file());
     ffmpeg.args(["-map", "0:v", "-map", "1:v", "-map", "1:a", "-c", "copy"]);
+    // Otherwise it may hold back the others for 10 s, in which it waits for the picture that has ended.
+    ffmpeg.args(["-max_interleave_delta", "200000"]);
     ffmpeg.args(["-f", "rtsp", "-rtsp_transport", "tcp", &server.rtsp(IN)]);
     let _publisher = Spawned::start("publisher", ffmpeg);
     server.wait_ready(IN, SOON);
