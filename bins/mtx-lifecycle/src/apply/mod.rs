@@ -118,6 +118,7 @@ impl<'a> Applier<'a> {
         match scope.path {
             Some(path) => {
                 self.path(&planner, path)?;
+                self.report.other_journals = view.other_keepers(path, planner.journal);
                 for other in ended.iter().filter(|ended| *ended != path) {
                     self.path(&planner, other)?;
                 }

@@ -22,6 +22,9 @@ pub struct Report {
     /// Why the server accepts no change at all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jammed: Option<String>,
+    /// The ids of other journals that hold the path open that this is about.
+    #[serde(skip)]
+    pub other_journals: Vec<String>,
     /// The writes, in order.
     #[serde(skip)]
     pub(crate) written: Vec<(String, Change)>,

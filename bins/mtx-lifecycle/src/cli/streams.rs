@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use jiff::{ToSpan, Zoned, civil};
 use mediamtx::timestamp::Timestamp;
-use mtx_lifecycle::commands::status::{Existence, PathStatus};
-use mtx_lifecycle::commands::{Error, Lifecycle, Started};
+use mtx_lifecycle::commands::status::{Existence, PathStatus, rivalry};
+use mtx_lifecycle::commands::{Error, Lifecycle, Report, Started};
 
 use super::run::{Failure, noted, say, tell, warn};
 use super::table;
@@ -45,26 +45,29 @@ pub(super) fn start(
     path: &str,
     until: Option<Timestamp>,
 ) -> Result<(), Failure> {
-    match noted(lifecycle, lifecycle.start(use_case, path, until))? {
+    let report = match noted(lifecycle, lifecycle.start(use_case, path, until))? {
         Started::Running { after, report } => {
             say(&format!(
                 "{path}: {use_case} runs, after {:.1} s",
                 after.as_secs_f64()
             ));
             tell(lifecycle, &report)?;
+            report
         }
         Started::Pending(report) => {
             tell(lifecycle, &report)?;
             say(&format!("{path}: {use_case} begins with what is pending"));
+            report
         }
         Started::Armed(report) => {
             tell(lifecycle, &report)?;
             say(&format!(
                 "{path}: {use_case} begins when somebody publishes there"
             ));
+            report
         }
-    }
-    warn_of_rivals(lifecycle, path);
+    };
+    warn_of_rivals(path, &report);
     // It runs, whether or not the server says how long its files are kept.
     if let Ok(Some(retention)) = lifecycle.retention(path) {
         say(&format!("{path}: {retention}"));
@@ -80,18 +83,17 @@ pub(super) fn start(
     Ok(())
 }
 
-/// What was asked for is done, whether or not the server says who else keeps the path open.
-fn warn_of_rivals(lifecycle: &Lifecycle, path: &str) {
-    let paths = lifecycle.status(Some(path)).map(|status| status.paths);
-    let rivalries = paths.iter().flatten().filter_map(PathStatus::rivalry);
-    rivalries.for_each(|rivalry| warn(&format!("{path} is {rivalry}")));
+fn warn_of_rivals(path: &str, report: &Report) {
+    if let Some(rivalry) = rivalry(&report.other_journals) {
+        warn(&format!("{path} is {rivalry}"));
+    }
 }
 
 pub(super) fn stop(lifecycle: &Lifecycle, path: &str, reason: &str) -> Result<(), Failure> {
     let report = noted(lifecycle, lifecycle.stop(path, reason))?;
     tell(lifecycle, &report)?;
     say(&format!("{path}: stopped: {reason}"));
-    warn_of_rivals(lifecycle, path);
+    warn_of_rivals(path, &report);
     Ok(())
 }
 

@@ -66,6 +66,7 @@ impl Lifecycle {
             session.converge_ended();
         }
         let after = session.state().revisions.last().cloned();
+        let was_missed = session.state().missing.contains_key(path);
         drop(session);
         let done = begun.and_then(|begun| self.finish(path, begun, start));
         match &done {
@@ -76,7 +77,7 @@ impl Lifecycle {
                 self.note_missing(path);
                 return done;
             }
-            Ok(Started::Running { .. } | Started::Pending(_)) => {
+            Ok(Started::Running { .. } | Started::Pending(_)) if was_missed => {
                 self.note_recovered(path)?;
                 return done;
             }

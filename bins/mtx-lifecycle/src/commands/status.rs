@@ -185,17 +185,23 @@ impl Lifecycle {
     }
 }
 
+/// What journals do to each other that hold one path open.
+#[must_use]
+pub fn rivalry(others: &[String]) -> Option<String> {
+    let others = others.join(", ");
+    (!others.is_empty()).then(|| {
+        format!(
+            "also kept open by another journal ({others}): what one stops or changes the other does not know; use \
+             one --state-dir for each server"
+        )
+    })
+}
+
 impl PathStatus {
     /// What two journals do to each other, if another one holds the path open.
     #[must_use]
     pub fn rivalry(&self) -> Option<String> {
-        let others = self.other_journals.join(", ");
-        (!others.is_empty()).then(|| {
-            format!(
-                "also kept open by another journal ({others}): what one stops or changes the other does not know; use \
-                 one --state-dir for each server"
-            )
-        })
+        rivalry(&self.other_journals)
     }
 
     /// Nobody has such a path at the moment, though an entry for many paths may be for it.
