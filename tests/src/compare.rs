@@ -119,6 +119,36 @@ pub fn assert_constant_shift(pairs: &[Pair], tolerance: i64) -> i64 {
     median
 }
 
+/// Asserts that the time stamps of one kind were moved by no more than a hurried worker moves them, 5 % of the time that
+/// passes, and returns where they stand at the end, in microseconds (the median of the last quarter).
+///
+/// # Panics
+/// When one of them jumps.
+#[track_caller]
+pub fn assert_gentle_shift(pairs: &[Pair]) -> i64 {
+    // Readers spread the time of an RTP packet over the frames of sound in it.
+    const GRAIN: i64 = 12_000;
+    let pairs = &pairs[GUESSED.min(pairs.len())..];
+    let shifts: Vec<(i64, i64)> = pairs
+        .iter()
+        .filter_map(|pair| Some((pair.after.pts?, pair.shift()?)))
+        .collect();
+    assert!(shifts.len() >= 4, "only {} have times", shifts.len());
+    for (place, (time, shift)) in shifts.iter().enumerate() {
+        for (later, moved) in &shifts[place..] {
+            let most = (later - time).abs() / 20 + GRAIN;
+            assert!(
+                (moved - shift).abs() <= most,
+                "time stamps jump from {time} to {later} µs; all shifts: {shifts:?}"
+            );
+        }
+    }
+    let last = shifts.len() - shifts.len() / 4;
+    let mut last: Vec<i64> = shifts[last..].iter().map(|(_, shift)| *shift).collect();
+    last.sort_unstable();
+    last[last.len() / 2]
+}
+
 /// Asserts that decode times rise from packet to packet and none is later than its presentation time.
 ///
 /// # Panics
