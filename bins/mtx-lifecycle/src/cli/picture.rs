@@ -77,9 +77,7 @@ fn run(worker: &Path, url: &str, output: &Path, interrupt: &Interrupt) -> Result
     command.args(["--log-format", "json"]);
     command.stdout(Stdio::null()).stderr(Stdio::piped());
     // It reads what anybody publishes, so of our own environment it has no more than it needs.
-    let handed_on = HANDED_ON.iter();
-    let handed_on = handed_on.filter_map(|name| env::var_os(name).map(|value| (name, value)));
-    command.env_clear().envs(handed_on);
+    command.env_clear().envs(program::handed_on(HANDED_ON));
     // In the environment, where a password is not seen by everybody.
     let child = command.env("MTX_WORKER_INPUT", url).spawn();
     let mut child = child.with_context(|| format!("can't run {}", worker.display()))?;

@@ -151,18 +151,14 @@ impl Servers {
             let why = "one of them is the source itself; publish to another path";
             return Err(Invalid::new("outputs", why));
         }
-        let mut seen = Vec::new();
-        for target in &targets {
-            let place = self.place(input, target);
-            if seen.contains(&place) {
-                return Err(Invalid::new(
-                    "outputs",
-                    format!("{} is there twice", target.shown),
-                ));
+        let (_, repeated) = self.by_place(input, targets);
+        match repeated.first() {
+            Some(target) => {
+                let why = format!("{} is there twice", target.shown);
+                Err(Invalid::new("outputs", why))
             }
-            seen.push(place);
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn targets(&self, declaration: &Declaration) -> Vec<Target> {
@@ -200,17 +196,21 @@ impl Servers {
     }
 
     /// Outputs that come to the same place are one.
-    fn each_once(&self, input: &Url, mut outputs: Vec<Target>) -> Vec<Target> {
+    fn each_once(&self, input: &Url, outputs: Vec<Target>) -> Vec<Target> {
+        self.by_place(input, outputs).0
+    }
+
+    /// The first output for each place, and those that come to the same places again.
+    fn by_place(&self, input: &Url, outputs: Vec<Target>) -> (Vec<Target>, Vec<Target>) {
         let mut seen = Vec::new();
-        outputs.retain(|target| {
+        outputs.into_iter().partition(|target| {
             let place = self.place(input, target);
             let is_new = !seen.contains(&place);
             if is_new {
                 seen.push(place);
             }
             is_new
-        });
-        outputs
+        })
     }
 
     /// The hosts of MediaMTX.

@@ -1,7 +1,5 @@
 //! One worker process.
 
-use std::env;
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::Sender;
@@ -10,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use mediamtx::timestamp::Timestamp;
-use mediamtx::tls;
 use mediamtx::via::Via;
+use mediamtx::{program, tls};
 use url::Url;
 
 pub(crate) use super::platform::Limits;
@@ -34,6 +32,18 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 /// Reading lines takes no more.
 const STACK: usize = 256 * 1024;
 
+/// What a worker gets of our own environment: no more than it needs. Logins for MediaMTX are in its URLs.
+const HANDED_ON: [&str; 7] = [
+    tls::ROOTS_FILE,
+    tls::MEDIAMTX_FINGERPRINT,
+    "TMPDIR",
+    "XDG_RUNTIME_DIR",
+    "MTX_WORKER_RETRY",
+    "MTX_WORKER_TRANSPORT",
+    // By which `make down` knows what it started.
+    "MTX_SUITE_STACK",
+];
+
 /// How workers are started.
 pub(crate) struct Template {
     pub(crate) program: PathBuf,
@@ -50,7 +60,7 @@ impl Template {
         let mut command = Command::new(&self.program);
         command
             .env_clear()
-            .envs(Self::handed_on())
+            .envs(program::handed_on(HANDED_ON))
             .env(
                 tls::MEDIAMTX_FINGERPRINT_HOSTS,
                 self.servers.hosts().join(" "),
@@ -70,23 +80,6 @@ impl Template {
             .stderr(Stdio::piped());
         platform::confine(&mut command, limits);
         command
-    }
-
-    /// What a worker gets of our own environment: it reads what anybody publishes, so it has no more than it needs. Logins
-    /// for MediaMTX are in its URLs.
-    fn handed_on() -> impl Iterator<Item = (&'static str, OsString)> {
-        const NAMES: [&str; 7] = [
-            tls::ROOTS_FILE,
-            tls::MEDIAMTX_FINGERPRINT,
-            "TMPDIR",
-            "XDG_RUNTIME_DIR",
-            "MTX_WORKER_RETRY",
-            "MTX_WORKER_TRANSPORT",
-            // By which `make down` knows what it started.
-            "MTX_SUITE_STACK",
-        ];
-        let names = NAMES.into_iter();
-        names.filter_map(|name| env::var_os(name).map(|value| (name, value)))
     }
 }
 
