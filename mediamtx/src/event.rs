@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::hook::{HookEnvironment, HookError};
 use crate::path::{PathName, StreamId};
-use crate::timestamp::Timestamp;
+use common::timestamp::Timestamp;
 
 /// Where the orchestrator takes events; the event's name follows.
 pub const ENDPOINT: &str = "/v1/mediamtx/events/";
@@ -103,7 +103,7 @@ impl FromStr for EventName {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let found = Self::ALL.into_iter().find(|name| name.as_str() == text);
-        found.ok_or_else(|| EventError::Name(crate::excerpt(text, 40)))
+        found.ok_or_else(|| EventError::Name(common::excerpt(text, 40)))
     }
 }
 

@@ -64,7 +64,7 @@ impl HookEnvironment {
         match self.text("RTSP_PORT")? {
             Some(text) if !text.is_empty() => {
                 let port = text.parse().ok().filter(|port| *port != 0);
-                let error = || HookError::Port(crate::excerpt(&text, 40));
+                let error = || HookError::Port(common::excerpt(&text, 40));
                 port.ok_or_else(error).map(Some)
             }
             _ => Ok(None),
@@ -119,7 +119,7 @@ impl HookEnvironment {
         let seconds = text.parse().ok();
         seconds
             .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-            .ok_or_else(|| HookError::SegmentDuration(crate::excerpt(&text, 40)))
+            .ok_or_else(|| HookError::SegmentDuration(common::excerpt(&text, 40)))
     }
 
     fn required(&self, name: &'static str, set_for: &'static str) -> Result<String, HookError> {

@@ -298,7 +298,7 @@ impl fmt::Display for StreamPath {
 }
 
 fn excerpt(text: &str) -> String {
-    crate::excerpt(text, 120)
+    common::excerpt(text, 120)
 }
 
 #[cfg(test)]

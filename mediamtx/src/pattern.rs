@@ -91,7 +91,7 @@ impl FromStr for Pattern {
         if text.starts_with('~') {
             return Err(PatternError::RegularExpression(text.to_owned()));
         }
-        let syntax = |why| PatternError::Syntax(crate::excerpt(text, 120), why);
+        let syntax = |why| PatternError::Syntax(common::excerpt(text, 120), why);
         if text.len() > LONGEST {
             return Err(syntax("it is too long"));
         }

@@ -184,7 +184,7 @@ fn read(text: &str) -> Result<Vec<Part>, TemplateError> {
 
 fn group_number(text: &str) -> Result<usize, TemplateError> {
     let number = text.parse().ok().filter(|number| *number > 0);
-    number.ok_or_else(|| TemplateError::Unknown(crate::excerpt(text, 20)))
+    number.ok_or_else(|| TemplateError::Unknown(common::excerpt(text, 20)))
 }
 
 impl FromStr for Template {
@@ -202,7 +202,7 @@ impl FromStr for Template {
 /// Without what may be a stream key.
 impl fmt::Debug for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&crate::secret::redact_url(&self.text))
+        f.write_str(&common::secret::redact_url(&self.text))
     }
 }
 

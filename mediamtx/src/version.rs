@@ -44,7 +44,7 @@ impl FromStr for Version {
     type Err = VersionError;
 
     fn from_str(text: &str) -> Result<Self, VersionError> {
-        let error = || VersionError(crate::excerpt(text, 40));
+        let error = || VersionError(common::excerpt(text, 40));
         let bare = text.trim();
         let bare = bare.strip_prefix('v').unwrap_or(bare);
         let (numbers, rest) = match bare.split_once(['-', '+']) {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand};
+use common::cli::LogArguments;
 use mediamtx::event::EventName;
-use mediamtx::logging::LogFormat;
 
 const AFTER_HELP: &str = "\
 Events, and the setting of MediaMTX that each belongs to:
@@ -88,13 +88,11 @@ pub(crate) struct Cli {
 
     /// The deadline for everything, name lookup and answer included
     #[arg(long, env = "MTX_HOOK_TIMEOUT", value_name = "TIME", global = true)]
-    #[arg(default_value = "2s", value_parser = mediamtx::duration::parse_positive)]
+    #[arg(default_value = "2s", value_parser = common::duration::parse_positive)]
     pub(crate) timeout: Duration,
 
-    /// How to log, on stderr: text or json
-    #[arg(long, env = "MTX_LOG_FORMAT", value_name = "FORMAT", global = true)]
-    #[arg(default_value_t = LogFormat::Text)]
-    pub(crate) log_format: LogFormat,
+    #[command(flatten)]
+    pub(crate) log: LogArguments,
 }
 
 #[derive(Debug, Subcommand)]

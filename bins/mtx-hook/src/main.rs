@@ -12,17 +12,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use clap::Parser;
+use common::cli::{WRONG_USAGE, usage};
+use common::duration;
+use common::logging::{self, Output};
+use common::timestamp::Timestamp;
 use log::{Level, LevelFilter};
-use mediamtx::duration;
-use mediamtx::logging::{self, Output};
-use mediamtx::quoted;
-use mediamtx::timestamp::Timestamp;
 use ureq::http::StatusCode;
 
 use cli::{Cli, Command};
 use request::Request;
-
-const WRONG_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     // Before anything else: the end of a stream may come at once.
@@ -42,7 +40,7 @@ fn main() -> ExitCode {
         good: cli.event.map_or(Level::Debug, |_| Level::Info),
         start,
     };
-    let (format, timeout) = (cli.log_format, cli.timeout);
+    let (format, timeout) = (cli.log.log_format, cli.timeout);
     let mut fields = cli.fields();
     let request = Request::new(cli, timestamp);
     fields.extend(request.iter().flat_map(Request::fields));
@@ -54,17 +52,6 @@ fn main() -> ExitCode {
             ExitCode::from(WRONG_USAGE)
         }
     }
-}
-
-/// Says what clap has to say, be it help or what is wrong.
-fn usage(error: &clap::Error) -> ExitCode {
-    if error.use_stderr() {
-        quoted::print_refusal(&error.render().to_string());
-        return ExitCode::from(WRONG_USAGE);
-    }
-    // Nobody is left to tell if even that can't be written.
-    let _ = error.print();
-    ExitCode::SUCCESS
 }
 
 fn run(request: Request, timeout: Duration, report: Report) -> ExitCode {

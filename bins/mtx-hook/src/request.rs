@@ -4,10 +4,10 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 
 use anyhow::{Context, Result, bail};
+use common::secret;
+use common::timestamp::Timestamp;
 use mediamtx::event::{ENDPOINT, Event};
 use mediamtx::hook::HookEnvironment;
-use mediamtx::secret;
-use mediamtx::timestamp::Timestamp;
 use ureq::Agent;
 use ureq::http::{HeaderValue, Uri};
 

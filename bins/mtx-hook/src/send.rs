@@ -1,8 +1,8 @@
 //! One HTTP request.
 
 use anyhow::Result;
-use mediamtx::https;
-use mediamtx::tls::ORCHESTRATOR_FINGERPRINT;
+use common::https;
+use common::tls::ORCHESTRATOR_FINGERPRINT;
 use ureq::Agent;
 use ureq::http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE};
 use ureq::http::{StatusCode, Uri};

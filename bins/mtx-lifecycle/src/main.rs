@@ -6,17 +6,15 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
+use common::cli::{WRONG_USAGE, usage};
+use common::logging::{self, Output};
+use common::secret;
+use common::signals::StopSignals;
 use log::LevelFilter;
-use mediamtx::logging::{self, Output};
-use mediamtx::quoted;
-use mediamtx::secret;
-use mediamtx::signals::StopSignals;
 use mtx_lifecycle::commands::Error;
 
 use cli::arguments::{Cli, Command};
 use cli::{complete, options, run};
-
-const WRONG_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     complete::complete();
@@ -24,7 +22,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    let (format, level) = (cli.common.log_format, LevelFilter::Info);
+    let (format, level) = (cli.common.log.log_format, LevelFilter::Info);
     let signals = StopSignals::hold_back();
     if matches!(cli.command, Command::Watch { .. }) {
         logging::init_background(format, Output::Stdout, level, Vec::new());
@@ -46,17 +44,6 @@ fn main() -> ExitCode {
             ExitCode::from(exit_code(&failure))
         }
     }
-}
-
-/// Says what clap has to say, be it help or what is wrong.
-fn usage(error: &clap::Error) -> ExitCode {
-    if error.use_stderr() {
-        quoted::print_refusal(&error.render().to_string());
-        return ExitCode::from(WRONG_USAGE);
-    }
-    // Nobody is left to tell if even that can't be written.
-    let _ = error.print();
-    ExitCode::SUCCESS
 }
 
 fn exit_code(failure: &run::Failure) -> u8 {

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use mediamtx::duration::{parse, parse_positive};
-use mediamtx::logging::LogFormat;
+use common::cli::LogArguments;
+use common::duration::{parse, parse_positive};
 
 use crate::routes::{CPU, FILES, MEMORY};
 use crate::supervisor::{BreakerPolicy, Recovery};
@@ -172,9 +172,8 @@ pub(crate) struct Cli {
     #[arg(value_parser = clap::value_parser!(u64).range(CPU))]
     pub(crate) worker_cpu: u64,
 
-    /// How to log, on stdout: text or json
-    #[arg(long, env = "MTX_LOG_FORMAT", default_value_t = LogFormat::Text, value_name = "FORMAT")]
-    pub(crate) log_format: LogFormat,
+    #[command(flatten)]
+    pub(crate) log: LogArguments,
 }
 
 #[cfg(test)]

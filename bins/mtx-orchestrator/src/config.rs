@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use common::{program, secret};
 use mediamtx::api::Api;
-use mediamtx::{program, secret, server_url};
+use mediamtx::server_url;
 use mtx_lifecycle::commands;
 use url::Url;
 

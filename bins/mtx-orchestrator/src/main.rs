@@ -18,11 +18,11 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use common::cli::{WRONG_USAGE, usage};
+use common::http;
+use common::logging::{self, Output};
+use common::signals::{Request, StopSignals};
 use log::LevelFilter;
-use mediamtx::http;
-use mediamtx::logging::{self, Output};
-use mediamtx::quoted;
-use mediamtx::signals::{Request, StopSignals};
 
 use api::{Access, Api, Dashboard};
 use cli::Cli;
@@ -34,8 +34,6 @@ use router::Router;
 use store::{SharedStore, SqliteStore};
 use supervisor::Supervisor;
 
-const WRONG_USAGE: u8 = 2;
-
 fn main() -> ExitCode {
     let stop = StopSignals::hold_back_with_hangup();
     let cli = match Cli::try_parse() {
@@ -43,7 +41,7 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     logging::init_background(
-        cli.log_format,
+        cli.log.log_format,
         Output::Stdout,
         LevelFilter::Info,
         Vec::new(),
@@ -61,17 +59,6 @@ fn main() -> ExitCode {
     );
     log::logger().flush();
     code
-}
-
-/// Says what clap has to say, be it help or what is wrong.
-fn usage(error: &clap::Error) -> ExitCode {
-    if error.use_stderr() {
-        quoted::print_refusal(&error.render().to_string());
-        return ExitCode::from(WRONG_USAGE);
-    }
-    // Nobody is left to tell if even that can't be written.
-    let _ = error.print();
-    ExitCode::SUCCESS
 }
 
 fn run(config: Config, stop: &StopSignals) -> Result<()> {

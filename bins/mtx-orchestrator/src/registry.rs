@@ -3,8 +3,8 @@
 use std::iter;
 use std::sync::MutexGuard;
 
+use common::timestamp::Timestamp;
 use mediamtx::path::StreamId;
-use mediamtx::timestamp::Timestamp;
 
 use crate::declaration::{Declaration, Invalid, Name, Outputs, Servers, Source};
 use crate::store::{SharedStore, Store, StoreError};

@@ -4,10 +4,11 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use mediamtx::secret;
+use common::cli::WRONG_USAGE;
+use common::secret;
 
+use crate::Task;
 use crate::config::NoKey;
-use crate::{Task, WRONG_USAGE};
 
 const NO_KEY: u8 = 1;
 

@@ -1,8 +1,8 @@
 //! What the user typed.
 
 use clap::Parser;
-use mediamtx::logging::LogFormat;
-use mediamtx::retry::RetrySchedule;
+use common::cli::LogArguments;
+use common::retry::RetrySchedule;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -83,12 +83,11 @@ pub(crate) struct Cli {
     pub(crate) retry: RetrySchedule,
 
     /// Logs the counters this often, such as 10s
-    #[arg(long, env = "MTX_WORKER_STATS_INTERVAL", value_parser = mediamtx::duration::parse_positive, value_name = "TIME")]
+    #[arg(long, env = "MTX_WORKER_STATS_INTERVAL", value_parser = common::duration::parse_positive, value_name = "TIME")]
     pub(crate) stats_interval: Option<Duration>,
 
-    /// How to log, on stderr: text or json
-    #[arg(long, env = "MTX_LOG_FORMAT", default_value_t = LogFormat::Text)]
-    pub(crate) log_format: LogFormat,
+    #[command(flatten)]
+    pub(crate) log: LogArguments,
 }
 
 #[cfg(test)]

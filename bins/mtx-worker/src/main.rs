@@ -33,9 +33,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use common::cli::WRONG_USAGE;
+use common::logging::{self, Output};
+use common::quoted;
 use mediamtx::hook::HookEnvironment;
-use mediamtx::logging::{self, Output};
-use mediamtx::quoted;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
@@ -44,8 +45,6 @@ use crate::config::{Config, Destination};
 use crate::failures::Failures;
 use crate::worker::Worker;
 
-const WRONG_USAGE: u8 = 2;
-
 fn main() -> ExitCode {
     let hook = HookEnvironment::of_this_process();
     let cli = match Cli::try_parse() {
@@ -53,7 +52,7 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error, &hook),
     };
     let mut warnings = Vec::new();
-    let (format, is_check) = (cli.log_format, cli.check);
+    let (format, is_check) = (cli.log.log_format, cli.check);
     let task = Config::new(cli, &hook, |name| std::env::var(name).ok(), &mut warnings);
     if is_check {
         return check::report(task.and_then(Task::new), &warnings);

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use mediamtx::duration::format;
-use mediamtx::retry::{Retries, RetrySchedule};
+use common::duration::format;
+use common::retry::{Retries, RetrySchedule};
 
 /// Media has to flow for this long before the schedule starts anew.
 const HEALTHY: Duration = Duration::from_secs(10);

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 
-use mediamtx::secret;
+use common::secret;
 use serde::Serialize;
 use tokio::sync::Notify;
 

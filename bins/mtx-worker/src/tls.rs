@@ -4,8 +4,8 @@ use std::env;
 use std::io;
 
 use anyhow::Result;
-use mediamtx::host::is_loopback;
-use mediamtx::tls::{MEDIAMTX_FINGERPRINT, MEDIAMTX_FINGERPRINT_HOSTS, Trust, readable};
+use common::host::is_loopback;
+use common::tls::{MEDIAMTX_FINGERPRINT, MEDIAMTX_FINGERPRINT_HOSTS, Trust, readable};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use crate::secret;
-use crate::tls::TrustError;
+use common::secret;
+use common::tls::TrustError;
 
 /// Why the server could not be asked, or did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -163,7 +163,7 @@ fn message(body: &[u8]) -> String {
         Ok(problem) => problem.error,
         Err(_) => String::from_utf8_lossy(body).trim().to_owned(),
     };
-    match crate::excerpt(&text, 300) {
+    match common::excerpt(&text, 300) {
         text if text.is_empty() => text,
         text => format!(": {}", secret::redact_url(&text)),
     }

@@ -18,8 +18,8 @@ pub use config::{Fields, Global, User};
 pub use error::{ApiError, Login};
 pub use paths::{Client, PathInfo, Recordings, RtmpConnection, Segment, ServerInfo};
 
-use crate::tls::MEDIAMTX_FINGERPRINT;
-use crate::{https, secret};
+use common::tls::MEDIAMTX_FINGERPRINT;
+use common::{https, secret};
 
 /// Two hundred paths with all their settings take a megabyte.
 const LARGEST_ANSWER: u64 = 16 * 1024 * 1024;
@@ -38,7 +38,7 @@ pub struct Api {
 
 impl Api {
     /// A client of the API at `url`, whose every call ends within `deadline`. With https, the environment says whom
-    /// to trust: see [`crate::tls`].
+    /// to trust: see [`common::tls`].
     pub fn new(url: &str, deadline: Duration) -> Result<Self, ApiError> {
         let wrong = || ApiError::Url {
             url: secret::redact_url(url),

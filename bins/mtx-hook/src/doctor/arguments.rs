@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mediamtx::quoted;
+use common::quoted;
 use regex_lite::Regex;
 
 use super::command::{expand, split};

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, Parser};
+use common::quoted;
 use mediamtx::event::EventName;
-use mediamtx::quoted;
 use regex_lite::Regex;
 
 use super::arguments;

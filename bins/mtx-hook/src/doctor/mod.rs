@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use mediamtx::secret;
+use common::secret;
 
 use configuration::Configuration;
 use file::FileError;

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::host::is_loopback;
 use mediamtx::api::{Api, ApiError, Fields};
-use mediamtx::host::is_loopback;
 use ureq::http::Uri;
 
 use super::configuration::{Configuration, Entry, Settings};
@@ -54,7 +54,7 @@ pub(super) fn look(
             };
             diagnosis.unchecked(format!(
                 "the running server: none is at {} ({error}){hint}",
-                mediamtx::secret::redact_url(&url)
+                common::secret::redact_url(&url)
             ));
             None
         }

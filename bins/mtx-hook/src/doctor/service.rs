@@ -3,8 +3,8 @@
 use std::ffi::OsStr;
 use std::time::Duration;
 
-use mediamtx::https;
-use mediamtx::tls::ORCHESTRATOR_FINGERPRINT;
+use common::https;
+use common::tls::ORCHESTRATOR_FINGERPRINT;
 use serde::de::DeserializeOwned;
 use ureq::Agent;
 
@@ -48,7 +48,7 @@ pub(super) struct Answer {
 
 /// An address without what a URL must not have.
 pub(super) fn shown_url(address: &OsStr) -> String {
-    mediamtx::secret::redact_url(address.to_string_lossy().trim_end_matches('/'))
+    common::secret::redact_url(address.to_string_lossy().trim_end_matches('/'))
 }
 
 pub(super) fn get(address: &OsStr, process: &Process, call: &str) -> Result<Answer, String> {

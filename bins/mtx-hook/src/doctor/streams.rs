@@ -58,7 +58,7 @@ fn check_recording(
 fn is_a_day(value: &Value) -> bool {
     match value.as_str() {
         Some("1d" | "24h0m0s" | "24h") => true,
-        Some(text) => mediamtx::duration::parse(text) == Ok(DAY),
+        Some(text) => common::duration::parse(text) == Ok(DAY),
         None => false,
     }
 }

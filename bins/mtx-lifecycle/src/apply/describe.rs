@@ -1,7 +1,7 @@
 //! Changes in words, without passwords.
 
+use common::secret;
 use mediamtx::api::Fields;
-use mediamtx::secret;
 use serde_json::Value;
 
 use crate::ledger::Change;

@@ -2,9 +2,9 @@
 
 use std::io;
 
+use common::timestamp::Timestamp;
 use mediamtx::api::ApiError;
 use mediamtx::path::PathNameError;
-use mediamtx::timestamp::Timestamp;
 
 use crate::journal::{JournalError, LockError};
 use crate::server::{ReachError, TemplateError};

@@ -1,7 +1,7 @@
 //! One write to the server: noted, made, noted.
 
+use common::timestamp::Timestamp;
 use mediamtx::api::ApiError;
-use mediamtx::timestamp::Timestamp;
 
 use super::{Applier, Error};
 use crate::journal::{Outcome, Record};

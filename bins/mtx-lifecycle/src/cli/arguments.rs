@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::ArgValueCandidates;
-use mediamtx::duration::parse_positive;
-use mediamtx::logging::LogFormat;
+use common::cli::LogArguments;
+use common::duration::parse_positive;
 
 use super::complete;
 
@@ -80,10 +80,8 @@ pub(crate) struct Common {
     #[arg(value_parser = parse_positive)]
     pub(crate) timeout: Option<Duration>,
 
-    /// How to log: text or json
-    #[arg(long, env = "MTX_LOG_FORMAT", value_name = "FORMAT", global = true)]
-    #[arg(default_value_t = LogFormat::Text)]
-    pub(crate) log_format: LogFormat,
+    #[command(flatten)]
+    pub(crate) log: LogArguments,
 }
 
 #[derive(Debug, Subcommand)]

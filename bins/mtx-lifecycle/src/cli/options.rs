@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use common::secret;
 use mediamtx::api::Api;
-use mediamtx::secret;
 use mtx_lifecycle::commands::{Options, default_folder};
 use url::Url;
 

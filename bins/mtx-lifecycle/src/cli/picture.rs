@@ -8,8 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use common::{program, tls};
 use mediamtx::template::Template;
-use mediamtx::{program, tls};
 use mtx_lifecycle::commands::{Error, Interrupt, Lifecycle};
 use serde_json::Value;
 

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 use std::{process, thread};
 
 use anyhow::{Context, anyhow};
-use mediamtx::secret;
-use mediamtx::signals::StopSignals;
+use common::secret;
+use common::signals::StopSignals;
 use mtx_lifecycle::commands::{Error, Lifecycle, Options, PathReport, Report};
 
 use super::arguments::Command;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use common::timestamp::Timestamp;
 use jiff::{ToSpan, Zoned, civil};
-use mediamtx::timestamp::Timestamp;
 use mtx_lifecycle::commands::status::{Existence, PathStatus, rivalry};
 use mtx_lifecycle::commands::{Error, Lifecycle, Report, Started};
 

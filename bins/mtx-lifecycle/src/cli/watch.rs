@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use anyhow::{Context, anyhow};
-use mediamtx::signals::StopSignals;
+use common::signals::StopSignals;
 use mtx_lifecycle::commands::Lifecycle;
 use mtx_lifecycle::watch::Watch;
 

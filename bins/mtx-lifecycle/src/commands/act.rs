@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use common::timestamp::Timestamp;
 use mediamtx::api::Recordings;
 use mediamtx::path::PathName;
-use mediamtx::timestamp::Timestamp;
 
 use super::{Error, Holding, Lifecycle, PathReport, Report, Session};
 use crate::apply::{Scope, await_shown, wait_until};

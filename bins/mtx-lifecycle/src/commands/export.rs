@@ -154,7 +154,7 @@ fn keeper(state: &State, rtsp: Option<&Url>, path: &str) -> Option<(String, Fiel
 mod tests {
     use super::*;
     use crate::journal::Record;
-    use mediamtx::timestamp::Timestamp;
+    use common::timestamp::Timestamp;
 
     fn recording(policy: &str) -> State {
         let mut state = State::default();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mediamtx::timestamp::Timestamp;
+use common::timestamp::Timestamp;
 
 use super::{Error, Lifecycle, Session};
 use crate::apply::{FILES, describe, describe_fields};
@@ -72,7 +72,7 @@ fn lines_of(step: &Step, view: &View, current: &Current, force: bool) -> Vec<Str
             Some(_) => text(entry.unwrap_or(fields), name).to_owned(),
             None => before.map(ToString::to_string).unwrap_or_default(),
         };
-        let before = mediamtx::secret::redact_url(&before);
+        let before = common::secret::redact_url(&before);
         format!(
             "{path}: {} (was {before:?}; {when})",
             describe_fields(&single)

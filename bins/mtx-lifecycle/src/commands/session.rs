@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::MutexGuard;
 use std::time::Duration;
 
-use mediamtx::timestamp::Timestamp;
+use common::timestamp::Timestamp;
 
 use super::{Error, Lifecycle, Report, hold};
 use crate::apply::{Applier, Scope};

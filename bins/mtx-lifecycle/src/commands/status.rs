@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use common::secret;
+use common::timestamp::Timestamp;
 use mediamtx::api::ApiError;
-use mediamtx::secret;
-use mediamtx::timestamp::Timestamp;
 use serde::Serialize;
 
 use super::act::{check_path, is_unknown};

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use common::host::is_loopback;
 use mediamtx::api::Fields;
-use mediamtx::host::is_loopback;
 use nix::errno::Errno;
 use nix::sys::statvfs::statvfs;
 use serde::Serialize;

@@ -281,7 +281,7 @@ fn sync_folder(_folder: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mediamtx::timestamp::Timestamp;
+    use common::timestamp::Timestamp;
     use proptest::prelude::*;
 
     fn revision(number: u64) -> Record {

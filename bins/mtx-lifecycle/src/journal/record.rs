@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use common::timestamp::Timestamp;
 use mediamtx::api::Fields;
-use mediamtx::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::{Change, Owned};

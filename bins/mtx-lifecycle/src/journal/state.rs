@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use mediamtx::timestamp::Timestamp;
+use common::timestamp::Timestamp;
 use url::Url;
 
 use super::record::{Outcome, Record};

@@ -378,7 +378,7 @@ fn a_path_is_held_while_a_command_waits_for_it() {
     };
     let none = BTreeSet::new();
     for (holds, count) in [(vec![hold], 1), (Vec::new(), 0)] {
-        let current = Wanted::default().at(mediamtx::timestamp::Timestamp::now(), holds);
+        let current = Wanted::default().at(common::timestamp::Timestamp::now(), holds);
         let planner = Planner::new(&state, &current, &view, &none);
         let plan = planner.path("cam").unwrap();
         assert_eq!(planner.keepers("cam", &plan).unwrap().len(), count);

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use common::timestamp::Timestamp;
 use jiff::civil::{DateTime, Time, Weekday};
 use jiff::tz::AmbiguousOffset;
 use jiff::{ToSpan, Zoned};
-use mediamtx::timestamp::Timestamp;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 

@@ -1,7 +1,7 @@
 //! Where a stream comes from.
 
+use common::secret;
 use mediamtx::api::Fields;
-use mediamtx::secret;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;

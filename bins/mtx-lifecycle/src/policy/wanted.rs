@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use common::timestamp::Timestamp;
 use mediamtx::api::Fields;
-use mediamtx::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

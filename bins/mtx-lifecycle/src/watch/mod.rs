@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use mediamtx::http;
+use common::http;
 
 use crate::apply::{Refused, Scope};
 use crate::commands::{Error, Lifecycle, Report, Session};

@@ -137,7 +137,7 @@ fn look_at(
 
 fn recovered(path: &str) -> Record {
     Record::Recovered {
-        at: mediamtx::timestamp::Timestamp::now(),
+        at: common::timestamp::Timestamp::now(),
         path: path.to_owned(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use mediamtx::timestamp::Timestamp;
+use common::timestamp::Timestamp;
 
 use super::health::{Health, TRIES};
 use super::metrics::Metrics;

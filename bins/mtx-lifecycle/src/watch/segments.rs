@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use common::timestamp::Timestamp;
 use mediamtx::api::Recordings;
-use mediamtx::timestamp::Timestamp;
 
 use super::metrics::{Metrics, Result as ResultLabel};
 use crate::span::Span;

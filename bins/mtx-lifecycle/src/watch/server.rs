@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mediamtx::http::{Answer, Head, Method, Problem, Service};
+use common::http::{Answer, Head, Method, Problem, Service};
 
 use super::Metrics;
 

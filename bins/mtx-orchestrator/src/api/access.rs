@@ -1,7 +1,7 @@
 //! Who may use the API.
 
 use anyhow::{Context, Result};
-use mediamtx::http::{Challenge, Head, Problem, Session, Token};
+use common::http::{Challenge, Head, Problem, Session, Token};
 
 /// The token, and the cookie that stands for it in browsers: their scripts can't give a WebSocket a header.
 pub(crate) struct Access {

@@ -1,7 +1,7 @@
 //! The page at /, and what it is made of.
 
-use mediamtx::host;
-use mediamtx::http::Answer;
+use common::host;
+use common::http::Answer;
 use url::{Host, Url};
 
 const PAGE: &str = include_str!("../dashboard/index.html");

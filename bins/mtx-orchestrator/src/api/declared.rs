@@ -1,7 +1,7 @@
 //! Streams that are asked for: what a body may say, and what is answered.
 
-use mediamtx::http::{Answer, Problem};
-use mediamtx::secret;
+use common::http::{Answer, Problem};
+use common::secret;
 use serde_json::{Map, Value};
 
 use crate::declaration::{Invalid, Name, Output, Outputs, Source, parse_id};

@@ -1,11 +1,11 @@
 //! MediaMTX's events: logged, counted, and handed to the supervisor as hints.
 
+use common::http::{Answer, Problem};
+use common::secret;
+use common::timestamp::Timestamp;
 use log::{Level, Record};
 use mediamtx::event::{Event, EventKind, EventName};
-use mediamtx::http::{Answer, Problem};
 use mediamtx::path::PathName;
-use mediamtx::secret;
-use mediamtx::timestamp::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 

@@ -14,8 +14,8 @@ mod websocket;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::http::{Answer, Challenge, Head, Method, Problem, Service, check_origin};
 use mediamtx::event::EventName;
-use mediamtx::http::{Answer, Challenge, Head, Method, Problem, Service, check_origin};
 use serde_json::json;
 
 use crate::feed::Feed;

@@ -1,6 +1,6 @@
 //! The routes: what is in force, and putting others into force.
 
-use mediamtx::http::{Answer, Head, Problem};
+use common::http::{Answer, Head, Problem};
 use serde_json::{Value, json};
 
 use super::lifecycle::dry_run;

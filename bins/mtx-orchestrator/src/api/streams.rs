@@ -1,6 +1,6 @@
 //! The streams and their workers.
 
-use mediamtx::http::Answer;
+use common::http::Answer;
 use serde_json::{Value, json};
 
 use super::declared::problem;

@@ -1,6 +1,6 @@
 //! The WebSocket at /v1/events: its handshake (RFC 6455, 4.2).
 
-use mediamtx::http::{Answer, Head, Problem};
+use common::http::{Answer, Head, Problem};
 use tungstenite::handshake::derive_accept_key;
 
 use crate::feed::{self, Feed};

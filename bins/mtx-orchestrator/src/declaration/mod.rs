@@ -6,8 +6,8 @@ mod urls;
 use std::fmt;
 use std::str::FromStr;
 
+use common::timestamp::Timestamp;
 use mediamtx::path::StreamId;
-use mediamtx::timestamp::Timestamp;
 
 use crate::stream_key::StreamKey;
 pub(crate) use servers::{Servers, Target, Task};

@@ -284,8 +284,8 @@ fn result_of(id: &StreamId) -> PathName {
 mod tests {
     use super::super::{Outputs, Source};
     use super::*;
-    use mediamtx::secret;
-    use mediamtx::timestamp::Timestamp;
+    use common::secret;
+    use common::timestamp::Timestamp;
 
     fn servers() -> Servers {
         Servers {

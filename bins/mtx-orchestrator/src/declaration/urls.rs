@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use mediamtx::host::is_loopback;
+use common::host::is_loopback;
+use common::secret::{self, HIDDEN};
 use mediamtx::path::StreamPath;
-use mediamtx::secret::{self, HIDDEN};
 use mediamtx::server_url;
 use url::Url;
 

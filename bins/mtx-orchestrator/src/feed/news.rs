@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mediamtx::timestamp::Timestamp;
+use common::timestamp::Timestamp;
 use serde_json::{Value, json};
 use tungstenite::Utf8Bytes;
 

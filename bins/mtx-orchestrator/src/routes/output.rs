@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use common::secret::HIDDEN;
 use mediamtx::path::PathName;
-use mediamtx::secret::HIDDEN;
 use mediamtx::template::Template;
 
 use crate::declaration::{Output, Servers};

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use common::timestamp::Timestamp;
 use mediamtx::path::PathName;
-use mediamtx::timestamp::Timestamp;
 
 /// Beyond this the path list has to do.
 const MOST: usize = 10_000;

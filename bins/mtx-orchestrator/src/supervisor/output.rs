@@ -4,10 +4,10 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::ChildStderr;
 use std::sync::mpsc::Sender;
 
+use common::secret::scrub_of;
 use log::Level;
 use log::kv::Value as Field;
 use mediamtx::path::PathName;
-use mediamtx::secret::scrub_of;
 use serde_json::{Map, Value};
 
 use super::supervision::Message;

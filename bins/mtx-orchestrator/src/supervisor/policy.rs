@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use mediamtx::duration::{self, DurationError};
+use common::duration::{self, DurationError};
 
 /// What the decisions about a stream go by.
 #[derive(Debug, Clone, PartialEq, Eq)]

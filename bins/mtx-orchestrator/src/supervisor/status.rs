@@ -2,9 +2,9 @@
 
 use std::fmt;
 
+use common::timestamp::Timestamp;
 use mediamtx::api::Client;
 use mediamtx::path::PathName;
-use mediamtx::timestamp::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 

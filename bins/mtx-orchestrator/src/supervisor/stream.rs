@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::Instant;
 
+use common::timestamp::Timestamp;
 use mediamtx::api::Client;
-use mediamtx::timestamp::Timestamp;
 
 use super::machine::Machine;
 use super::output::Counters;

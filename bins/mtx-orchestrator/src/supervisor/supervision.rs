@@ -13,10 +13,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::timestamp::Timestamp;
 use log::Level;
 use mediamtx::api::{ApiError, PathInfo};
 use mediamtx::path::PathName;
-use mediamtx::timestamp::Timestamp;
 use mediamtx::via::Via;
 
 use super::hints::Hints;

@@ -7,9 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use mediamtx::timestamp::Timestamp;
+use common::timestamp::Timestamp;
+use common::{program, tls};
 use mediamtx::via::Via;
-use mediamtx::{program, tls};
 use url::Url;
 
 pub(crate) use super::platform::Limits;

@@ -5,9 +5,9 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use common::secret;
 use mediamtx::path::PathName;
 use mediamtx::pattern::Pattern;
-use mediamtx::secret;
 
 /// Where the stream key comes from.
 pub(super) enum KeySource {

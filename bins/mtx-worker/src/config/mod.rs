@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use common::host::is_loopback;
+use common::retry::RetrySchedule;
+use common::secret;
 use mediamtx::hook::HookEnvironment;
-use mediamtx::host::is_loopback;
 use mediamtx::path::PathName;
-use mediamtx::retry::RetrySchedule;
-use mediamtx::secret;
 
 use self::keys::KeySource;
 pub(crate) use self::keys::NoKey;

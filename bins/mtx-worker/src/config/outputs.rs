@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, UdpSocket};
 
 use anyhow::{Context, Result, bail};
-use mediamtx::host::is_loopback;
+use common::host::is_loopback;
 use mediamtx::path::PathName;
 use mediamtx::template::Template;
 

@@ -21,8 +21,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Instant;
 
+use common::retry::RetrySchedule;
 use futures_util::future::join_all;
-use mediamtx::retry::RetrySchedule;
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, spawn_local};
 

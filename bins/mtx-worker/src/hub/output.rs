@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use mediamtx::duration::format;
+use common::duration::format;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 

@@ -34,7 +34,7 @@ pub(crate) enum PictureError {
     Codec(&'static str),
     #[error(
         "no picture: no key frame came within {}",
-        mediamtx::duration::format(PATIENCE)
+        common::duration::format(PATIENCE)
     )]
     NoKeyFrame,
     #[error("no picture")]

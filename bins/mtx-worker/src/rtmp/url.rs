@@ -3,9 +3,10 @@
 use std::fmt;
 
 use anyhow::{Context, Result, bail};
-use mediamtx::host::is_loopback;
+use common::host::is_loopback;
+use common::secret;
+use mediamtx::server_url;
 use mediamtx::via::Via;
-use mediamtx::{secret, server_url};
 use url::form_urlencoded;
 
 const FORM: &str = "write rtmp://host[:port]/app/stream-key";

@@ -38,9 +38,9 @@ pub(crate) enum SinkError {
     Broken(#[source] io::Error),
     #[error("the server closed the connection")]
     Closed,
-    #[error("no answer within {}", mediamtx::duration::format(*.0))]
+    #[error("no answer within {}", common::duration::format(*.0))]
     Timeout(Duration),
-    #[error("the server took no data, or confirmed none, for {}", mediamtx::duration::format(*.0))]
+    #[error("the server took no data, or confirmed none, for {}", common::duration::format(*.0))]
     Stalled(Duration),
 }
 

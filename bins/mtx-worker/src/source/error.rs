@@ -29,11 +29,11 @@ pub(crate) enum SourceError {
     Transport(&'static str, &'static str),
     #[error("nothing in this stream can be passed on: {0}")]
     Unsupported(String),
-    #[error("no answer within {}", mediamtx::duration::format(*.0))]
+    #[error("no answer within {}", common::duration::format(*.0))]
     Timeout(Duration),
-    #[error("no media for {}", mediamtx::duration::format(*.0))]
+    #[error("no media for {}", common::duration::format(*.0))]
     Silent(Duration),
-    #[error("no video for {}: {reason}", mediamtx::duration::format(*.time))]
+    #[error("no video for {}: {reason}", common::duration::format(*.time))]
     NoVideo {
         time: Duration,
         reason: &'static str,

@@ -97,7 +97,7 @@ impl FromStr for RtspUrl {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let shown = mediamtx::secret::redact_url(text);
+        let shown = common::secret::redact_url(text);
         let mut url = server_url::parse(text).with_context(|| {
             format!("input {shown:?} is not a URL; write rtsp://host[:port]/path")
         })?;
@@ -126,7 +126,7 @@ impl FromStr for RtspUrl {
 
 impl fmt::Display for RtspUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&mediamtx::secret::redact_url(self.url.as_str()))
+        f.write_str(&common::secret::redact_url(self.url.as_str()))
     }
 }
 

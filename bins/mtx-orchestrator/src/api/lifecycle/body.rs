@@ -1,8 +1,8 @@
 //! Bodies of commands.
 
-use mediamtx::http::Problem;
-use mediamtx::secret;
-use mediamtx::timestamp::Timestamp;
+use common::http::Problem;
+use common::secret;
+use common::timestamp::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 

@@ -1,7 +1,7 @@
 //! How paths stand, and what is done with them.
 
-use mediamtx::http::{Answer, Problem};
-use mediamtx::secret;
+use common::http::{Answer, Problem};
+use common::secret;
 use mtx_lifecycle::commands::status::{Existence, Status};
 use mtx_lifecycle::commands::{Report, Started};
 use serde_json::{Value, json};

@@ -4,9 +4,9 @@ mod body;
 mod commands;
 mod policy;
 
-use mediamtx::http::{Answer, Head, Method, Problem};
+use common::http::{Answer, Head, Method, Problem};
+use common::secret;
 use mediamtx::path::PathName;
-use mediamtx::secret;
 use mtx_lifecycle::commands::{Error, Lifecycle as Commands, Report};
 
 use super::{JSON, PROMETHEUS};

@@ -1,7 +1,7 @@
 //! The policy: what is in force, and putting another one into force.
 
-use mediamtx::http::{Answer, Problem};
-use mediamtx::secret;
+use common::http::{Answer, Problem};
+use common::secret;
 use mtx_lifecycle::commands::Error;
 use mtx_lifecycle::commands::status::RevisionStatus;
 use mtx_lifecycle::journal::Journal;

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use common::timestamp::Timestamp;
 use log::Level;
 use mediamtx::api::{ApiError, Client, PathInfo};
 use mediamtx::path::PathName;
-use mediamtx::timestamp::Timestamp;
 
 use super::super::hints::Hint;
 use super::super::locked;

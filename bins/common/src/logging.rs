@@ -147,8 +147,9 @@ impl Form {
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         let target = metadata.target();
-        let ours = target.starts_with("mtx") || target.starts_with("mediamtx");
-        let level = if ours {
+        let krate = target.split("::").next().unwrap_or(target);
+        let is_ours = krate.starts_with("mtx") || ["common", "mediamtx"].contains(&krate);
+        let level = if is_ours {
             self.level
         } else {
             self.level.min(LevelFilter::Warn)
@@ -379,6 +380,8 @@ mod tests {
         for (target, level, heard) in [
             ("mtx_worker::rtsp", Level::Info, true),
             ("mediamtx::path", Level::Info, true),
+            ("common::http::server", Level::Info, true),
+            ("common_crates::any", Level::Info, false),
             ("mtx_worker", Level::Debug, false),
             ("tokio_rustls::client", Level::Info, false),
             ("tokio_rustls::client", Level::Warn, true),
