@@ -119,8 +119,11 @@ impl Registry {
 
     pub(crate) fn remove(&self, key: &StreamKey) -> Result<(), RegistryError> {
         let mut store = self.store().ok_or_else(|| self.not_declared(key))?;
-        let declaration = self.declared(&**store, key)?;
-        store.delete(&declaration.id)?;
+        let id = key.short_id();
+        let was_there = id.map(|id| store.delete(&id)).transpose()?;
+        if was_there != Some(true) {
+            return Err(self.not_declared(key));
+        }
         Ok(self.supervisor.undeclare(key)?)
     }
 

@@ -52,10 +52,11 @@ impl RouteConfig {
         };
         let kept = store.map(|store| store.lock().routes()).transpose()?;
         if let Some(kept) = kept.flatten() {
-            layers.api = StreamRoute::read_kept(&kept).context(
+            let kept = StreamRoute::read_kept(&kept).context(
                 "the routes that PUT /v1/routes has left in the store can't be used; they are in the table routes",
             )?;
-            warn_of_shared_outputs(&layers.api);
+            warn_of_shared_outputs(&kept);
+            layers.api = Some(kept);
         }
         if let Some(file) = &self.file {
             layers.file = Some(read_alone(file).context("--routes")?);
@@ -113,7 +114,12 @@ fn read(
     layers: &Layers,
     servers: &Servers,
 ) -> Result<Vec<StreamRoute>> {
-    let before: Vec<StreamRoute> = layers.flags.iter().chain(&layers.api).cloned().collect();
+    let before: Vec<StreamRoute> = layers
+        .flags
+        .iter()
+        .chain(layers.api.iter().flatten())
+        .cloned()
+        .collect();
     let routes = StreamRoute::read_all(content, Syntax::Yaml, &before, servers);
     routes.with_context(|| file.display().to_string())
 }
@@ -226,7 +232,12 @@ impl Router {
         let mut layers = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
         let (after, table) = self.with_api(&layers, text, syntax)?;
         if let Some(store) = &self.store {
-            let routes: Vec<_> = after.api.iter().map(StreamRoute::definition).collect();
+            let routes: Vec<_> = after
+                .api
+                .iter()
+                .flatten()
+                .map(StreamRoute::definition)
+                .collect();
             let document = serde_json::json!({ "routes": routes }).to_string();
             store.lock().set_routes(&document)?;
         }
@@ -252,7 +263,8 @@ impl Router {
         syntax: Syntax,
     ) -> Result<(Layers, RouteTable), RoutesError> {
         let mut after = layers.clone();
-        after.api = StreamRoute::read_all(text, syntax, &layers.flags, &self.servers)?;
+        let routes = StreamRoute::read_all(text, syntax, &layers.flags, &self.servers)?;
+        after.api = Some(routes);
         let table = RouteTable::new(&after, &self.servers)?;
         Ok((after, table))
     }
@@ -293,7 +305,10 @@ mod tests {
         put(r#"{"routes": [{"path": "**", "outputs": ["copy/{path}"]}]}"#);
         let behind_flags = config(&[on], None).unwrap();
         let (layers, table) = behind_flags.in_force(Some(&store), &servers()).unwrap();
-        assert_eq!((layers.api.len(), table.iter().count()), (1, 2));
+        assert_eq!(
+            (layers.api.map(|api| api.len()), table.iter().count()),
+            (Some(1), 2)
+        );
         put(r#"{"routes": [{"path": "copy/**", "outputs": ["rtmp://backup/{path}"]}]}"#);
         let behind_api = config(&[], Some(&file)).unwrap();
         let (_, table) = behind_api.in_force(Some(&store), &servers()).unwrap();

@@ -28,7 +28,7 @@ pub(crate) struct Task {
 }
 
 /// Where a worker publishes.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub(crate) struct Target {
     /// With its login.
     pub(crate) url: Url,
@@ -38,6 +38,15 @@ pub(crate) struct Target {
     pub(crate) path: Option<PathName>,
     secrets: Vec<String>,
 }
+
+/// However it was written.
+impl PartialEq for Target {
+    fn eq(&self, other: &Self) -> bool {
+        self.url == other.url && self.path == other.path
+    }
+}
+
+impl Eq for Target {}
 
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

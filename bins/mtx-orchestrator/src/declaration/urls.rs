@@ -69,7 +69,7 @@ impl Output {
             ));
         }
         let path = url.path();
-        if path.trim_matches('/').is_empty() || has_trailing_gap(path) {
+        if path.trim_matches('/').is_empty() || lacks_key(&url) {
             return Err(invalid(
                 "an application and a stream key are needed: write rtmp(s)://host[:port]/app/stream-key",
             ));
@@ -100,9 +100,13 @@ impl Output {
     }
 }
 
-/// `rtmp://host/app/`: the key was forgotten.
-fn has_trailing_gap(path: &str) -> bool {
-    path.ends_with('/') && path.trim_matches('/').split('/').count() == 1
+/// `rtmp://host/app/`: the key was forgotten, unless it is the query.
+fn lacks_key(url: &Url) -> bool {
+    let path = url.path();
+    let is_app_alone = path.ends_with('/') && path.trim_matches('/').split('/').count() == 1;
+    let mut names = url.query_pairs().map(|(name, _)| name);
+    let has_login = names.any(|name| LOGIN.contains(&name.as_ref()));
+    is_app_alone && (has_login || url.query().is_none_or(str::is_empty))
 }
 
 impl fmt::Display for Output {
@@ -158,20 +162,21 @@ impl fmt::Debug for Output {
 }
 
 fn parse(text: &str, schemes: &[&str], form: &str) -> Result<Url, String> {
-    if text.len() > LONGEST {
-        return Err(format!("the URL has more than {LONGEST} characters"));
-    }
-    if text.contains(HIDDEN) {
-        return Err(format!(
-            "{HIDDEN} stands where a secret was hidden: write the whole URL, or leave the field out"
-        ));
-    }
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err(format!("there is a space or a line's end in it; {form}"));
     }
     let Ok(url) = server_url::parse(text) else {
         return Err(format!("it is not a URL; {form}"));
     };
+    // As it is kept, and read again.
+    if text.len().max(url.as_str().len()) > LONGEST {
+        return Err(format!("the URL has more than {LONGEST} characters"));
+    }
+    if text.contains(HIDDEN) || url.as_str().contains(HIDDEN) {
+        return Err(format!(
+            "{HIDDEN} stands where a secret was hidden: write the whole URL, or leave the field out"
+        ));
+    }
     if !schemes.contains(&url.scheme()) {
         return Err(format!("the scheme is another one; {form}"));
     }
@@ -324,6 +329,8 @@ mod tests {
             // A path of one segment is an application without a key.
             ("rtmp://h/cam", "rtmp://h/cam"),
             ("rtmp://h/cam?pass=s3cret", "rtmp://h/cam?***"),
+            // The key of some platforms is in the query.
+            ("rtmp://h/app/?key=s3cret", "rtmp://h/app/?***"),
         ] {
             let output = Output::parse(text).unwrap();
             assert_eq!(format!("{output} {output:?}"), format!("{shown} {shown}"));
@@ -333,6 +340,7 @@ mod tests {
     #[test]
     fn what_is_no_source_or_output_is_refused_without_showing_it() {
         let long = format!("rtsp://h/{}", "x".repeat(2048));
+        let long_if_escaped = format!("rtsp://h/{}", "ü".repeat(700));
         for (text, why) in [
             ("", "not a URL"),
             ("s3cret", "not a URL"),
@@ -340,10 +348,12 @@ mod tests {
             ("file:///s3cret", "scheme"),
             ("rtsp:///s3cret", "no host"),
             ("rtsp://u:***@h/", "***"),
+            ("rtsp://u:s3cret@%2A%2A%2A/", "***"),
             ("rtsp://u:s3 cret@h/", "space"),
             ("rtsp://h/s3cret\n", "space"),
             ("rtsp://u:12#s3cret@h/", "%23"),
             (&long, "2048"),
+            (&long_if_escaped, "2048"),
         ] {
             let message = Source::parse(text).unwrap_err().to_string();
             assert!(
@@ -355,6 +365,7 @@ mod tests {
             ("rtsp://h/a/s3cret", "scheme"),
             ("rtmp://h/", "stream key"),
             ("rtmp://h/app/", "stream key"),
+            ("rtmp://h/app/?pass=s3cret", "stream key"),
             ("rtmp://u:s3cret@h/app/key", "user="),
             ("rtmp://h/app/***", "***"),
         ] {

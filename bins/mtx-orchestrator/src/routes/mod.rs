@@ -70,8 +70,8 @@ impl fmt::Display for Shadowed {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Layers {
     pub(crate) flags: Vec<StreamRoute>,
-    /// Those that were put over the API; none were before the first time.
-    pub(crate) api: Vec<StreamRoute>,
+    /// Those that were put over the API, once any were.
+    pub(crate) api: Option<Vec<StreamRoute>>,
     /// Those of the file, if there is one.
     pub(crate) file: Option<Vec<StreamRoute>>,
 }
@@ -81,7 +81,7 @@ pub(crate) struct Layers {
 pub(crate) struct RouteTable(Vec<(Origin, StreamRoute)>);
 
 impl RouteTable {
-    /// The flags first, then what came over the API, then the file; the default if there is nothing of these.
+    /// The flags first, then what came over the API, then the file; the default if nobody said anything.
     ///
     /// # Errors
     /// When a stream would come back to a route that it has been through.
@@ -90,9 +90,9 @@ impl RouteTable {
             routes.iter().map(|route| (origin, route.clone())).collect()
         };
         let mut routes = of(Origin::Flag, &layers.flags);
-        routes.extend(of(Origin::Api, &layers.api));
+        routes.extend(of(Origin::Api, layers.api.as_deref().unwrap_or_default()));
         routes.extend(of(Origin::File, layers.file.as_deref().unwrap_or_default()));
-        if routes.is_empty() && layers.file.is_none() {
+        if routes.is_empty() && layers.file.is_none() && layers.api.is_none() {
             routes = of(Origin::Default, &[StreamRoute::default()]);
         }
         let table = Self(routes);
@@ -153,7 +153,7 @@ mod tests {
     fn flags_come_before_the_api_and_the_api_before_the_file() {
         let layers = Layers {
             flags: routes(&["a => flag/a"]),
-            api: routes(&["[ab] => api/{name}"]),
+            api: Some(routes(&["[ab] => api/{name}"])),
             file: Some(routes(&["* => file/{name}"])),
         };
         let table = table(&layers);
@@ -168,7 +168,7 @@ mod tests {
     fn routes_that_are_hidden_by_others_are_named() {
         let layers = Layers {
             flags: routes(&["cam* => flag/{name}"]),
-            api: routes(&["cam1 => api/a", "x => api/x"]),
+            api: Some(routes(&["cam1 => api/a", "x => api/x"])),
             file: Some(routes(&["x => file/x", "* => file/{name}"])),
         };
         let shadowed = table(&layers).shadowed();
@@ -210,10 +210,16 @@ mod tests {
         let default = table(&Layers::default());
         let (_, route) = default.find(&"live/cam/in".parse().unwrap()).unwrap();
         assert_eq!(route.to_string(), DEFAULT);
-        let none = Layers {
+        let by_file = Layers {
             file: Some(Vec::new()),
             ..Layers::default()
         };
-        assert_eq!(table(&none).iter().count(), 0);
+        let over_api = Layers {
+            api: Some(Vec::new()),
+            ..Layers::default()
+        };
+        for none in [by_file, over_api] {
+            assert_eq!(table(&none).iter().count(), 0);
+        }
     }
 }

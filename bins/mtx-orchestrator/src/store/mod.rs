@@ -24,7 +24,8 @@ pub(crate) trait Store: Send {
     /// Replaces the one with the same id; does nothing if there is none.
     fn update(&mut self, declaration: &Declaration) -> Result<(), StoreError>;
 
-    fn delete(&mut self, id: &StreamId) -> Result<(), StoreError>;
+    /// Whether there was one.
+    fn delete(&mut self, id: &StreamId) -> Result<bool, StoreError>;
 
     /// Paths whose streams an operator has stopped.
     fn stopped(&self) -> Result<Vec<PathName>, StoreError>;

@@ -262,11 +262,14 @@ impl Store for SqliteStore {
         })
     }
 
-    fn delete(&mut self, id: &StreamId) -> Result<(), StoreError> {
+    fn delete(&mut self, id: &StreamId) -> Result<bool, StoreError> {
+        let mut deleted = 0;
         self.write(|transaction| {
             let sql = "DELETE FROM streams WHERE id = ?1";
-            transaction.execute(sql, params![id.as_str()]).map(drop)
-        })
+            deleted = transaction.execute(sql, params![id.as_str()])?;
+            Ok(())
+        })?;
+        Ok(deleted > 0)
     }
 
     fn routes(&self) -> Result<Option<String>, StoreError> {

@@ -41,6 +41,8 @@ const IDLE: Duration = Duration::from_secs(1);
 /// How long declared streams wait at the start for what MediaMTX has, which goes before them: two that feed each other
 /// would otherwise be judged by who is known first.
 const FIRST_LIST: Duration = Duration::from_secs(3);
+/// How long workers that fail wait for a server whose API is away; the API alone may be.
+const LOST: Duration = Duration::from_secs(30);
 /// Until something that is held back is looked at again.
 const HELD_BACK: Duration = Duration::from_millis(50);
 /// Without a look around for this long, it is this process that hung, and not its workers.
@@ -115,6 +117,8 @@ pub(super) struct Supervision {
     changed: BTreeSet<StreamKey>,
     hints: Hints,
     server: Server,
+    /// Since when the server is lost, if it is.
+    lost: Instant,
     limit: StartLimit,
     totals: Totals,
     workers: u64,
@@ -149,6 +153,7 @@ impl Supervision {
             changed: BTreeSet::new(),
             hints: Hints::default(),
             server: Server::NeverReached,
+            lost: now,
             totals: Totals::default(),
             workers: 0,
             began: now,

@@ -100,8 +100,10 @@ impl Supervision {
             log::warn!("{error}: workers are left as they are");
         }
         *locked(&self.view.ready) = ready;
-        if self.server == Server::Reached {
+        // One that answers, but not to us, is there.
+        if self.server == Server::Reached && matches!(error, ApiError::Request { .. }) {
             self.server = Server::Lost;
+            self.lost = Instant::now();
         }
         let hints = self.hints.unanswered(covers);
         for hint in &hints {

@@ -1,7 +1,9 @@
 use std::sync::mpsc;
 
+use mediamtx::api::Login;
 use mediamtx::via::Mark;
 
+use super::super::failure::FailureKind;
 use super::super::names::Addresses;
 use super::super::names::tests::{addresses, endpoint};
 use super::super::policy::{BreakerPolicy, Policy, Recovery};
@@ -146,6 +148,31 @@ fn a_known_result_is_not_taken_for_what_another_stream_has_elsewhere() {
 }
 
 /// A process that starts anew knows what was declared before it knows what MediaMTX has.
+#[test]
+fn a_worker_that_fails_waits_for_a_server_that_is_away_but_not_for_one_that_refuses_us() {
+    let refused = ApiError::Refused {
+        url: "http://mediamtx".to_owned(),
+        status: 401,
+        login: Login::None,
+    };
+    let nobody_listens = mediamtx::api::Api::new("http://127.0.0.1:1", MINUTE).unwrap();
+    let away = nobody_listens.paths().unwrap_err();
+    for (error, is_started) in [(refused, true), (away, false)] {
+        let mut supervision = supervision("* => rtmp://backup/{name}");
+        supervision.sees(&[("cam", "rtspSession", "1")]);
+        supervision.look_after();
+        supervision.unreachable(0, &error);
+        supervision.ended(&key("cam"), FailureKind::Signalled.because("killed"));
+        supervision.look_after();
+        let has_worker = |it: &Supervision| it.streams[&key("cam")].worker.is_some();
+        assert_eq!(has_worker(&supervision), is_started, "{error}");
+        // The API alone may be away.
+        supervision.lost -= LOST;
+        supervision.look_after();
+        assert!(has_worker(&supervision));
+    }
+}
+
 #[test]
 fn what_is_published_already_goes_before_a_declared_stream_that_would_feed_it() {
     let mut supervision = supervision("cam => copy/cam");

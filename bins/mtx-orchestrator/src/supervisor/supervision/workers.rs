@@ -9,7 +9,7 @@ use super::super::machine::{Cause, Ended, Input};
 use super::super::output::{Said, WorkerId};
 use super::super::publishers::{Search, Suspect};
 use super::super::worker::{HUNG_AFTER, Worker};
-use super::{FIRST_LIST, STALLED, Server, Supervision};
+use super::{FIRST_LIST, LOST, STALLED, Server, Supervision};
 use crate::stream_key::StreamKey;
 
 impl Supervision {
@@ -126,7 +126,7 @@ impl Supervision {
     }
 
     /// A worker is gone, asked or unasked.
-    fn ended(&mut self, key: &StreamKey, failure: Failure) {
+    pub(super) fn ended(&mut self, key: &StreamKey, failure: Failure) {
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
@@ -166,8 +166,9 @@ impl Supervision {
         if stream.is_blocked() {
             return;
         }
-        // A worker that failed along with its server would only fail again.
-        let waits = self.server == Server::Lost && stream.plan.task.needs_mediamtx;
+        // A worker that failed along with its server would only fail again, unless it is the API alone that is away.
+        let is_lost = self.server == Server::Lost && now - self.lost < LOST;
+        let waits = is_lost && stream.plan.task.needs_mediamtx;
         if waits && cause != Cause::Wanted {
             return;
         }
