@@ -216,3 +216,78 @@ fn too_large() -> Failure {
 fn bad_chunk() -> Failure {
     Problem::new(400, "the body is not chunked as Transfer-Encoding says").into()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What a server reads of a client that sends this and nothing more.
+    fn read(sent: &[u8]) -> Result<(Head, Vec<u8>), Failure> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        client.write_all(sent).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        let mut wire = Wire::new(&stream);
+        let head = wire.read_head()?;
+        let body = wire.read_body(&head)?;
+        Ok((head, body))
+    }
+
+    fn chunked(chunks: &[Vec<u8>]) -> Vec<u8> {
+        let mut sent =
+            b"POST /v1/streams HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n\
+            Transfer-Encoding: chunked\r\n\r\n"
+                .to_vec();
+        for chunk in chunks.iter().filter(|chunk| !chunk.is_empty()) {
+            sent.extend(format!("{:x};name=value\r\n", chunk.len()).bytes());
+            sent.extend(chunk);
+            sent.extend(b"\r\n");
+        }
+        sent.extend(b"0\r\n\r\n");
+        sent
+    }
+
+    /// A byte that is changed, left out or sent again, by the place where that happens.
+    fn damage(sent: &mut Vec<u8>, (place, kind, byte): (prop::sample::Index, u8, u8)) {
+        let place = place.index(sent.len());
+        match kind {
+            0 => sent[place] = byte,
+            1 => sent.truncate(place.max(1)),
+            2 => sent.insert(place, byte),
+            _ => sent.extend_from_within(place..),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_body_comes_out_whole_however_it_is_cut(
+            chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..700), 0..20),
+        ) {
+            let (_, body) = read(&chunked(&chunks)).unwrap();
+            prop_assert_eq!(body, chunks.concat());
+        }
+
+        #[test]
+        fn damaged_requests_are_read_within_the_limits_or_refused(
+            chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..4),
+            damages in prop::collection::vec((any::<prop::sample::Index>(), 0..4_u8, any::<u8>()), 1..4),
+        ) {
+            let mut sent = chunked(&chunks);
+            for it in damages {
+                damage(&mut sent, it);
+            }
+            match read(&sent) {
+                Ok((_, body)) => prop_assert!(body.len() <= MAX_BODY),
+                Err(Failure::Refused(problem)) => {
+                    prop_assert!([400, 413, 417, 431, 505].contains(&problem.status), "{problem:?}");
+                }
+                Err(Failure::Gone) => {}
+            }
+        }
+    }
+}
