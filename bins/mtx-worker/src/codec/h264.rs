@@ -6,7 +6,7 @@ use h264_reader::bitstream_io::{Numeric, Primitive};
 use h264_reader::nal::sps::{PicOrderCntType, SeqParameterSet};
 use h264_reader::rbsp::{BitRead, BitReader, BitReaderError};
 
-use super::nal::{SetsById, from_base64, nal_units, rbsp, split_byte_stream};
+use super::nal::{Sets, SetsById, from_base64, nal_units, rbsp, split_byte_stream};
 use crate::media::EntryPoint;
 
 /// Types of NAL units (table 7-1).
@@ -109,6 +109,25 @@ pub(crate) struct Format {
     pub(crate) is_full_range: bool,
 }
 
+impl Sets for ParameterSets {
+    fn take(&mut self, nal: &[u8]) -> bool {
+        match kind(nal) {
+            // Behind the header, the profile, its constraints and the level.
+            Some(SPS) => self.sps.take(number(nal, 4), 31, nal),
+            Some(PPS) => self.pps.take(number(nal, 1), 255, nal),
+            _ => false,
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        !self.sps.is_empty() && !self.pps.is_empty()
+    }
+
+    fn has_all_sps_of(&self, other: &Self) -> bool {
+        self.sps.has_all_of(&other.sps)
+    }
+}
+
 impl ParameterSets {
     /// The sets in a session description's `sprop-parameter-sets` (RFC 6184, section 8.1).
     pub(crate) fn from_description(text: &str) -> Self {
@@ -119,35 +138,6 @@ impl ParameterSets {
             }
         }
         sets
-    }
-
-    /// Takes a parameter set over; whether it says something new.
-    pub(crate) fn take(&mut self, nal: &[u8]) -> bool {
-        match kind(nal) {
-            // Behind the header, the profile, its constraints and the level.
-            Some(SPS) => self.sps.take(number(nal, 4), 31, nal),
-            Some(PPS) => self.pps.take(number(nal, 1), 255, nal),
-            _ => false,
-        }
-    }
-
-    /// Takes over what came with one access unit; whether it says something new. A set is in use until another one has
-    /// its id (section 7.4.1.2.1); with another SPS, though, those before it are out of use.
-    pub(crate) fn take_all(&mut self, nals: &[Vec<u8>]) -> bool {
-        let mut fresh = Self::default();
-        for nal in nals {
-            fresh.take(nal);
-        }
-        if fresh.is_complete() && !self.sps.has_all_of(&fresh.sps) {
-            *self = fresh;
-            return true;
-        }
-        nals.iter()
-            .fold(false, |changed, nal| self.take(nal) | changed)
-    }
-
-    pub(crate) fn is_complete(&self) -> bool {
-        !self.sps.is_empty() && !self.pps.is_empty()
     }
 
     /// The first SPS and the first PPS alone.

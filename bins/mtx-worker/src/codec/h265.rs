@@ -5,7 +5,7 @@ use std::time::Duration;
 use h264_reader::rbsp::{BitRead, BitReader, BitReaderError};
 
 use super::h265_timing::frame_duration;
-use super::nal::{SetsById, from_base64, nal_units, rbsp, split_byte_stream};
+use super::nal::{Sets, SetsById, from_base64, nal_units, rbsp, split_byte_stream};
 use crate::media::EntryPoint;
 
 /// Types of NAL units (table 7-1).
@@ -85,20 +85,8 @@ pub(crate) struct Format {
     depth_chroma_minus8: u8,
 }
 
-impl ParameterSets {
-    /// The sets of a session description, each in a parameter of its own (RFC 7798, section 7.1).
-    pub(crate) fn from_description<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut sets = Self::default();
-        for encoded in texts.into_iter().flat_map(|text| text.split(',')) {
-            for nal in split_byte_stream(&from_base64(encoded)) {
-                sets.take(nal);
-            }
-        }
-        sets
-    }
-
-    /// Takes a parameter set over; whether it says something new.
-    pub(crate) fn take(&mut self, nal: &[u8]) -> bool {
+impl Sets for ParameterSets {
+    fn take(&mut self, nal: &[u8]) -> bool {
         match kind(nal) {
             Some(VPS) => {
                 let id = nal.get(HEADER).map_or(0, |byte| u32::from(byte >> 4));
@@ -113,23 +101,25 @@ impl ParameterSets {
         }
     }
 
-    /// Takes over what came with one access unit; whether it says something new. A set is in use until another one has
-    /// its id; with another SPS, though, those before it are out of use.
-    pub(crate) fn take_all(&mut self, nals: &[Vec<u8>]) -> bool {
-        let mut fresh = Self::default();
-        for nal in nals {
-            fresh.take(nal);
-        }
-        if fresh.is_complete() && !self.sps.has_all_of(&fresh.sps) {
-            *self = fresh;
-            return true;
-        }
-        nals.iter()
-            .fold(false, |changed, nal| self.take(nal) | changed)
+    fn is_complete(&self) -> bool {
+        !self.vps.is_empty() && !self.sps.is_empty() && !self.pps.is_empty()
     }
 
-    pub(crate) fn is_complete(&self) -> bool {
-        !self.vps.is_empty() && !self.sps.is_empty() && !self.pps.is_empty()
+    fn has_all_sps_of(&self, other: &Self) -> bool {
+        self.sps.has_all_of(&other.sps)
+    }
+}
+
+impl ParameterSets {
+    /// The sets of a session description, each in a parameter of its own (RFC 7798, section 7.1).
+    pub(crate) fn from_description<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut sets = Self::default();
+        for encoded in texts.into_iter().flat_map(|text| text.split(',')) {
+            for nal in split_byte_stream(&from_base64(encoded)) {
+                sets.take(nal);
+            }
+        }
+        sets
     }
 
     /// The first VPS, the first SPS and the first PPS alone.

@@ -200,6 +200,7 @@ fn read_vui(r: &mut impl BitRead) -> Result<Option<(u32, u32)>, BitReaderError> 
 mod tests {
     use super::*;
     use crate::codec::h265::ParameterSets;
+    use crate::codec::nal::Sets as _;
     use h264_reader::rbsp::BitReader;
 
     fn microseconds(sps: &[u8]) -> Option<u128> {

@@ -59,6 +59,33 @@ pub(crate) fn rbsp(nal: &[u8], header: usize) -> Option<Cow<'_, [u8]>> {
     (nal.len() > 1).then(|| decode_nal(nal).ok()).flatten()
 }
 
+/// The parameter sets of a stream.
+pub(crate) trait Sets: Default {
+    /// Takes a parameter set over; whether it says something new.
+    fn take(&mut self, nal: &[u8]) -> bool;
+
+    /// Whether there is one of each kind.
+    fn is_complete(&self) -> bool;
+
+    /// Whether all SPSs of the other are here, as they are there.
+    fn has_all_sps_of(&self, other: &Self) -> bool;
+
+    /// Takes over what came with one access unit; whether it says something new. A set is in use until another one has
+    /// its id (H.264, section 7.4.1.2.1); with another SPS, though, those before it are out of use.
+    fn take_all(&mut self, nals: &[Vec<u8>]) -> bool {
+        let mut fresh = Self::default();
+        for nal in nals {
+            fresh.take(nal);
+        }
+        if fresh.is_complete() && !self.has_all_sps_of(&fresh) {
+            *self = fresh;
+            return true;
+        }
+        nals.iter()
+            .fold(false, |changed, nal| self.take(nal) | changed)
+    }
+}
+
 /// The parameter sets of one kind, by their ids.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct SetsById(Vec<(u32, Bytes)>);

@@ -88,6 +88,7 @@ fn copy(decoded: &DecodedYUV<'_>, full_range: bool) -> Picture {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::nal::Sets as _;
     use proptest::prelude::*;
 
     /// A grey picture of 64 by 64, as x264 writes it.

@@ -190,6 +190,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::codec::h264::{self, tests::X264_B_FRAMES};
     use crate::codec::h265::{self, tests::X265_B_FRAMES};
+    use crate::codec::nal::Sets as _;
     use crate::codec::vp9::{self, tests::A_KEY_FRAME};
 
     pub(crate) fn h264() -> VideoCodec {

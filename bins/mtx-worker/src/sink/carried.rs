@@ -201,6 +201,7 @@ impl Carried {
 mod tests {
     use super::*;
     use crate::codec::h265::tests::A_PPS;
+    use crate::codec::nal::Sets as _;
     use crate::rtmp::amf0::Value;
     use crate::rtmp::flv::tests::{aac, audio, h264, h265, video};
 

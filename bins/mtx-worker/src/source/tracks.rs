@@ -2,7 +2,9 @@
 
 use crate::codec::{h264, h265};
 use crate::media::{Medium, TrackId};
-use crate::rtp::payload::{Aac, Av1, Depacketizer, G711, H264, H265, MpegAudio, Opus, Vp9};
+use crate::rtp::payload::{
+    Aac, Av1, Depacketizer, G711, H264, H265, MpegAudio, NalUnits, Opus, Vp9,
+};
 use crate::rtsp::sdp::{Description, Media};
 
 /// FLV knows G.711 at this rate only (Adobe FLV 10.1, annex E.4.2.1).
@@ -63,12 +65,16 @@ fn depacketizer(media: &Media) -> Option<Box<dyn Depacketizer>> {
     Some(match (media.kind.as_str(), media.encoding.as_str()) {
         ("video", "h264") => {
             let sets = media.parameter("sprop-parameter-sets").unwrap_or_default();
-            Box::new(H264::new(h264::ParameterSets::from_description(sets)))
+            Box::new(NalUnits::<H264>::new(
+                h264::ParameterSets::from_description(sets),
+            ))
         }
         ("video", "h265") => {
             let sets = ["sprop-vps", "sprop-sps", "sprop-pps"];
             let sets = sets.iter().filter_map(|name| media.parameter(name));
-            Box::new(H265::new(h265::ParameterSets::from_description(sets)))
+            Box::new(NalUnits::<H265>::new(
+                h265::ParameterSets::from_description(sets),
+            ))
         }
         ("video", "av1") => Box::new(Av1::default()),
         ("video", "vp9") => Box::new(Vp9::default()),

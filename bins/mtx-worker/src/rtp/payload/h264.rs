@@ -1,112 +1,49 @@
 //! H.264 in RTP (RFC 6184).
 
-use super::nal::{Assembly, Ended, Grammar};
-use super::{Depacketizer, Output};
+use super::nal::{Assembly, Grammar, NalCodec};
 use crate::codec::h264::{self, ParameterSets};
 use crate::codec::nal::starts_byte_stream;
 use crate::media::{Description, VideoCodec, VideoTrack};
-use crate::rtp::reception::Received;
 
 const STAP_A: u8 = 24;
 const STAP_B: u8 = 25;
 const FU_A: u8 = 28;
 
-const START: u8 = 0x80;
-const END: u8 = 0x40;
-
-const GRAMMAR: Grammar = Grammar {
-    is_slice: h264::is_slice,
-    is_first_slice: h264::is_first_slice,
-    is_parameter_set: h264::is_parameter_set,
-    is_padding: h264::is_padding,
-    entry_point: h264::entry_point,
-};
-
 /// Reads single NAL units, STAPs and FU-As; the interleaved packets of packetization mode 2 count as damaged.
-pub(crate) struct H264 {
-    assembly: Assembly,
-    sets: ParameterSets,
-}
+pub(crate) struct H264;
 
-impl H264 {
-    /// A track whose session description holds these sets.
-    pub(crate) fn new(sets: ParameterSets) -> Self {
-        Self {
-            assembly: Assembly::new(GRAMMAR),
-            sets,
-        }
-    }
+impl NalCodec for H264 {
+    type Sets = ParameterSets;
 
-    fn read(&mut self, payload: &[u8]) {
-        let Some((&header, rest)) = payload.split_first() else {
+    const GRAMMAR: Grammar = Grammar {
+        is_slice: h264::is_slice,
+        is_first_slice: h264::is_first_slice,
+        is_parameter_set: h264::is_parameter_set,
+        is_padding: h264::is_padding,
+        entry_point: h264::entry_point,
+    };
+
+    fn read(payload: &[u8], assembly: &mut Assembly) {
+        let Some((&indicator, rest)) = payload.split_first() else {
             return;
         };
-        match header & 0x1f {
-            1..STAP_A => self.assembly.nal(payload),
+        match indicator & 0x1f {
+            1..STAP_A => assembly.nal(payload),
             // Some cameras send a byte stream as it is.
-            0 if starts_byte_stream(payload) => self.assembly.nal(payload),
-            STAP_A => self.assembly.aggregate(rest),
+            0 if starts_byte_stream(payload) => assembly.nal(payload),
+            STAP_A => assembly.aggregate(rest),
             // A decoding order number stands before the first unit.
-            STAP_B => self.assembly.aggregate(rest.get(2..).unwrap_or_default()),
-            FU_A => self.fragment(header, rest),
-            _ => self.assembly.damage(),
+            STAP_B => assembly.aggregate(rest.get(2..).unwrap_or_default()),
+            FU_A => assembly.fragmentation_unit(rest, |header| [indicator & 0xe0 | header & 0x1f]),
+            _ => assembly.damage(),
         }
     }
 
-    fn fragment(&mut self, indicator: u8, rest: &[u8]) {
-        let Some((&header, piece)) = rest.split_first() else {
-            self.assembly.damage();
-            return;
-        };
-        if header & START != 0 {
-            self.assembly
-                .start_fragment(&[indicator & 0xe0 | header & 0x1f]);
-        }
-        self.assembly.fragment(piece);
-        if header & END != 0 {
-            self.assembly.end_fragment();
-        }
-    }
-
-    /// Passes an access unit on, behind what its parameter sets say.
-    fn end(&mut self, ended: Option<Ended>, output: &mut Output) {
-        let Ended {
-            parameter_sets,
-            frame,
-        } = ended.unwrap_or_default();
-        if !parameter_sets.is_empty() && self.sets.take_all(&parameter_sets) {
-            output.describe(self.describe());
-        }
-        if let Some(frame) = frame {
-            output.push(frame);
-        }
-    }
-}
-
-impl Depacketizer for H264 {
-    fn push(&mut self, received: Received, output: &mut Output) {
-        let Received {
-            packet,
-            at,
-            behind_gap,
-        } = received;
-        let ended = self
-            .assembly
-            .begin_packet(packet.timestamp, at, behind_gap, output);
-        self.end(ended, output);
-        self.read(&packet.payload);
-        let ended = self.assembly.end_packet(packet.marker, output);
-        self.end(ended, output);
-    }
-
-    fn describe(&self) -> Option<Description> {
-        if !self.sets.is_complete() {
-            return None;
-        }
+    fn describe(sets: &ParameterSets) -> Option<Description> {
         // One that can't be read may be understood by others.
-        let format = self.sets.format().unwrap_or_default();
+        let format = sets.format().unwrap_or_default();
         Some(Description::Video(VideoTrack {
-            codec: VideoCodec::H264(self.sets.clone()),
+            codec: VideoCodec::H264(sets.clone()),
             width: format.width,
             height: format.height,
             reorder: format.reorder,
@@ -117,6 +54,8 @@ impl Depacketizer for H264 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Depacketizer;
+    use super::super::nal::{END, NalUnits, START};
     use super::super::testing::{Payloads, feed};
     use super::*;
     use crate::codec::h264::tests::{A_PPS, X264_B_FRAMES};
@@ -162,8 +101,8 @@ mod tests {
         payloads
     }
 
-    fn depacketizer() -> H264 {
-        H264::new(ParameterSets::default())
+    fn depacketizer() -> NalUnits<H264> {
+        NalUnits::new(ParameterSets::default())
     }
 
     fn slice(kind: u8, length: usize) -> Vec<u8> {

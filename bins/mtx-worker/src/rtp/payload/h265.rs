@@ -1,105 +1,45 @@
 //! H.265 in RTP (RFC 7798).
 
-use super::nal::{Assembly, Ended, Grammar};
-use super::{Depacketizer, Output};
+use super::nal::{Assembly, Grammar, NalCodec};
 use crate::codec::h265::{self, ParameterSets};
 use crate::media::{Description, VideoCodec, VideoTrack};
-use crate::rtp::reception::Received;
 
 const AGGREGATION: u8 = 48;
 const FRAGMENT: u8 = 49;
 
 const HEADER: usize = 2;
-const START: u8 = 0x80;
-const END: u8 = 0x40;
-
-const GRAMMAR: Grammar = Grammar {
-    is_slice: h265::is_slice,
-    is_first_slice: h265::is_first_slice,
-    is_parameter_set: h265::is_parameter_set,
-    is_padding: h265::is_padding,
-    entry_point: h265::entry_point,
-};
 
 /// Reads single NAL units, aggregation packets and fragments, without decoding order numbers.
-pub(crate) struct H265 {
-    assembly: Assembly,
-    sets: ParameterSets,
-}
+pub(crate) struct H265;
 
-impl H265 {
-    /// A track whose session description holds these sets.
-    pub(crate) fn new(sets: ParameterSets) -> Self {
-        Self {
-            assembly: Assembly::new(GRAMMAR),
-            sets,
-        }
-    }
+impl NalCodec for H265 {
+    type Sets = ParameterSets;
 
-    fn read(&mut self, payload: &[u8]) {
+    const GRAMMAR: Grammar = Grammar {
+        is_slice: h265::is_slice,
+        is_first_slice: h265::is_first_slice,
+        is_parameter_set: h265::is_parameter_set,
+        is_padding: h265::is_padding,
+        entry_point: h265::entry_point,
+    };
+
+    fn read(payload: &[u8], assembly: &mut Assembly) {
         match h265::kind(payload) {
             None => {}
-            Some(AGGREGATION) => self.assembly.aggregate(&payload[HEADER..]),
-            Some(FRAGMENT) => self.fragment([payload[0], payload[1]], &payload[HEADER..]),
-            Some(0..AGGREGATION) => self.assembly.nal(payload),
-            Some(_) => self.assembly.damage(),
+            Some(AGGREGATION) => assembly.aggregate(&payload[HEADER..]),
+            Some(FRAGMENT) => assembly.fragmentation_unit(&payload[HEADER..], |header| {
+                let kind = header & 0x3f;
+                [payload[0] & 0x81 | kind << 1, payload[1]]
+            }),
+            Some(0..AGGREGATION) => assembly.nal(payload),
+            Some(_) => assembly.damage(),
         }
     }
 
-    fn fragment(&mut self, header: [u8; HEADER], rest: &[u8]) {
-        let Some((&fragment, piece)) = rest.split_first() else {
-            self.assembly.damage();
-            return;
-        };
-        if fragment & START != 0 {
-            let kind = fragment & 0x3f;
-            self.assembly
-                .start_fragment(&[header[0] & 0x81 | kind << 1, header[1]]);
-        }
-        self.assembly.fragment(piece);
-        if fragment & END != 0 {
-            self.assembly.end_fragment();
-        }
-    }
-
-    /// Passes an access unit on, behind what its parameter sets say.
-    fn end(&mut self, ended: Option<Ended>, output: &mut Output) {
-        let Ended {
-            parameter_sets,
-            frame,
-        } = ended.unwrap_or_default();
-        if !parameter_sets.is_empty() && self.sets.take_all(&parameter_sets) {
-            output.describe(self.describe());
-        }
-        if let Some(frame) = frame {
-            output.push(frame);
-        }
-    }
-}
-
-impl Depacketizer for H265 {
-    fn push(&mut self, received: Received, output: &mut Output) {
-        let Received {
-            packet,
-            at,
-            behind_gap,
-        } = received;
-        let ended = self
-            .assembly
-            .begin_packet(packet.timestamp, at, behind_gap, output);
-        self.end(ended, output);
-        self.read(&packet.payload);
-        let ended = self.assembly.end_packet(packet.marker, output);
-        self.end(ended, output);
-    }
-
-    fn describe(&self) -> Option<Description> {
-        if !self.sets.is_complete() {
-            return None;
-        }
-        let format = self.sets.format()?;
+    fn describe(sets: &ParameterSets) -> Option<Description> {
+        let format = sets.format()?;
         Some(Description::Video(VideoTrack {
-            codec: VideoCodec::H265(self.sets.clone()),
+            codec: VideoCodec::H265(sets.clone()),
             width: format.width,
             height: format.height,
             reorder: Some(format.reorder),
@@ -110,6 +50,8 @@ impl Depacketizer for H265 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Depacketizer;
+    use super::super::nal::{END, NalUnits, START};
     use super::super::testing::{Payloads, feed};
     use super::*;
     use crate::codec::h265::tests::{A_PPS, A_VPS, X265_B_FRAMES};
@@ -174,7 +116,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_packed_comes_out(units in access_units(), size in 100usize..1_500) {
-            let mut h265 = H265::new(ParameterSets::default());
+            let mut h265 = NalUnits::<H265>::new(ParameterSets::default());
             let (frames, damaged) = feed(&mut h265, &pack(&units, size), &[]);
             prop_assert_eq!((frames.len(), damaged), (units.len(), 0));
             for (frame, unit) in frames.iter().zip(&units) {
@@ -188,7 +130,7 @@ mod tests {
 
         #[test]
         fn what_is_not_whole_is_not_passed_on(units in access_units(), size in 100usize..1_500, lost in prop::collection::vec(0usize..200, 0..6)) {
-            let (frames, damaged) = feed(&mut H265::new(ParameterSets::default()), &pack(&units, size), &lost);
+            let (frames, damaged) = feed(&mut NalUnits::<H265>::new(ParameterSets::default()), &pack(&units, size), &lost);
             for frame in &frames {
                 let slices = units[(frame.timestamp / 3_600) as usize].iter().filter(|nal| h265::is_slice(nal));
                 prop_assert_eq!(nal_units(&frame.data).collect::<Vec<_>>(), slices.collect::<Vec<_>>());
@@ -198,7 +140,7 @@ mod tests {
 
         #[test]
         fn any_packets_are_taken(payloads in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..40), any::<bool>(), 0u32..3), 0..40), lost in prop::collection::vec(0usize..40, 0..3)) {
-            let mut h265 = H265::new(ParameterSets::default());
+            let mut h265 = NalUnits::<H265>::new(ParameterSets::default());
             feed(&mut h265, &payloads, &lost);
             h265.describe();
         }

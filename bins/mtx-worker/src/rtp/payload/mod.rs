@@ -22,6 +22,7 @@ pub(crate) use av1::Av1;
 pub(crate) use h264::H264;
 pub(crate) use h265::H265;
 pub(crate) use mpeg_audio::MpegAudio;
+pub(crate) use nal::NalUnits;
 pub(crate) use vp9::Vp9;
 
 /// Access units that grow beyond this are damaged; RTMP could not carry one of 16 MiB.

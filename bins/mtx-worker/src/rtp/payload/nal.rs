@@ -1,13 +1,79 @@
-//! Access units of NAL units as they grow, for H.264 and H.265.
+//! NAL units in RTP: what H.264 and H.265 have in common.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{Frame, MAX_UNIT, Output};
-use crate::codec::nal::{split_byte_stream, starts_byte_stream};
-use crate::media::EntryPoint;
+use super::{Depacketizer, Frame, MAX_UNIT, Output};
+use crate::codec::nal::{Sets, split_byte_stream, starts_byte_stream};
+use crate::media::{Description, EntryPoint};
+use crate::rtp::reception::Received;
+
+/// A codec whose access units consist of NAL units.
+pub(crate) trait NalCodec {
+    type Sets: Sets;
+
+    const GRAMMAR: Grammar;
+
+    /// Reads a packet's payload.
+    fn read(payload: &[u8], assembly: &mut Assembly);
+
+    /// What the parameter sets say, once they are complete.
+    fn describe(sets: &Self::Sets) -> Option<Description>;
+}
+
+/// Its depacketizer.
+pub(crate) struct NalUnits<C: NalCodec> {
+    assembly: Assembly,
+    sets: C::Sets,
+}
+
+impl<C: NalCodec> NalUnits<C> {
+    /// A track whose session description holds these sets.
+    pub(crate) fn new(sets: C::Sets) -> Self {
+        Self {
+            assembly: Assembly::new(C::GRAMMAR),
+            sets,
+        }
+    }
+
+    /// Passes an access unit on, behind what its parameter sets say.
+    fn end(&mut self, ended: Option<Ended>, output: &mut Output) {
+        let Ended {
+            parameter_sets,
+            frame,
+        } = ended.unwrap_or_default();
+        if !parameter_sets.is_empty() && self.sets.take_all(&parameter_sets) {
+            output.describe(self.describe());
+        }
+        if let Some(frame) = frame {
+            output.push(frame);
+        }
+    }
+}
+
+impl<C: NalCodec> Depacketizer for NalUnits<C> {
+    fn push(&mut self, received: Received, output: &mut Output) {
+        let Received {
+            packet,
+            at,
+            behind_gap,
+        } = received;
+        let ended = self
+            .assembly
+            .begin_packet(packet.timestamp, at, behind_gap, output);
+        self.end(ended, output);
+        C::read(&packet.payload, &mut self.assembly);
+        let ended = self.assembly.end_packet(packet.marker, output);
+        self.end(ended, output);
+    }
+
+    fn describe(&self) -> Option<Description> {
+        let sets = Some(&self.sets).filter(|sets| sets.is_complete());
+        sets.and_then(C::describe)
+    }
+}
 
 /// What the codecs tell of NAL units.
-pub(super) struct Grammar {
+pub(crate) struct Grammar {
     pub(super) is_slice: fn(&[u8]) -> bool,
     pub(super) is_first_slice: fn(&[u8]) -> bool,
     pub(super) is_parameter_set: fn(&[u8]) -> bool,
@@ -17,19 +83,23 @@ pub(super) struct Grammar {
 
 const LENGTH: usize = 4;
 
+/// Bits of the byte before a piece.
+pub(super) const START: u8 = 0x80;
+pub(super) const END: u8 = 0x40;
+
 /// More parameter sets do not come with one access unit.
 const MAX_SETS: usize = 64;
 
 /// An access unit that ended.
 #[derive(Default)]
-pub(super) struct Ended {
-    pub(super) parameter_sets: Vec<Vec<u8>>,
+struct Ended {
+    parameter_sets: Vec<Vec<u8>>,
     /// There is none if it is damaged, or parameter sets are all.
-    pub(super) frame: Option<Frame>,
+    frame: Option<Frame>,
 }
 
 /// One access unit. Parameter sets are kept apart; what decoders do not need is left out.
-pub(super) struct Assembly {
+pub(crate) struct Assembly {
     grammar: Grammar,
     data: BytesMut,
     /// Where the length of a NAL unit stands that is not complete.
@@ -47,7 +117,7 @@ pub(super) struct Assembly {
 }
 
 impl Assembly {
-    pub(super) fn new(grammar: Grammar) -> Self {
+    fn new(grammar: Grammar) -> Self {
         Self {
             grammar,
             data: BytesMut::new(),
@@ -67,7 +137,7 @@ impl Assembly {
     ///
     /// Most senders mark the last packet of an access unit. Some never do, so another time stamp ends it as well; some
     /// mark each packet of parameter sets, so a mark counts only behind a slice.
-    pub(super) fn begin_packet(
+    fn begin_packet(
         &mut self,
         timestamp: u32,
         at: i64,
@@ -90,7 +160,7 @@ impl Assembly {
     }
 
     /// Ends the access unit if a packet with the marker bit does.
-    pub(super) fn end_packet(&mut self, marker: bool, output: &mut Output) -> Option<Ended> {
+    fn end_packet(&mut self, marker: bool, output: &mut Output) -> Option<Ended> {
         (marker && self.has_slice).then(|| self.end(output))
     }
 
@@ -115,8 +185,28 @@ impl Assembly {
         }
     }
 
+    /// Adds a piece of a NAL unit, behind a byte that says whether it is the first or the last one (RFC 6184, section 5.8;
+    /// RFC 7798, section 4.4.3). The unit's own header is made of that byte.
+    pub(super) fn fragmentation_unit<const HEADER: usize>(
+        &mut self,
+        rest: &[u8],
+        header: impl FnOnce(u8) -> [u8; HEADER],
+    ) {
+        let Some((&fu_header, piece)) = rest.split_first() else {
+            self.damage();
+            return;
+        };
+        if fu_header & START != 0 {
+            self.start_fragment(&header(fu_header));
+        }
+        self.fragment(piece);
+        if fu_header & END != 0 {
+            self.end_fragment();
+        }
+    }
+
     /// Starts a NAL unit that comes in pieces.
-    pub(super) fn start_fragment(&mut self, header: &[u8]) {
+    fn start_fragment(&mut self, header: &[u8]) {
         // The one before it has lost its end.
         self.drop_fragment();
         self.fragment = Some(self.data.len());
@@ -125,7 +215,7 @@ impl Assembly {
     }
 
     /// Adds a piece.
-    pub(super) fn fragment(&mut self, piece: &[u8]) {
+    fn fragment(&mut self, piece: &[u8]) {
         if self.fragment.is_none() {
             self.is_damaged = true;
         } else if self.data.len() + piece.len() > MAX_UNIT {
@@ -136,7 +226,7 @@ impl Assembly {
     }
 
     /// Ends it.
-    pub(super) fn end_fragment(&mut self) {
+    fn end_fragment(&mut self) {
         let Some(start) = self.fragment.take() else {
             return;
         };
