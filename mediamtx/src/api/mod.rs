@@ -53,7 +53,14 @@ impl Api {
             Some((login, address)) => (Some(login), address),
             None => (None, authority.as_str()),
         };
-        if address.is_empty() || address.starts_with(':') || uri.query().is_some() {
+        let has_host = !address.is_empty() && !address.starts_with(':');
+        let port = address
+            .rsplit_once(':')
+            .filter(|(_, port)| !port.ends_with(']'));
+        let has_port = port.is_none_or(|(_, port)| port.parse::<u16>().is_ok());
+        // A password's `/` or `#` that is not escaped would end the login, and be shown.
+        let is_cut = uri.path().contains('@') || uri.query().is_some() || url.contains('#');
+        if !has_host || !has_port || is_cut {
             return Err(wrong());
         }
         let shown = login.map_or(Login::None, |_| Login::Password);
@@ -225,6 +232,9 @@ mod tests {
             "http://u:hunter2@:99/",
             "http://h/?token=hunter2",
             "http://u:hunter2@/",
+            "http://u:12/hunter2@h:9997",
+            "http://u:hunter2/x@h:9997",
+            "http://u:hunter2#x@h:9997",
         ] {
             let message = Api::new(url, SECOND).unwrap_err().to_string();
             assert!(!message.contains("hunter2"), "{message}");

@@ -150,10 +150,14 @@ impl Servers {
         }
     }
 
-    /// Refuses what mtx-worker would refuse: to publish what it reads, and to publish to one place twice.
+    /// Refuses what can't run: to publish what it reads, to publish to one place twice, and places that nobody fills in.
     pub(crate) fn check(&self, declaration: &Declaration) -> Result<(), Invalid> {
         let input = declaration.source.url();
         let targets = self.targets(declaration);
+        if targets.iter().any(|to| to.url.path().contains("%7B")) {
+            let why = "{…} is filled in for routes only: write the output of a declared stream as it is";
+            return Err(Invalid::new("outputs", why));
+        }
         let path = |url: &Url| url.path().trim_matches('/').to_owned();
         let is_source = |to: &Url| path(to) == path(input) && self.is_beside(input, to);
         if targets.iter().any(|to| is_source(&to.url)) {
@@ -489,6 +493,7 @@ mod tests {
             ("rtsp://cam/a/b", &["rtmp://h/a/b", "rtmp://cam/a/b"]),
             ("rtsp://127.0.0.1:8554/a/b", &["rtmp://localhost/a/b"]),
             ("rtsp://127.0.0.1:8554/a/b", &["rtmps://127.0.0.1/a/b"]),
+            ("rtsp://cam/a/b", &["rtmp://h/a/{name}"]),
         ] {
             assert_eq!(check(source, outputs).unwrap_err().field, "outputs");
         }
