@@ -245,6 +245,31 @@ fn calls_that_the_suite_makes_to_the_api_are_there() {
 }
 
 #[test]
+fn login_with_a_password_holds_a_camera_open() {
+    on_every_version(|version| {
+        let folder = tempfile::tempdir().expect("a temp folder");
+        let users = "authInternalUsers:\n\
+            - user: bob\n\
+            \x20 pass: s3cret\n\
+            \x20 permissions: [{action: read}]\n\
+            - user: any\n\
+            \x20 permissions: [{action: publish}, {action: api}, {action: metrics}]";
+        let settings = format!(
+            "{}\nrecordPath: {}/%path/%Y-%m-%d_%H-%M-%S-%f",
+            publishing_hook(&clip()),
+            folder.path().display()
+        );
+        let config = Config::default().version(version).global(users);
+        let server = MediaMtx::start(config.path("cam", &settings));
+        let lifecycle = Lifecycle::of(&server);
+        let login = format!("rtsp://bob:s3cret@127.0.0.1:{}", server.ports.rtsp);
+        lifecycle.ok(&["start", "recording", "cam", "--rtsp", &login]);
+        assert_eq!(lifecycle.status("cam")["recording"], true);
+        lifecycle.ok(&["rollback", "0", "--force"]);
+    });
+}
+
+#[test]
 fn viewer_misses_no_frame_while_policies_change_and_recordings_come_and_go() {
     const POLICY: &str = "
 useCases:

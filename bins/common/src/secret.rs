@@ -105,7 +105,21 @@ pub fn scrub(text: &str) -> Cow<'_, str> {
 /// A text that may be a URL or hold one, without its passwords and without the registered secrets.
 #[must_use]
 pub fn conceal(text: &str) -> String {
-    scrub(&redact_url(text)).into_owned()
+    scrub(&redact_bearer(&redact_url(text))).into_owned()
+}
+
+/// The text without what follows `Bearer`, as in an HTTP header that a command sends.
+fn redact_bearer(text: &str) -> String {
+    const SCHEME: &str = "Bearer ";
+    let mut parts = text.split(SCHEME);
+    let mut clean = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find([' ', '"', '\'']).unwrap_or(part.len());
+        clean.push_str(SCHEME);
+        clean.push_str(HIDDEN);
+        clean.push_str(&part[end..]);
+    }
+    clean
 }
 
 /// The text with each of these secrets as `***`, where they are not worth registering for all texts to come.

@@ -89,12 +89,16 @@ impl User {
         self.permissions.iter().any(|it| it.action == "read")
     }
 
-    /// Whether a login is this user's, as far as that can be told: what is kept as a hash is taken to match.
+    /// Whether a login is this user's, as far as that can be told: what is kept as a hash, or not shown, is taken to
+    /// match.
     #[must_use]
     pub fn is(&self, user: &str, password: &str) -> bool {
-        let is_same = |known: &str, given: &str| {
-            known == given || known.starts_with("sha256:") || known.starts_with("argon2:")
+        // What MediaMTX says since v1.20.1 in place of a password (v1.21.0: internal/conf/redact.go).
+        const NOT_SHOWN: &str = "<redacted>";
+        let is_secret = |known: &str| {
+            known == NOT_SHOWN || known.starts_with("sha256:") || known.starts_with("argon2:")
         };
+        let is_same = |known: &str, given: &str| known == given || is_secret(known);
         let is_open = self.user == "any" && self.pass.is_empty();
         is_open || (is_same(&self.user, user) && is_same(&self.pass, password))
     }

@@ -9,7 +9,9 @@ use common::tls::TrustError;
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// Not the address of an API.
-    #[error("{url:?} is not http(s)://[user:password@]host[:port] of MediaMTX's API; in a password, write %2F for /, %23 for #, %40 for @")]
+    #[error(
+        "{url:?} is not http(s)://[user:password@]host[:port] of MediaMTX's API; in a password, write %2F for /, %23 for #, %40 for @"
+    )]
     Url {
         /// The address, without its password.
         url: String,

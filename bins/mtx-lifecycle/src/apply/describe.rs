@@ -1,6 +1,6 @@
 //! Changes in words, without passwords.
 
-use common::secret;
+use common::secret::{self, HIDDEN};
 use mediamtx::api::Fields;
 use serde_json::Value;
 
@@ -43,12 +43,35 @@ pub(crate) fn describe_fields(fields: &Fields) -> String {
 
 /// Settings as they may be shown.
 pub(super) fn without_passwords(fields: &Fields) -> Fields {
-    let hide = |value: &Value| match value.as_str() {
+    let hide = |name: &str, value: &Value| match value.as_str() {
+        Some(text) if !text.is_empty() && secret::names_a_secret(name) => Value::from(HIDDEN),
         Some(text) => Value::from(secret::conceal(text)),
         None => value.clone(),
     };
     fields
         .iter()
-        .map(|(name, value)| (name.clone(), hide(value)))
+        .map(|(name, value)| (name.clone(), hide(name, value)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn settings_are_told_without_passwords_and_tokens() {
+        let fields = json!({
+            "record": true,
+            "runOnDemand": "curl -H 'Authorization: Bearer s3cret' http://u:s3cret@h/?token=s3cret",
+            "srtPublishPassphrase": "s3cret",
+            "srtReadPassphrase": "",
+        });
+        assert_eq!(
+            describe_fields(fields.as_object().unwrap()),
+            "record=true runOnDemand=curl -H 'Authorization: Bearer ***' http://u:***@h/?token=*** \
+             srtPublishPassphrase=*** srtReadPassphrase="
+        );
+    }
 }

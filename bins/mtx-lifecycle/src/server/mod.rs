@@ -198,10 +198,11 @@ impl View {
             return Busy::default();
         };
         let own = self.keepers(path, journal).min(live.readers.len());
-        // An on-demand path of a regular expression exists only while somebody is on it, or waits for its source.
+        // A path of a regular expression with a command exists only while somebody is on it, or waits for its source. With
+        // a source that is fetched it stays for good (internal/core/path.go, shouldClose).
         let settings = self.entries.get(&live.conf_name);
-        let on_demand = settings.is_some_and(|fields| Demand::of(fields) != Demand::None);
-        let waits = is_template(&live.conf_name) && on_demand && !live.is_available();
+        let has_command = settings.is_some_and(|fields| Demand::of(fields) == Demand::Command);
+        let waits = is_template(&live.conf_name) && has_command && !live.is_available();
         let records = settings.is_some_and(|fields| is_on(fields, "record"));
         Busy {
             viewers: (live.readers.len() - own).max(usize::from(waits)),
@@ -270,11 +271,16 @@ mod tests {
     fn the_server_that_holds_a_path_is_no_viewer_of_it() {
         let reader = json!({"type": "rtspSession", "id": "1"});
         let view = View::fake(
-            &json!({"cam": {"record": true}, "~^x$": {"runOnDemand": "y"}}),
+            &json!({
+                "cam": {"record": true},
+                "~^x$": {"runOnDemand": "y"},
+                "~^f$": {"source": "rtsp://h/$G1", "sourceOnDemand": true},
+            }),
             &json!([
                 {"name": "cam", "confName": "cam", "available": true, "readers": [reader, reader]},
                 {"name": "lifecycle/me/cam", "confName": "lifecycle/me/cam", "available": true},
                 {"name": "x", "confName": "~^x$", "available": false},
+                {"name": "f", "confName": "~^f$", "available": false},
             ]),
         );
         let busy = view.busy("cam", "me");
@@ -284,6 +290,7 @@ mod tests {
             !view.busy("x", "me").is_idle(),
             "somebody waits for its source"
         );
+        assert!(view.busy("f", "me").is_idle(), "it has been watched once");
         assert_eq!(
             view.busy("cam", "other").viewers,
             2,
@@ -291,6 +298,6 @@ mod tests {
         );
         assert_eq!(view.busy_of_entry("~^x$", "me").viewers, 1);
         assert!(view.busy("nowhere", "me").is_idle());
-        assert_eq!(view.paths().collect::<Vec<_>>(), ["cam", "x"]);
+        assert_eq!(view.paths().collect::<Vec<_>>(), ["cam", "f", "x"]);
     }
 }

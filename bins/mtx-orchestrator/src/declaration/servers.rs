@@ -155,7 +155,8 @@ impl Servers {
         let input = declaration.source.url();
         let targets = self.targets(declaration);
         if targets.iter().any(|to| to.url.path().contains("%7B")) {
-            let why = "{…} is filled in for routes only: write the output of a declared stream as it is";
+            let why =
+                "{…} is filled in for routes only: write the output of a declared stream as it is";
             return Err(Invalid::new("outputs", why));
         }
         let path = |url: &Url| url.path().trim_matches('/').to_owned();
