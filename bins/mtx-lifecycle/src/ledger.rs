@@ -180,13 +180,9 @@ impl Owned {
     /// Of an entry that was added: the settings that somebody else has changed since.
     #[must_use]
     pub fn others(&self, current: &Fields, defaults: &Fields) -> Vec<String> {
-        let is_others = |name: &String, value: &Value| {
-            let is_ours = self
-                .fields
-                .get(name)
-                .is_some_and(|field| field.is_ours(name, value));
-            let default = defaults.get(name).unwrap_or(&Value::Null);
-            !is_ours && !same(name, value, default)
+        let is_others = |name: &String, value: &Value| match self.fields.get(name) {
+            Some(field) => !field.is_ours(name, value) && !same(name, value, &field.original),
+            None => !same(name, value, defaults.get(name).unwrap_or(&Value::Null)),
         };
         let others = current
             .iter()
@@ -283,5 +279,11 @@ mod tests {
         assert_eq!(owned.others(&current, &defaults), ["maxReaders"]);
         let current = fields(json!({"record": true, "source": "y"}));
         assert!(!owned.standing(&current).created);
+        // The default is somebody's value, too, where something else was copied.
+        let copied = Change::Add(fields(json!({"record": true, "maxReaders": 50})));
+        ledger.may_be_written("door", &copied, &fields(json!({"maxReaders": 50})));
+        let current = fields(json!({"record": true, "maxReaders": 0}));
+        let door = ledger.get("door").unwrap();
+        assert_eq!(door.others(&current, &defaults), ["maxReaders"]);
     }
 }

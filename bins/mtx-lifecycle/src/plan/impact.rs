@@ -47,12 +47,14 @@ impl Impact {
         }
     }
 
-    /// Of a path that gets its settings from another entry, in either direction.
+    /// Of a path that gets its settings from another entry, in either direction. Both have all settings of an entry.
     #[must_use]
     pub fn of_entry(model: &Fields, own: &Fields, version: &ServerVersion) -> Self {
         if !version.survives_change_of_entry() {
             return Self::Path;
         }
-        Self::of(model, own, &difference(model, own), version)
+        let mut changed = difference(model, own);
+        changed.extend(difference(own, model));
+        Self::of(model, own, &changed, version)
     }
 }

@@ -339,7 +339,31 @@ impl<'a> Planner<'a> {
         if template.fill(model) != *model {
             return Impact::Path;
         }
-        Impact::of_entry(model, current, &self.view.version)
+        let own = self.whole(path, current);
+        Impact::of_entry(&self.with_defaults(model), &own, &self.view.version)
+    }
+
+    /// All settings of an entry that this program has added, of which a look shows the `current` ones: the others are
+    /// as they were written. One that may have several values has none that is known.
+    fn whole(&self, path: &str, current: &Fields) -> Fields {
+        let mut whole = self.with_defaults(&Fields::new());
+        let written = self.ledger.get(path).into_iter();
+        let written = written.flat_map(|owned| &owned.fields);
+        whole.extend(written.map(|(name, field)| {
+            let only = match &field.ours[..] {
+                [only] => only.clone(),
+                _ => Value::Null,
+            };
+            (name.clone(), only)
+        }));
+        whole.extend(current.clone());
+        whole
+    }
+
+    fn with_defaults(&self, entry: &Fields) -> Fields {
+        let mut whole = self.view.defaults.clone();
+        whole.extend(entry.clone());
+        whole
     }
 
     /// What holding a path open needs, if it is to be.

@@ -238,6 +238,57 @@ fn an_entry_of_our_own_goes_when_nothing_is_wanted_of_it() {
 }
 
 #[test]
+fn entry_of_our_own_waits_where_the_template_is_another_one_than_it_was_copied_from() {
+    let live = json!([{"name": "cam", "confName": "cam", "available": true}]);
+    let entry = json!({"source": "publisher", "record": true, "runOnDemand": ""});
+    let hurts = |template: &str, settings: Value, copied: Value| {
+        let mut model = fields(json!({"source": "publisher", "record": false, "runOnDemand": ""}));
+        model.extend(fields(settings));
+        let mut view = View::fake(&json!({"cam": entry, template: model}), &live);
+        view.defaults.extend(fields(json!({"maxReaders": 0})));
+        let mut known = owned(true, json!({"record": [false, true]}));
+        known.fields.extend(owned(true, copied).fields);
+        let nothing = Wanted::fake("", &[]).now();
+        let plan = plan_of(&nothing, &view, "cam", Some(known)).unwrap();
+        let removal = plan.steps.last().unwrap();
+        assert_eq!(removal.change, Change::Remove);
+        !removal.hurts.is_idle()
+    };
+    let nothing = || json!({});
+    let copied = || json!({"maxReaders": [50, 50]});
+    let fifty = || json!({"maxReaders": 50});
+    assert!(!hurts("all_others", nothing(), nothing()));
+    assert!(!hurts("all_others", fifty(), copied()));
+    assert!(hurts("all_others", fifty(), nothing()), "it was added");
+    assert!(
+        hurts("all_others", nothing(), copied()),
+        "it was taken away"
+    );
+    assert!(!hurts("~^cam", json!({"maxReaders": 0}), nothing()));
+    assert!(hurts(
+        "~^cam",
+        json!({"maxReaders": 0, "overridePublisher": false}),
+        nothing()
+    ));
+    assert!(hurts(
+        "all_others",
+        fifty(),
+        json!({"maxReaders": [50, 50], "fallback": ["/a", "/a"]})
+    ));
+    let mut unsure = owned(true, json!({"record": [false, true]}));
+    unsure.fields.extend(owned(true, copied()).fields);
+    if let Some(field) = unsure.fields.get_mut("maxReaders") {
+        field.ours.push(json!(40));
+    }
+    let model =
+        json!({"source": "publisher", "record": false, "runOnDemand": "", "maxReaders": 50});
+    let view = View::fake(&json!({"cam": entry, "all_others": model}), &live);
+    let nothing = Wanted::fake("", &[]).now();
+    let plan = plan_of(&nothing, &view, "cam", Some(unsure)).unwrap();
+    assert!(!plan.steps.last().unwrap().hurts.is_idle(), "either may be");
+}
+
+#[test]
 fn an_entry_for_a_rule_with_a_pattern_goes_with_its_stream() {
     let policy = "paths: [{path: 'live/*/in', overrides: {recordSegmentDuration: 30m}}]";
     let wanted = Wanted {

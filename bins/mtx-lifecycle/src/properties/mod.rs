@@ -64,6 +64,7 @@ fn action() -> impl Strategy<Value = Action> {
         ("recordSegmentDuration", "17m"),
         ("maxReaders", "5"),
     ]);
+    let others_entry = prop::sample::select(&["cam", "push", "live/a", "new", "all_others"]);
     prop_oneof![
         6 => (prop::sample::select(&USE_CASES[..]), path()).prop_map(|(name, path)| Action::Start(name, path)),
         3 => path().prop_map(Action::Stop),
@@ -77,7 +78,7 @@ fn action() -> impl Strategy<Value = Action> {
         2 => path().prop_map(Action::Publish),
         2 => path().prop_map(Action::Unpublish),
         2 => Just(Action::Close),
-        2 => (path(), others).prop_map(|(path, (name, value))| Action::OthersPatch(path, name, value)),
+        3 => (others_entry, others).prop_map(|(path, (name, value))| Action::OthersPatch(path, name, value)),
         5 => (0..4_usize, fault).prop_map(|(nth, fault)| Action::Fault(nth, fault)),
         2 => Just(Action::Expire),
         1 => Just(Action::Restart),
@@ -268,6 +269,18 @@ fn entry_under_a_template_with_a_hook_is_removed_again() {
         Action::Publish("live/a"),
         Action::Start("recording", "live/a"),
         Action::Reconcile,
+        Action::Stop("live/a"),
+    ];
+    play("v1.19.3", true, &actions);
+}
+
+#[test]
+fn nobody_is_thrown_out_of_an_entry_whose_template_has_changed() {
+    let actions = [
+        Action::Publish("live/a"),
+        Action::Come("live/a"),
+        Action::Start("recording", "live/a"),
+        Action::OthersPatch("all_others", "maxReaders", "5"),
         Action::Stop("live/a"),
     ];
     play("v1.19.3", true, &actions);
