@@ -15,8 +15,8 @@ pub(super) enum Executed {
     Written,
     /// Somebody has come in the last moment.
     InTheWay(Busy),
-    /// There is nothing to do: somebody else has changed the entry.
-    Left,
+    /// The entry is not removed: it is somebody else's now, who has changed these settings.
+    Left { changed: Vec<String> },
     /// There are recorded files that MediaMTX would delete otherwise, or not at all.
     FilesLeft,
     /// The server does not want it so.
@@ -31,8 +31,13 @@ impl Applier<'_> {
         if step.ends_retention && !self.force && self.has_files(&step.path)? {
             return Ok(Executed::FilesLeft);
         }
-        if step.change == Change::Remove && self.is_to_be_left(step, view)? {
-            return Ok(Executed::Left);
+        if step.change == Change::Remove {
+            let changed = self.changed_by_others(step, view)?;
+            if !changed.is_empty() {
+                let entry = step.entry.clone();
+                self.note(Record::Disowned { entry })?;
+                return Ok(Executed::Left { changed });
+            }
         }
         self.note(Record::Write {
             at: Timestamp::now(),
@@ -84,24 +89,18 @@ impl Applier<'_> {
         Ok(!self.server.recordings(path)?.segments.is_empty())
     }
 
-    /// Whether an entry that was added is not removed after all.
-    fn is_to_be_left(&mut self, step: &Step, view: &View) -> Result<bool, Error> {
+    /// The settings of an entry that was added which somebody else has changed since: it is not removed then.
+    fn changed_by_others(&self, step: &Step, view: &View) -> Result<Vec<String>, Error> {
         if Keeper::parse(&step.entry).is_some() {
-            return Ok(false);
+            return Ok(Vec::new());
         }
         let Some(mut current) = self.server.entry(&step.entry)? else {
-            return Ok(false);
+            return Ok(Vec::new());
         };
         current.remove("name");
         let owned = self.journal.state().ledger.get(&step.entry);
         let others = owned.map(|owned| owned.others(&current, &view.defaults));
-        let is_others = others.is_some_and(|others| !others.is_empty());
-        if is_others {
-            self.note(Record::Disowned {
-                entry: step.entry.clone(),
-            })?;
-        }
-        Ok(is_others)
+        Ok(others.unwrap_or_default())
     }
 
     /// MediaMTX remembers a PATCH that it rejects: it then rejects every change of any path, until that entry gets

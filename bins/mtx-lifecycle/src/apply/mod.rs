@@ -84,6 +84,17 @@ enum Go {
     On,
     /// The server rejects what its rule overrides.
     WithoutOverrides,
+    /// Its entry stays, since it has become somebody else's: what this program wrote to it goes back.
+    Disowned,
+}
+
+/// What became of a step.
+enum Stepped {
+    On,
+    /// The server rejects it.
+    Rejected(String),
+    /// Its entry was to be removed, and stays as somebody else's.
+    Disowned,
 }
 
 impl<'a> Applier<'a> {
@@ -167,9 +178,17 @@ impl<'a> Applier<'a> {
         if report.failed.is_none() {
             go = self.settings_and_keepers(planner, path, &mut report)?;
         }
+        let (current, ledger);
+        let mut planner = Planner { ..*planner };
         if let Go::WithoutOverrides = go {
-            let current = planner.current.without_overrides(path);
-            self.settings_and_keepers(&planner.with(&current), path, &mut report)?;
+            current = planner.current.without_overrides(path);
+            planner.current = &current;
+            go = self.settings_and_keepers(&planner, path, &mut report)?;
+        }
+        if let Go::Disowned = go {
+            ledger = self.journal.state().ledger.clone();
+            planner.ledger = &ledger;
+            self.settings_and_keepers(&planner, path, &mut report)?;
         }
         if report.failed.is_none() {
             report.failed = planner.current.unknown_use_case(path);
@@ -195,20 +214,24 @@ impl<'a> Applier<'a> {
             }
         };
         for step in &plan.steps {
-            if let Some(why) = self.step(planner, step, report)? {
-                let is_first = report.failed.replace(why.clone()).is_none();
-                if is_first {
-                    let entry = path.to_owned();
-                    self.note(Record::Rejected { entry, why })?;
-                    return Ok(Go::WithoutOverrides);
+            match self.step(planner, step, report)? {
+                Stepped::On => {}
+                Stepped::Disowned => return Ok(Go::Disowned),
+                Stepped::Rejected(why) => {
+                    let is_first = report.failed.replace(why.clone()).is_none();
+                    if is_first {
+                        let entry = path.to_owned();
+                        self.note(Record::Rejected { entry, why })?;
+                        return Ok(Go::WithoutOverrides);
+                    }
+                    break;
                 }
-                break;
             }
         }
         match planner.keepers(path, &plan) {
             Ok(steps) => {
                 for step in &steps {
-                    if let Some(why) = self.step(planner, step, report)? {
+                    if let Stepped::Rejected(why) = self.step(planner, step, report)? {
                         report.failed = Some(why);
                     }
                 }
@@ -218,24 +241,24 @@ impl<'a> Applier<'a> {
         Ok(Go::On)
     }
 
-    /// Says why the server rejects the step, if it does.
+    /// Executes a step, unless it would hurt somebody.
     fn step(
         &mut self,
         planner: &Planner<'_>,
         step: &Step,
         report: &mut PathReport,
-    ) -> Result<Option<String>, Error> {
+    ) -> Result<Stepped, Error> {
         if !step.hurts.is_idle() && !self.force {
             report.pending.push(Pending::new(step, step.hurts));
-            return Ok(None);
+            return Ok(Stepped::On);
         }
         let write = (step.entry.clone(), step.change.clone());
         if self.report.written.contains(&write) {
-            return Ok(None);
+            return Ok(Stepped::On);
         }
         if let Some(why) = &self.jammed {
             report.failed = Some(why.clone());
-            return Ok(None);
+            return Ok(Stepped::On);
         }
         let current = planner.view.entries.get(&step.entry);
         let is_same = |refused: &&Refused| {
@@ -245,7 +268,7 @@ impl<'a> Applier<'a> {
         };
         if let Some(refused) = self.refused.iter().find(is_same) {
             self.report.refused.push(refused.clone());
-            return Ok(Some(refused.why.clone()));
+            return Ok(Stepped::Rejected(refused.why.clone()));
         }
         match self.execute(step, planner.view)? {
             Executed::Written => {
@@ -257,7 +280,13 @@ impl<'a> Applier<'a> {
             }
             Executed::FilesLeft => report.pending.push(Pending::new(step, step.hurts)),
             Executed::InTheWay(busy) => report.pending.push(Pending::new(step, busy)),
-            Executed::Left => {}
+            Executed::Left { changed } => {
+                report.done.push(format!(
+                    "its entry stays, since somebody else has changed {} of it",
+                    changed.join(", ")
+                ));
+                return Ok(Stepped::Disowned);
+            }
             Executed::Rejected(why) => {
                 self.report.refused.push(Refused {
                     entry: step.entry.clone(),
@@ -265,7 +294,7 @@ impl<'a> Applier<'a> {
                     current: current.cloned(),
                     why: why.clone(),
                 });
-                return Ok(Some(why));
+                return Ok(Stepped::Rejected(why));
             }
             Executed::Jammed(why) => {
                 let why = Error::Jammed(why).to_string();
@@ -273,7 +302,7 @@ impl<'a> Applier<'a> {
                 self.jammed = Some(why);
             }
         }
-        Ok(None)
+        Ok(Stepped::On)
     }
 
     fn note(&mut self, record: Record) -> Result<(), Error> {

@@ -169,7 +169,14 @@ impl World {
         // Commands may fail; what counts is what they leave behind.
         let _ = match *action {
             Action::Start(name, path) => program.run(|it| it.start(name, path, None).map(|_| ())),
-            Action::Stop(path) => program.run(|it| it.stop(path, "enough").map(|_| ())),
+            Action::Stop(path) => {
+                let mut is_ok = false;
+                let stop = |it: &Lifecycle| it.stop(path, "enough").map(|it| is_ok = it.is_ok());
+                let stopped = program.run(stop);
+                let recorded = self.model.with(|state| state.is_recorded(path));
+                assert!(!(is_ok && recorded), "{path} is stopped and recorded");
+                stopped
+            }
             Action::Picture(path) => program.run(|it| it.hold_for_picture(path)?.release()),
             Action::Apply(number) => {
                 let policy = POLICIES[number].parse().unwrap();
@@ -281,6 +288,17 @@ fn nobody_is_thrown_out_of_an_entry_whose_template_has_changed() {
         Action::Come("live/a"),
         Action::Start("recording", "live/a"),
         Action::OthersPatch("all_others", "maxReaders", "5"),
+        Action::Stop("live/a"),
+    ];
+    play("v1.19.3", true, &actions);
+}
+
+#[test]
+fn entry_that_somebody_else_has_changed_is_not_recorded_after_a_stop() {
+    let actions = [
+        Action::Start("recording", "live/a"),
+        Action::OthersPatch("live/a", "maxReaders", "5"),
+        Action::Publish("live/a"),
         Action::Stop("live/a"),
     ];
     play("v1.19.3", true, &actions);

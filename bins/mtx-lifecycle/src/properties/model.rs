@@ -185,6 +185,10 @@ impl State {
         self.entries.get(&self.conf_name(path)?)
     }
 
+    pub(super) fn is_recorded(&self, path: &str) -> bool {
+        self.conf(path).is_some_and(|it| is_on(it, "record"))
+    }
+
     pub(super) fn can_be_published(&self, path: &str) -> bool {
         self.conf(path)
             .is_some_and(|it| Demand::of(it) == Demand::None)
@@ -276,10 +280,8 @@ impl State {
     /// Files of what is recorded at the moment.
     fn record(&mut self) {
         let own = self.entries.keys().chain(&self.published).cloned();
-        let records = |path: &String| {
-            let records = self.conf(path).is_some_and(|it| is_on(it, "record"));
-            !is_template(path) && records && self.is_available(path)
-        };
+        let records =
+            |path: &String| !is_template(path) && self.is_recorded(path) && self.is_available(path);
         let recorded: Vec<String> = own.filter(records).collect();
         self.files.extend(recorded);
     }
