@@ -111,16 +111,11 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// Makes the server be as it is wanted. The paths on which something has `ended` are in every scope.
+    /// Makes the server be as it is wanted. The paths on which something has ended are in every scope.
     ///
     /// # Errors
     /// When the server or the journal is in trouble; what one path can't have is in the report.
-    pub(crate) fn converge(
-        mut self,
-        view: &View,
-        scope: &Scope<'_>,
-        ended: &BTreeSet<String>,
-    ) -> Result<Report, Error> {
+    pub(crate) fn converge(mut self, view: &View, scope: &Scope<'_>) -> Result<Report, Error> {
         let state = self.journal.state().clone();
         let current = state.current();
         let resting = scope.resting.unwrap_or(&state.degraded);
@@ -130,7 +125,7 @@ impl<'a> Applier<'a> {
             Some(path) => {
                 self.path(&planner, path)?;
                 self.report.other_journals = view.other_keepers(path, planner.journal);
-                for other in ended.iter().filter(|ended| *ended != path) {
+                for other in state.ended.iter().filter(|ended| *ended != path) {
                     self.path(&planner, other)?;
                 }
             }

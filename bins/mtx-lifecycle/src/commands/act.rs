@@ -245,9 +245,9 @@ impl Lifecycle {
         check_path(path)?;
         let mut session = Session::begin(self, self.options().timeout)?;
         let view = self.server().look()?;
-        let plan = plan_of(session.state(), &session.state().wanted(), &view, path)?;
-        if !plan.on_demand && !view.is_available(path) {
-            return Err(Error::NotPublished(path.to_owned()));
+        if let Err(error) = check_for_picture(session.state(), &view, path) {
+            session.converge_ended();
+            return Err(error);
         }
         let hold = Hold {
             path: path.to_owned(),
@@ -333,7 +333,11 @@ impl Lifecycle {
         let mut session = Session::begin(self, self.options().timeout)?;
         let state = session.state();
         let number = revision.unwrap_or_else(|| before(state));
-        let mut wanted = wanted_at(state, number)?;
+        let wanted = wanted_at(state, number);
+        if wanted.is_err() {
+            session.converge_ended();
+        }
+        let mut wanted = wanted?;
         wanted.end_what_is_over(Timestamp::now());
         session.revise(format!("rollback {number}"), wanted)?;
         Ok((number, self.converged(session, &Scope::all(force))?))
@@ -396,6 +400,14 @@ fn plan_of(state: &State, wanted: &Wanted, view: &View, path: &str) -> Result<Pa
         view.reach.own(state.rtsp.as_ref(), path)?;
     }
     Ok(plan)
+}
+
+fn check_for_picture(state: &State, view: &View, path: &str) -> Result<(), Error> {
+    let plan = plan_of(state, &state.wanted(), view, path)?;
+    if plan.on_demand || view.is_available(path) {
+        return Ok(());
+    }
+    Err(Error::NotPublished(path.to_owned()))
 }
 
 /// Whether neither the server nor the journal has such a path at the moment.

@@ -19,28 +19,22 @@ const ID_LENGTH: usize = 8;
 pub(crate) struct Session<'a> {
     pub(crate) lifecycle: &'a Lifecycle,
     journal: MutexGuard<'a, Journal>,
-    /// Paths whose use case or hold was over when this began.
-    ended: BTreeSet<String>,
     _lock: Lock,
 }
 
 impl<'a> Session<'a> {
     /// Takes the lock, reads the journal, and ends what is over: holds of commands that have died, and use cases that
-    /// were started for a time. Whatever path it converges, those of what is over come with it.
+    /// were started for a time. The journal has their paths until they are converged, which they are with any other.
     pub(crate) fn begin(lifecycle: &'a Lifecycle, patience: Duration) -> Result<Self, Error> {
         let folder = &lifecycle.options.folder;
         let lock = Lock::take(folder, LOCK, patience)?;
         let mut session = Self {
             lifecycle,
             journal: lifecycle.journal()?,
-            ended: BTreeSet::new(),
             _lock: lock,
         };
         session.introduce()?;
         for id in hold::abandoned(folder, session.state()) {
-            let held = session.state().holds.get(&id);
-            let path = held.map(|hold| hold.path.clone());
-            session.ended.extend(path);
             session.note(Record::Released { id })?;
         }
         session.end_what_is_over()?;
@@ -79,7 +73,9 @@ impl<'a> Session<'a> {
             .iter()
             .map(|(use_case, path)| format!("{use_case} {path}"))
             .collect();
-        self.ended.extend(over.into_iter().map(|(_, path)| path));
+        let mut paths = self.state().ended.clone();
+        paths.extend(over.into_iter().map(|(_, path)| path));
+        self.note(Record::Ended { paths })?;
         self.revise(format!("the time of {} is over", what.join(", ")), wanted)
     }
 
@@ -132,20 +128,25 @@ impl<'a> Session<'a> {
         self.note(Record::Recovered { at, path })
     }
 
-    /// Makes the server do without what was over when this began, where the command itself comes to nothing.
+    /// Makes the server do without what is over, where the command itself comes to nothing.
     pub(crate) fn converge_ended(&mut self) {
-        let Some(path) = self.ended.pop_first() else {
+        let Some(path) = self.state().ended.first().cloned() else {
             return;
         };
         if let Err(error) = self.look_and_converge(&Scope::one(&path)) {
-            log::warn!(path = path.as_str(); "its use case is over, but {error}");
+            log::warn!(path = path.as_str(); "what was started there is over, but {error}");
         }
     }
 
     /// Makes the server be as it is wanted, as far as nobody is hurt.
     pub(crate) fn converge(&mut self, view: &View, scope: &Scope<'_>) -> Result<Report, Error> {
         let server = self.lifecycle.server();
-        Applier::new(server, &mut self.journal, scope.force).converge(view, scope, &self.ended)
+        let report = Applier::new(server, &mut self.journal, scope.force).converge(view, scope)?;
+        if report.jammed.is_none() && !self.state().ended.is_empty() {
+            let paths = BTreeSet::new();
+            self.note(Record::Ended { paths })?;
+        }
+        Ok(report)
     }
 
     /// The same from a look of its own.

@@ -351,6 +351,29 @@ mod tests {
     }
 
     #[test]
+    fn what_has_ended_is_known_until_it_is_settled() {
+        let folder = folder_with(1);
+        let mut journal = Journal::open(folder.path()).unwrap();
+        let (id, path) = ("hold-1".to_owned(), "cam".to_owned());
+        let hold = crate::policy::Hold {
+            path,
+            use_case: None,
+        };
+        let held = Record::Held {
+            id: id.clone(),
+            hold,
+        };
+        journal.append(held).unwrap();
+        journal.append(Record::Released { id }).unwrap();
+        journal.compact().unwrap();
+        assert_eq!(journal.state().ended, ["cam".to_owned()].into());
+        let paths = std::collections::BTreeSet::new();
+        journal.append(Record::Ended { paths }).unwrap();
+        let after = Journal::peek(folder.path()).unwrap();
+        assert!(after.ended.is_empty());
+    }
+
+    #[test]
     fn what_another_process_has_added_is_read_and_nothing_twice() {
         let folder = folder_with(2);
         let mut first = Journal::open(folder.path()).unwrap();

@@ -1,6 +1,6 @@
 //! One line of the journal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use common::timestamp::Timestamp;
 use mediamtx::api::Fields;
@@ -105,6 +105,13 @@ pub enum Record {
     Released {
         /// Which hold.
         id: String,
+    },
+    /// The paths on which something has ended that the server may still have: they become as they are wanted with
+    /// the next command, whatever it is about.
+    #[serde(rename_all = "camelCase")]
+    Ended {
+        /// All of them.
+        paths: BTreeSet<String>,
     },
     /// Where the server reaches its own paths, as it was given on a command line or in the environment.
     #[serde(rename_all = "camelCase")]

@@ -44,6 +44,8 @@ pub struct State {
     pub rejected: BTreeMap<String, String>,
     /// Paths that commands hold open, by the holds' names.
     pub holds: BTreeMap<String, Hold>,
+    /// Paths on which a hold or the time of a use case has ended, and which have not been converged since.
+    pub ended: BTreeSet<String>,
     /// Paths whose source does not come any more.
     pub degraded: BTreeSet<String>,
     /// When a source was first missed that was demanded, by its path.
@@ -123,8 +125,10 @@ impl State {
                 self.holds.insert(id, hold);
             }
             Record::Released { id } => {
-                self.holds.remove(&id);
+                let hold = self.holds.remove(&id);
+                self.ended.extend(hold.map(|hold| hold.path));
             }
+            Record::Ended { paths } => self.ended = paths,
             Record::Rtsp { url } => self.rtsp = Some(url),
             Record::Missing { at, path } => {
                 self.missing.entry(path).or_insert(at);
@@ -212,6 +216,10 @@ impl State {
             id: id.clone(),
             hold: hold.clone(),
         }));
+        if !self.ended.is_empty() {
+            let paths = self.ended.clone();
+            records.push(Record::Ended { paths });
+        }
         records.extend(self.rtsp.clone().map(|url| Record::Rtsp { url }));
         let missing = self.missing.clone().into_iter();
         records.extend(missing.map(|(path, at)| Record::Missing { at, path }));

@@ -304,25 +304,53 @@ fn entry_that_somebody_else_has_changed_is_not_recorded_after_a_stop() {
     play("v1.19.3", true, &actions);
 }
 
-#[test]
-fn what_is_over_ends_with_the_next_command_for_whatever_path() {
+/// A recording of `push` for a time that is over by now.
+fn recorded_for_a_time() -> World {
     let mut world = World::new("v1.19.3", true);
     world.act(&Action::Publish("push"));
     let now = || jiff::Timestamp::now();
-    let moment = now() + std::time::Duration::from_millis(300);
+    let moment = now() + Duration::from_millis(300);
     let until = moment.to_string().parse().unwrap();
     let start = |it: &Lifecycle| it.start("recording", "push", Some(until)).map(|_| ());
     world.program.run(start).unwrap();
-    let is_recorded = |world: &World| {
-        let entry = world.model.with(|state| state.entries["push"].clone());
-        entry["record"] == true
-    };
-    assert!(is_recorded(&world));
+    assert!(world.model.with(|state| state.is_recorded("push")));
     while now() < moment {
         std::thread::sleep(Duration::from_millis(10));
     }
-    world.act(&Action::Start("recording", "cam"));
-    assert!(!is_recorded(&world));
+    world
+}
+
+#[test]
+fn what_is_over_ends_with_the_next_command_for_whatever_path() {
+    for next in [
+        Action::Start("recording", "cam"),
+        Action::Start("typo", "cam"),
+        Action::Stop("typo"),
+        Action::Picture("push2"),
+        Action::Rollback(Some(99)),
+    ] {
+        let mut world = recorded_for_a_time();
+        world.act(&next);
+        let is_recorded = world.model.with(|state| state.is_recorded("push"));
+        assert!(!is_recorded, "{next:?}");
+    }
+}
+
+#[test]
+fn what_is_over_is_not_forgotten_by_a_command_that_writes_nothing_or_fails() {
+    let policy = || POLICIES[1].parse().unwrap();
+    let mut world = recorded_for_a_time();
+    world
+        .program
+        .run(|it| it.preview(policy(), false).map(|_| ()))
+        .unwrap();
+    world.act(&Action::Fault(0, Fault::Lose));
+    world.act(&Action::Apply(1));
+    world.act(&Action::Fault(0, Fault::Kill { after: false }));
+    world.act(&Action::Start("viewing", "cam"));
+    assert!(world.model.with(|state| state.is_recorded("push")));
+    world.act(&Action::Start("viewing", "cam"));
+    assert!(!world.model.with(|state| state.is_recorded("push")));
 }
 
 #[test]
