@@ -94,6 +94,15 @@ pub enum Error {
         /// The others, each after a comma.
         known: String,
     },
+    /// What was wanted before is in none of the revisions that are kept.
+    #[error(
+        "what was wanted before the last change is not known any more: the revisions that are kept want the same as \
+         now, and the oldest one is {oldest}; mtx-lifecycle rollback 0 gives back the server as it was"
+    )]
+    Forgotten {
+        /// The number of that one.
+        oldest: u64,
+    },
     /// It answered 200, which comes before it does anything.
     #[error(
         "MediaMTX has taken the change of {entry}, but does not show it after {after:?}: see its log"

@@ -325,26 +325,12 @@ impl Lifecycle {
         self.converged(session, &Scope::default())
     }
 
-    /// Goes back to what was wanted at a revision, or to the one before the current one. 0 is the server as it was.
-    ///
-    /// # Errors
-    /// When there is no such revision, or the server can't be told.
-    pub fn rollback(&self, revision: Option<u64>, force: bool) -> Result<(u64, Report), Error> {
-        let mut session = Session::begin(self, self.options().timeout)?;
-        let state = session.state();
-        let number = revision.unwrap_or_else(|| before(state));
-        let wanted = wanted_at(state, number);
-        if wanted.is_err() {
-            session.converge_ended();
-        }
-        let mut wanted = wanted?;
-        wanted.end_what_is_over(Timestamp::now());
-        session.revise(format!("rollback {number}"), wanted)?;
-        Ok((number, self.converged(session, &Scope::all(force))?))
-    }
-
     /// Converges and waits, without the lock, until it shows.
-    fn converged(&self, mut session: Session<'_>, scope: &Scope<'_>) -> Result<Report, Error> {
+    pub(super) fn converged(
+        &self,
+        mut session: Session<'_>,
+        scope: &Scope<'_>,
+    ) -> Result<Report, Error> {
         let report = session.look_and_converge(scope)?;
         drop(session);
         self.await_report(&report)?;
@@ -458,81 +444,9 @@ fn stopped(mut wanted: Wanted, path: &str, reason: &str) -> Wanted {
     wanted
 }
 
-/// The last revision that somebody made and that wants something else than what is wanted now. What is over by now,
-/// and starts that were interrupted, are nobody's wish.
-fn before(state: &State) -> u64 {
-    let now = Timestamp::now();
-    let still = |mut wanted: Wanted| {
-        wanted.end_what_is_over(now);
-        wanted
-    };
-    let current = still(state.wanted());
-    let revisions = &state.revisions;
-    let undone: BTreeSet<u64> = revisions.iter().filter_map(|it| it.undoes).collect();
-    let mut others = revisions.iter().rev().filter(|it| {
-        let is_wish = it.undoes.is_none() && !undone.contains(&it.number);
-        is_wish && still(it.wanted.clone()) != current
-    });
-    others.next().map_or(0, |revision| revision.number)
-}
-
-fn wanted_at(state: &State, number: u64) -> Result<Wanted, Error> {
-    if number == 0 {
-        return Ok(Wanted::default());
-    }
-    let revisions = &state.revisions;
-    let found = revisions.iter().find(|revision| revision.number == number);
-    found
-        .map(|revision| revision.wanted.clone())
-        .ok_or_else(|| {
-            let known = revisions.iter().map(|it| format!(", {}", it.number));
-            Error::Revision {
-                wanted: number,
-                known: known.collect(),
-            }
-        })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn revision(number: u64, policy: &str, uses: Wanted, undoes: Option<u64>) -> Revision {
-        Revision {
-            number,
-            at: Timestamp::now(),
-            what: String::new(),
-            wanted: Wanted {
-                policy: Arc::new(policy.parse().unwrap()),
-                ..uses
-            },
-            undoes,
-        }
-    }
-
-    #[test]
-    fn rollback_takes_back_what_somebody_did_last() {
-        const GOOD: &str = "paths: [{path: cam, useCase: viewing}]";
-        const BAD: &str = "paths: [{path: cam, useCase: recording}]";
-        let nothing = Wanted::default;
-        let mut over = Wanted::fake("", &["viewing"]);
-        let used = over.uses.get_mut("cam").unwrap();
-        used.until.insert("viewing".to_owned(), Timestamp::now());
-        let mut state = State::default();
-        state.revisions = vec![
-            revision(1, GOOD, nothing(), None),
-            revision(2, GOOD, over.clone(), None),
-            revision(3, BAD, over, None),
-            revision(4, BAD, nothing(), None),
-        ];
-        assert_eq!(before(&state), 2, "the policy, not the time that is over");
-        let started = Wanted::fake("", &["recording"]);
-        state.revisions = vec![
-            revision(1, "", started, None),
-            revision(2, "", nothing(), Some(1)),
-        ];
-        assert_eq!(before(&state), 0, "nobody wants the interrupted start");
-    }
 
     #[test]
     fn a_stop_that_notes_nothing_does_not_say_that_it_stays_wanted() {

@@ -7,6 +7,7 @@ mod folder;
 mod hold;
 mod preview;
 mod record_path;
+mod rollback;
 mod session;
 pub mod status;
 pub mod storage;

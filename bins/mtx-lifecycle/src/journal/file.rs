@@ -285,12 +285,16 @@ mod tests {
     use proptest::prelude::*;
 
     fn revision(number: u64) -> Record {
+        let stopped = crate::policy::Use {
+            stopped: Some("enough".to_owned()),
+            ..Default::default()
+        };
         Record::Revision {
             at: Timestamp::now(),
             number,
             what: "start recording cam".to_owned(),
             policy: (number == 1).then(|| "paths: [{path: cam}]".parse().unwrap()),
-            uses: [("cam".to_owned(), crate::policy::Use::default())].into(),
+            uses: [(format!("cam{number}"), stopped)].into(),
             undoes: None,
         }
     }

@@ -11,7 +11,7 @@ use crate::ledger::{Change, Ledger, Owned};
 use crate::policy::{Current, Hold, Wanted};
 use crate::server::Demand;
 
-/// As many revisions can be gone back to.
+/// As many revisions can be gone back to; starts whose time is over make room first.
 const KEPT_REVISIONS: usize = 50;
 
 /// What was wanted from some moment on.
@@ -146,13 +146,35 @@ impl State {
 
     fn revise(&mut self, revision: Revision) {
         self.revisions.push(revision);
-        let surplus = self.revisions.len().saturating_sub(KEPT_REVISIONS);
-        self.revisions.drain(..surplus);
+        if self.revisions.len() > KEPT_REVISIONS {
+            let dispensable = self.dispensable_revision().unwrap_or(0);
+            self.revisions.remove(dispensable);
+        }
         // What the server did not want may be wanted otherwise by now.
         self.rejected.clear();
         let wanted = self.wanted();
         let named = wanted.named();
         self.missing.retain(|path, _| named.contains(path.as_str()));
+    }
+
+    /// The numbers of starts that were interrupted.
+    #[must_use]
+    pub fn undone(&self) -> BTreeSet<u64> {
+        self.revisions.iter().filter_map(|it| it.undoes).collect()
+    }
+
+    /// The oldest revision that nobody goes back to: an interrupted start, or one that wants the same as the one
+    /// before it, since the time of a start is over. Neither the first one nor the current one.
+    fn dispensable_revision(&self) -> Option<usize> {
+        let now = self.revisions.last()?.at;
+        let undone = self.undone();
+        let wanted = |it: &Revision| it.wanted.clone().without_what_is_over(now);
+        let earlier = self.revisions.len() - 1;
+        let mut pairs = self.revisions[..earlier].windows(2);
+        let found = pairs.position(|pair| {
+            undone.contains(&pair[1].number) || wanted(&pair[0]) == wanted(&pair[1])
+        });
+        found.map(|before| before + 1)
     }
 
     fn written(&mut self, entry: &str, outcome: &Outcome) {

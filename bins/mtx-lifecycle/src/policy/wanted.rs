@@ -122,6 +122,13 @@ impl Wanted {
         over
     }
 
+    /// The same without the use cases whose time is over.
+    #[must_use]
+    pub fn without_what_is_over(mut self, now: Timestamp) -> Self {
+        self.end_what_is_over(now);
+        self
+    }
+
     /// The paths that are named, by the policy or by hand.
     #[must_use]
     pub fn named(&self) -> BTreeSet<&str> {
