@@ -71,6 +71,33 @@ fn picture_of_a_stopped_path_leaves_it_stopped() {
 }
 
 #[test]
+fn stopped_recording_of_a_policy_rests_until_somebody_starts_it_for_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = MediaMtx::start(Config::default().path("cam", &camera(folder.path())));
+    let lifecycle = Lifecycle::of(&server);
+    let policy = lifecycle.file("policy.yml", "paths: [{path: cam, useCase: recording}]");
+    lifecycle.ok(&["apply", policy.to_str().unwrap()]);
+    lifecycle.ok(&["stop", "cam", "--reason", "maintenance"]);
+    let is_recorded = || entry(&server, "cam")["record"] == true;
+    for viewing in [&["--for", "1h"][..], &[]] {
+        let said = lifecycle.ok(&[&["start", "viewing", "cam"], viewing].concat());
+        assert!(said.contains("rests (maintenance)"), "{said}");
+        assert!(!is_recorded());
+        assert_eq!(lifecycle.status("cam")["stopped"], "maintenance");
+    }
+    lifecycle.ok(&["start", "recording", "cam", "--for", "1s"]);
+    assert!(is_recorded());
+    wait_until("the end of the second", PATIENCE, || {
+        lifecycle.ok(&["reconcile"]);
+        !is_recorded()
+    });
+    assert_eq!(lifecycle.status("cam")["stopped"], "maintenance");
+    lifecycle.ok(&["start", "recording", "cam"]);
+    assert!(is_recorded());
+    assert!(lifecycle.status("cam")["stopped"].is_null());
+}
+
+#[test]
 fn what_was_only_planned_is_given_back_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let settings =

@@ -101,7 +101,8 @@ pub(crate) enum Command {
         #[arg(long, value_name = "TIME")]
         until: Option<String>,
     },
-    /// Stop what was started on a path; what the policy records there by itself rests, too
+    /// Stop what was started on a path; what the policy records there by itself rests, too, until somebody starts
+    /// that without --for or --until
     Stop {
         /// The path
         #[arg(add = ArgValueCandidates::new(complete::paths))]

@@ -72,6 +72,11 @@ pub(super) fn start(
     if let Ok(Some(retention)) = lifecycle.retention(path) {
         say(&format!("{path}: {retention}"));
     }
+    if let Some(reason) = lifecycle.stopped(path)? {
+        say(&format!(
+            "{path}: what the policy records there rests ({reason}) until that is started without --for or --until"
+        ));
+    }
     if let Some(until) = until {
         say(&format!("{path}: {use_case} ends at {until}"));
         if !lifecycle.is_watched() {

@@ -414,8 +414,11 @@ pub(super) fn check_path(path: &str) -> Result<(), Error> {
 }
 
 fn started(mut wanted: Wanted, use_case: &str, path: &str, until: Option<Timestamp>) -> Wanted {
+    let lifts_stop = until.is_none() && wanted.policy.resumes_with(use_case, path);
     let used = wanted.uses.entry(path.to_owned()).or_default();
-    used.stopped = None;
+    if lifts_stop {
+        used.stopped = None;
+    }
     used.started
         .entry(use_case.to_owned())
         .or_insert_with(Timestamp::now);
@@ -428,16 +431,8 @@ fn started(mut wanted: Wanted, use_case: &str, path: &str, until: Option<Timesta
 
 fn stopped(mut wanted: Wanted, path: &str, reason: &str) -> Wanted {
     wanted.uses.remove(path);
-    let rule = wanted.policy.rule(path);
-    let use_case = rule.and_then(|rule| rule.use_case.as_deref());
-    let use_case = use_case.and_then(|name| wanted.policy.use_case(name));
-    let settings = use_case.unwrap_or_default();
-    let settings = match rule {
-        Some(rule) => settings.overridden_by(&rule.overrides),
-        None => settings,
-    };
     // Off its schedule it rests, too, and must not begin by itself.
-    if settings.lasts() {
+    if wanted.policy.standing(path).lasts() {
         let used = wanted.uses.entry(path.to_owned()).or_default();
         used.stopped = Some(reason.to_owned());
     }

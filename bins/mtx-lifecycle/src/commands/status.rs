@@ -185,6 +185,17 @@ impl Lifecycle {
     }
 }
 
+impl Lifecycle {
+    /// Why somebody has stopped a path, if it still is: what the policy records there by itself rests.
+    ///
+    /// # Errors
+    /// When the journal can't be read.
+    pub fn stopped(&self, path: &str) -> Result<Option<String>, Error> {
+        let state = Journal::peek(&self.options().folder)?;
+        Ok(state.current().stopped(path).map(str::to_owned))
+    }
+}
+
 /// What journals do to each other that hold one path open.
 #[must_use]
 pub fn rivalry(others: &[String]) -> Option<String> {
@@ -313,8 +324,9 @@ fn of_path(state: &State, current: &Current, view: &View, path: &str) -> PathSta
         (false, false, true) => PathState::Waiting,
         (false, _, false) => PathState::Idle,
     };
-    let has_source = status.keep || is_always_on || state.missing.contains_key(path);
-    if status.state != PathState::Live && has_source && status.stopped.is_none() {
+    let is_fetched = is_always_on && status.stopped.is_none();
+    let has_source = status.keep || is_fetched || state.missing.contains_key(path);
+    if status.state != PathState::Live && has_source {
         status.missing = Some(missing(state, &status));
     }
     status

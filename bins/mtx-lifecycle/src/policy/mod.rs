@@ -83,6 +83,25 @@ impl Policy {
         }
     }
 
+    /// What the rule of a path says, without anybody starting anything.
+    #[must_use]
+    pub fn standing(&self, path: &str) -> Settings {
+        let Some(rule) = self.rule(path) else {
+            return Settings::default();
+        };
+        let use_case = rule.use_case.as_deref();
+        let use_case = use_case.and_then(|name| self.use_case(name));
+        use_case.unwrap_or_default().overridden_by(&rule.overrides)
+    }
+
+    /// Whether somebody who starts this use case on a stopped path wants what its rule does by itself, too.
+    #[must_use]
+    pub fn resumes_with(&self, use_case: &str, path: &str) -> bool {
+        let standing = self.standing(path);
+        let started = self.use_case(use_case).unwrap_or_default();
+        !standing.lasts() || started.lasts() && (started.records() || !standing.records())
+    }
+
     /// The names of all use cases.
     #[must_use]
     pub fn use_case_names(&self) -> Vec<UseCaseName> {

@@ -46,11 +46,16 @@ impl Settings {
         *self == Self::default()
     }
 
+    /// Whether they have a stream recorded.
+    #[must_use]
+    pub fn records(&self) -> bool {
+        self.record.is_some_and(|record| record.0)
+    }
+
     /// Whether they make a stream go on, or be recorded, that nobody watches.
     #[must_use]
     pub fn lasts(&self) -> bool {
-        let records = self.record.is_some_and(|record| record.0);
-        records || self.close_after == Some(CloseAfter::Never)
+        self.records() || self.close_after == Some(CloseAfter::Never)
     }
 
     /// The same without what makes a stream go on, or be recorded, that nobody watches.

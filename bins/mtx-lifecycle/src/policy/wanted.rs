@@ -32,7 +32,7 @@ pub struct Use {
     /// When those of them end that were started for a time.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub until: BTreeMap<UseCaseName, Timestamp>,
-    /// The path was stopped, for this reason: what the policy records by itself rests.
+    /// The path was stopped, for this reason: what the policy records by itself rests, until somebody starts it anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped: Option<String>,
 }
@@ -214,10 +214,16 @@ impl Current {
         }
     }
 
-    /// What each of those use cases says.
+    /// What each of those use cases says. Of a path that was stopped, the policy's lets its stream rest.
     fn meanings(&self, path: &str) -> impl Iterator<Item = Settings> {
+        let used = self.wanted.uses.get(path);
+        let stopped = used.filter(|used| used.stopped.is_some());
         let use_cases = self.use_cases(path).into_iter();
-        use_cases.filter_map(|name| self.wanted.policy.use_case(&name))
+        use_cases.filter_map(move |name| {
+            let settings = self.wanted.policy.use_case(&name)?;
+            let rests = stopped.is_some_and(|used| !used.started.contains_key(&name));
+            Some(if rests { settings.resting() } else { settings })
+        })
     }
 
     /// What is the matter if somebody has started a use case that the policy does not have any more.
@@ -257,13 +263,10 @@ impl Current {
         let mut settings = together.unwrap_or_default();
         if let Some(rule) = self.rule(path) {
             let mut overrides = rule.overrides.clone();
-            if !self.is_on(rule) {
+            if !self.is_on(rule) || self.stopped(path).is_some() {
                 overrides = overrides.resting();
             }
             settings = settings.overridden_by(&overrides);
-        }
-        if self.stopped(path).is_some() {
-            settings = settings.resting();
         }
         settings
     }
@@ -271,7 +274,7 @@ impl Current {
     /// Whether a path is to be recorded.
     #[must_use]
     pub fn records(&self, path: &str) -> bool {
-        self.settings(path).record.is_some_and(|record| record.0)
+        self.settings(path).records()
     }
 
     /// How a path whose settings are the `current` ones is to come by its stream.
@@ -551,6 +554,29 @@ mod tests {
         let (after, kept) = target(&Wanted::fake(policy, &["recording"]), current());
         before["record"] = true.into();
         assert_eq!((after, kept), (before, true));
+    }
+
+    #[test]
+    fn what_was_stopped_rests_while_something_else_is_started_there() {
+        let policy = "paths: [{path: cam, useCase: recording, overrides: {recordDeleteAfter: 2d}}]";
+        let fetched = || json!({"runOnDemand": "x"});
+        let stopped = |started: &[&str]| {
+            let mut wanted = Wanted::fake(policy, started);
+            let used = wanted.uses.get_mut("cam").unwrap();
+            used.stopped = Some("maintenance".to_owned());
+            let (fields, kept) = target(&wanted, fetched());
+            let record = fields.get("record").cloned();
+            (record, kept, fields["runOnDemandCloseAfter"].clone())
+        };
+        assert_eq!(stopped(&["viewing"]), (None, false, json!("5m")));
+        let (record, kept, _) = stopped(&["recording"]);
+        assert_eq!((record, kept), (Some(json!(true)), true), "for its time");
+        let policy: Policy = policy.parse().unwrap();
+        assert!(policy.resumes_with("recording", "cam"));
+        assert!(!policy.resumes_with("viewing", "cam"));
+        let text = "useCases: {open: {closeAfter: never}}\npaths: [{path: cam, useCase: open}]";
+        let policy: Policy = text.parse().unwrap();
+        assert!(policy.resumes_with("open", "cam") && !policy.resumes_with("viewing", "cam"));
     }
 
     #[test]

@@ -129,7 +129,7 @@ fn problem(error: &Error) -> Problem {
         Error::Path(_) | Error::Reserved(_) => problem(400).field("path"),
         Error::Moment(_) => problem(400).field("until"),
         Error::Unknown(_) => problem(404).field("path"),
-        Error::Revision { .. } => problem(404).field("revision"),
+        Error::Revision { .. } | Error::Forgotten { .. } => problem(404).field("revision"),
         Error::Template(_) | Error::Reach(_) | Error::Rejected { .. } | Error::Jammed(_) => {
             problem(409)
         }
