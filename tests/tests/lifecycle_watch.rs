@@ -320,3 +320,31 @@ fn source_that_stays_away_is_degraded_until_somebody_starts_it_anew() {
         "{status}"
     );
 }
+
+#[test]
+fn stream_under_a_pattern_that_has_simply_ended_is_idle_while_its_files_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let record_path = format!("recordPath: {}/%path/%s-%f", folder.path().display());
+    let server = MediaMtx::start(Config::default().path_default(&record_path));
+    let lifecycle = Lifecycle::of(&server);
+    let policy = "useCases: {patrol: {closeAfter: 20m, record: yes, recordDeleteAfter: 2d}}\n\
+                  paths: [{path: 'guards/*', useCase: patrol}]";
+    let policy = lifecycle.file("policy.yml", policy);
+    lifecycle.ok(&["apply", policy.to_str().unwrap()]);
+    let watched = Watched::start(&lifecycle);
+    let publisher = Clip::new(Video::H264, None).publish(&server.rtsp("guards/1"));
+    wait_until("a file", PATIENCE, || {
+        !segments(folder.path(), "guards/1").is_empty()
+    });
+    watched.wait_metric("mtx_lifecycle_paths{state=\"live\"}", 1.0);
+    drop(publisher);
+    server.wait_gone("guards/1", PATIENCE);
+    watched.wait_metric("mtx_lifecycle_paths{state=\"idle\"}", 1.0);
+    let status = lifecycle.status("guards/1");
+    assert_eq!(status["state"], "idle", "{status}");
+    assert!(status["missing"].is_null(), "{status}");
+    assert_eq!(status["pending"][0]["waitsForFiles"], true, "{status}");
+    assert_eq!(entry(&server, "guards/1")["recordDeleteAfter"], "2d");
+    let log = watched.process.output();
+    assert!(!log.contains("though it is wanted"), "{log}");
+}

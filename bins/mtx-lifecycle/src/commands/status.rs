@@ -299,10 +299,12 @@ fn of_path(state: &State, current: &Current, view: &View, path: &str) -> PathSta
     let journal = &state.id;
     status.kept = view.is_available(&Keeper { journal, path }.name());
     status.other_journals = view.other_keepers(path, journal);
+    let mut has_lapsed = false;
     if !is_reserved(path) {
         match what_waits(state, current, view, path) {
             Ok((plan, pending)) => {
                 status.keep = plan.kept;
+                has_lapsed = plan.has_lapsed;
                 if status.problem.is_none() {
                     status.pending = pending;
                 }
@@ -312,7 +314,7 @@ fn of_path(state: &State, current: &Current, view: &View, path: &str) -> PathSta
             Err(_) => {}
         }
     }
-    status.is_wanted = current.records(path) || status.keep;
+    status.is_wanted = current.records(path) && !has_lapsed || status.keep;
     let is_always_on = view.is_always_on(path);
     status.state = match (
         busy.publishers > 0,

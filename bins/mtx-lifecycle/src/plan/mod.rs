@@ -48,6 +48,8 @@ pub struct PathPlan {
     pub on_demand: bool,
     /// The same without this program.
     pub original_demand: Demand,
+    /// It is wanted by a rule for many paths only, and its stream has gone: nobody waits for another one.
+    pub has_lapsed: bool,
 }
 
 /// Everything that a plan follows from.
@@ -185,6 +187,7 @@ impl<'a> Planner<'a> {
             kept: kept && !(is_removed && has_lapsed),
             on_demand,
             original_demand,
+            has_lapsed,
         }
     }
 
@@ -228,12 +231,14 @@ impl<'a> Planner<'a> {
         let original_demand = Demand::of(&others);
         let differing = difference(&others, &fields);
         let is_needless = differing.is_empty() && (model.is_some() || fields.is_empty());
-        if is_needless || self.has_lapsed(path) {
+        let has_lapsed = self.has_lapsed(path);
+        if is_needless || has_lapsed {
             return Ok(PathPlan {
                 steps: Vec::new(),
-                kept: kept && model.is_some() && !self.has_lapsed(path),
+                kept: kept && model.is_some() && !has_lapsed,
                 on_demand,
                 original_demand,
+                has_lapsed,
             });
         }
         if model.is_none() && !fields.contains_key("source") {
@@ -259,6 +264,7 @@ impl<'a> Planner<'a> {
             steps: vec![step],
             on_demand,
             original_demand,
+            has_lapsed,
         })
     }
 
