@@ -238,10 +238,13 @@ fn interrupted_start_is_taken_back() {
     let server = MediaMtx::start(Config::default().path("cam", "runOnDemand: sleep 100"));
     let lifecycle = Lifecycle::of(&server);
     let before = entries(&server);
-    for command in [
-        &["start", "viewing", "cam"][..],
-        &["start", "recording", "cam"],
-        &["snapshot", "cam", "-o", "x.jpg"],
+    let (interrupt, terminate) = ((Signal::SIGINT, 130), (Signal::SIGTERM, 143));
+    for (command, (signal, code)) in [
+        (&["start", "viewing", "cam"][..], interrupt),
+        (&["start", "recording", "cam"], interrupt),
+        (&["start", "recording", "cam"], terminate),
+        (&["snapshot", "cam", "-o", "x.jpg"], interrupt),
+        (&["snapshot", "cam", "-o", "x.jpg"], terminate),
     ] {
         let mut command = lifecycle.command(command);
         command.env(
@@ -250,8 +253,8 @@ fn interrupted_start_is_taken_back() {
         );
         let mut child = command.spawn().unwrap();
         wait_until("the keeper", PATIENCE, || keeper(&server, "cam").is_some());
-        kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
-        assert_eq!(child.wait().unwrap().code(), Some(130));
+        kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(code));
         assert_eq!(keeper(&server, "cam"), None);
         lifecycle.ok(&["reconcile"]);
         assert_eq!(entries(&server), before);

@@ -54,6 +54,9 @@ fn picture_of_a_stream_that_has_to_start_and_of_one_that_runs() {
     server.wait_ready("cam", PATIENCE);
     let entry = server.get("/v3/config/paths/get/cam").unwrap();
     assert_eq!(entry["runOnDemandCloseAfter"], "1m0s");
+    let waits = "cam: pending: runOnDemandCloseAfter=10s";
+    assert!(done.stdout.contains(waits), "{done:?}");
+    assert!(done.stdout.contains("mtx-lifecycle watch"), "{done:?}");
     let start = Instant::now();
     let second = folder.path().join("the second.jpg");
     let done = snapshot(&lifecycle, "cam", &second);

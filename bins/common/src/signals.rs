@@ -9,8 +9,8 @@ pub use elsewhere::StopSignals;
 /// What a signal asks a service for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request {
-    /// To end.
-    Stop,
+    /// To end, by the signal of this number.
+    Stop(u8),
     /// To read its configuration again.
     Reload,
 }
@@ -50,7 +50,7 @@ mod unix {
             loop {
                 match self.0.wait() {
                     Ok(Signal::SIGHUP) => return Request::Reload,
-                    Ok(_) => return Request::Stop,
+                    Ok(signal) => return Request::Stop(signal as u8),
                     Err(_) => {}
                 }
             }

@@ -6,12 +6,11 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use common::cli::{WRONG_USAGE, usage};
+use common::cli::usage;
 use common::logging::{self, Output};
 use common::secret;
 use common::signals::StopSignals;
 use log::LevelFilter;
-use mtx_lifecycle::commands::Error;
 
 use cli::arguments::{Cli, Command};
 use cli::{complete, options, run};
@@ -41,15 +40,7 @@ fn main() -> ExitCode {
             // One line; and nobody is left to be told when the other end of a pipe has gone.
             let text = text.replace('\n', " ");
             let _ = writeln!(io::stderr(), "mtx-lifecycle: {}", secret::scrub(&text));
-            ExitCode::from(exit_code(&failure))
+            ExitCode::from(failure.exit_code)
         }
-    }
-}
-
-fn exit_code(failure: &run::Failure) -> u8 {
-    match failure.error.downcast_ref::<Error>() {
-        Some(Error::Interrupted) => run::INTERRUPTED,
-        _ if failure.is_usage => WRONG_USAGE,
-        _ => 1,
     }
 }

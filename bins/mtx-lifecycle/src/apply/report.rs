@@ -119,6 +119,12 @@ impl Report {
     /// Whether every path is as wanted, or will be.
     #[must_use]
     pub fn is_ok(&self) -> bool {
-        self.paths.iter().all(|path| path.failed.is_none())
+        self.failures().next().is_none()
+    }
+
+    /// The paths that are not, with the reason.
+    pub fn failures(&self) -> impl Iterator<Item = (&str, &str)> {
+        let failed = self.paths.iter();
+        failed.filter_map(|path| Some((path.path.as_str(), path.failed.as_deref()?)))
     }
 }

@@ -14,7 +14,7 @@ use mtx_lifecycle::commands::{Error, Interrupt, Lifecycle};
 use serde_json::Value;
 
 use super::options;
-use super::run::{Failure, say};
+use super::run::{Failure, say, tell_pending, warn};
 
 const WORKER: &str = "mtx-worker";
 /// What it may need of our environment: logins, certificates, how to read.
@@ -43,10 +43,15 @@ pub(super) fn take(
     let hold = lifecycle.hold_for_picture(path)?;
     let taken = run(&worker, &url, output, &lifecycle.interrupt());
     // The hold ends whether there is a picture or not; its source stays for a minute.
-    hold.release()?;
-    taken?;
-    say(&format!("{path}: {}", output.display()));
-    Ok(())
+    let report = hold.release()?;
+    if taken.is_ok() {
+        say(&format!("{path}: {}", output.display()));
+    }
+    tell_pending(lifecycle, &report);
+    for (path, why) in report.failures() {
+        warn(&format!("{path}: {why}"));
+    }
+    Ok(taken?)
 }
 
 fn check(output: &Path) -> Result<()> {

@@ -157,7 +157,7 @@ impl Lifecycle {
             None => self.await_start(path, &begun, patience),
         };
         let released = match begun.hold {
-            Some(hold) => hold.release(),
+            Some(hold) => hold.release().map(|_| ()),
             None => Ok(()),
         };
         came?;

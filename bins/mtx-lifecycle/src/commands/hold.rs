@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::{Error, Lifecycle, Session};
+use super::{Error, Lifecycle, Report, Session};
 use crate::apply::Scope;
 use crate::journal::{Lock, Record, State};
 use crate::policy::Hold;
@@ -51,17 +51,16 @@ impl<'a> Holding<'a> {
         })
     }
 
-    /// Ends it.
+    /// Ends it, and says what was written for that, and what waits.
     ///
     /// # Errors
     /// When the server can't be told; who comes next does it then.
-    pub fn release(mut self) -> Result<(), Error> {
+    pub fn release(mut self) -> Result<Report, Error> {
         let mut session = Session::begin(self.lifecycle, self.lifecycle.options().timeout)?;
         self.let_go();
         let id = self.id.clone();
         session.note(Record::Released { id })?;
-        session.look_and_converge(&Scope::one(&self.path))?;
-        Ok(())
+        session.look_and_converge(&Scope::one(&self.path))
     }
 
     fn let_go(&mut self) {

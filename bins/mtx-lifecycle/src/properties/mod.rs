@@ -177,7 +177,9 @@ impl World {
                 assert!(!(is_ok && recorded), "{path} is stopped and recorded");
                 stopped
             }
-            Action::Picture(path) => program.run(|it| it.hold_for_picture(path)?.release()),
+            Action::Picture(path) => {
+                program.run(|it| it.hold_for_picture(path)?.release().map(|_| ()))
+            }
             Action::Apply(number) => {
                 let policy = POLICIES[number].parse().unwrap();
                 program.run(|it| it.apply(policy, false).map(|_| ()))
