@@ -225,6 +225,29 @@ fn source_that_was_demanded_and_does_not_come_is_shown_with_since_when() {
 }
 
 #[test]
+fn source_that_comes_for_one_of_two_starts_is_missed_by_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = Clip::new(Video::H264, None).file();
+    let file = folder.path().join(clip.file_name().unwrap());
+    let late = publishing_hook(&Clip::new(Video::H264, None))
+        .replace(clip.to_str().unwrap(), file.to_str().unwrap());
+    let server = MediaMtx::start(Config::default().path("late", &late));
+    let lifecycle = Lifecycle::of(&server);
+    let start = |timeout| ["start", "viewing", "late", "--timeout", timeout];
+    let mut first = lifecycle.command(&start("60s")).spawn().unwrap();
+    wait_until("the first start", PATIENCE, || {
+        keeper(&server, "late").is_some()
+    });
+    lifecycle.fails(1, &start("1s"));
+    assert!(lifecycle.status("late")["missing"].is_object());
+    std::fs::copy(clip, &file).unwrap();
+    assert!(first.wait().unwrap().success());
+    let journal = std::fs::read_to_string(lifecycle.state_dir().join("journal")).unwrap();
+    let last = |record: &str| journal.rfind(&format!("\"record\":\"{record}\""));
+    assert!(last("recovered") > last("missing"), "{journal}");
+}
+
+#[test]
 fn timeout_that_was_given_is_for_the_source_too() {
     let server = MediaMtx::start(Config::default().path("cam", "runOnDemand: sleep 100"));
     let lifecycle = Lifecycle::of(&server);

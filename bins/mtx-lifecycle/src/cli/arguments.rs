@@ -94,7 +94,8 @@ pub(crate) enum Command {
         /// The path
         #[arg(add = ArgValueCandidates::new(complete::paths))]
         path: String,
-        /// For how long; it ends by itself under watch, or by the next command after that
+        /// For how long; it ends by itself under watch, or by the next command after that. What was started for longer
+        /// before is not shortened
         #[arg(long = "for", value_name = "TIME", value_parser = parse_positive, conflicts_with = "until")]
         duration: Option<Duration>,
         /// Until when: HH:MM by the clock of this machine, or a whole RFC 3339 time stamp

@@ -7,6 +7,7 @@ use common::timestamp::Timestamp;
 use jiff::{ToSpan, Zoned, civil};
 use mtx_lifecycle::commands::status::{Existence, PathStatus, rivalry};
 use mtx_lifecycle::commands::{Error, Lifecycle, Report, Started};
+use mtx_lifecycle::policy::Use;
 
 use super::run::{Failure, noted, say, tell, warn};
 use super::table;
@@ -72,20 +73,39 @@ pub(super) fn start(
     if let Ok(Some(retention)) = lifecycle.retention(path) {
         say(&format!("{path}: {retention}"));
     }
-    if let Some(reason) = lifecycle.stopped(path)? {
+    let used = lifecycle.used(path)?;
+    if let Some(reason) = &used.stopped {
         say(&format!(
             "{path}: what the policy records there rests ({reason}) until that is started without --for or --until"
         ));
     }
-    if let Some(until) = until {
-        say(&format!("{path}: {use_case} ends at {until}"));
-        if !lifecycle.is_watched() {
-            warn(
-                "nobody watches, so that only the next command after that ends it: run mtx-lifecycle watch",
-            );
-        }
+    if let Some(asked) = until {
+        tell_end(lifecycle, use_case, path, asked, &used);
     }
     Ok(())
+}
+
+/// Says when a use case ends that was started for a time: later than `asked` if it was started for longer before.
+fn tell_end(lifecycle: &Lifecycle, use_case: &str, path: &str, asked: Timestamp, used: &Use) {
+    let known = used.until.get(use_case).copied();
+    if known.is_none() && used.started.contains_key(use_case) {
+        say(&format!(
+            "{path}: {use_case} was started before without an end, and goes on: mtx-lifecycle stop {path} ends it"
+        ));
+        return;
+    }
+    let until = known.unwrap_or(asked);
+    let why = if until > asked {
+        ", as it was started before for longer"
+    } else {
+        ""
+    };
+    say(&format!("{path}: {use_case} ends at {until}{why}"));
+    if !lifecycle.is_watched() {
+        warn(
+            "nobody watches, so that only the next command after that ends it: run mtx-lifecycle watch",
+        );
+    }
 }
 
 fn warn_of_rivals(path: &str, report: &Report) {

@@ -10,7 +10,7 @@ use mediamtx::path::PathName;
 
 use super::{Error, Holding, Lifecycle, PathReport, Report, Session};
 use crate::apply::{Scope, await_shown, wait_until};
-use crate::journal::{Record, Revision, State};
+use crate::journal::{Journal, Record, Revision, State};
 use crate::plan::{PathPlan, Planner};
 use crate::policy::{Hold, Policy, Settings, Use, Wanted};
 use crate::server::{TemplateError, View, is_reserved};
@@ -66,7 +66,6 @@ impl Lifecycle {
             session.converge_ended();
         }
         let after = session.state().revisions.last().cloned();
-        let was_missed = session.state().missing.contains_key(path);
         drop(session);
         let done = begun.and_then(|begun| self.finish(path, begun, start));
         match &done {
@@ -77,8 +76,8 @@ impl Lifecycle {
                 self.note_missing(path);
                 return done;
             }
-            Ok(Started::Running { .. } | Started::Pending(_)) if was_missed => {
-                self.note_recovered(path)?;
+            Ok(Started::Running { .. } | Started::Pending(_)) => {
+                self.note_found(path)?;
                 return done;
             }
             _ => return done,
@@ -201,6 +200,15 @@ impl Lifecycle {
         if let Err(error) = noted {
             log::warn!(path = path; "that its source is missing could not be noted: {error}");
         }
+    }
+
+    /// The source has come. Another start may have noted while this one waited that it is missing.
+    fn note_found(&self, path: &str) -> Result<(), Error> {
+        let known = Journal::peek(&self.options().folder)?;
+        if known.missing.contains_key(path) {
+            self.note_recovered(path)?;
+        }
+        Ok(())
     }
 
     fn note_recovered(&self, path: &str) -> Result<(), Error> {
@@ -419,13 +427,7 @@ fn started(mut wanted: Wanted, use_case: &str, path: &str, until: Option<Timesta
     if lifts_stop {
         used.stopped = None;
     }
-    used.started
-        .entry(use_case.to_owned())
-        .or_insert_with(Timestamp::now);
-    match until {
-        Some(until) => used.until.insert(use_case.to_owned(), until),
-        None => used.until.remove(use_case),
-    };
+    used.start(use_case, until);
     wanted
 }
 

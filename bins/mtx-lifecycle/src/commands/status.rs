@@ -13,7 +13,7 @@ use super::storage::Storage;
 use super::{Error, Lifecycle, Pending};
 use crate::journal::{Journal, Revision, State};
 use crate::plan::{PathPlan, Planner};
-use crate::policy::Current;
+use crate::policy::{Current, Use};
 use crate::server::{Keeper, View, is_reserved};
 
 /// All of it.
@@ -186,13 +186,13 @@ impl Lifecycle {
 }
 
 impl Lifecycle {
-    /// Why somebody has stopped a path, if it still is: what the policy records there by itself rests.
+    /// What was started and stopped on a path by hand, as far as it still holds.
     ///
     /// # Errors
     /// When the journal can't be read.
-    pub fn stopped(&self, path: &str) -> Result<Option<String>, Error> {
+    pub fn used(&self, path: &str) -> Result<Use, Error> {
         let state = Journal::peek(&self.options().folder)?;
-        Ok(state.current().stopped(path).map(str::to_owned))
+        Ok(state.current().used(path).cloned().unwrap_or_default())
     }
 }
 

@@ -38,6 +38,25 @@ pub struct Use {
 }
 
 impl Use {
+    /// Starts a use case, for good or until a moment. What somebody has started for longer is not shortened.
+    pub fn start(&mut self, use_case: &str, until: Option<Timestamp>) {
+        let name = || use_case.to_owned();
+        let is_new = !self.started.contains_key(use_case);
+        self.started.entry(name()).or_insert_with(Timestamp::now);
+        match (until, self.until.get(use_case)) {
+            (None, _) => {
+                self.until.remove(use_case);
+            }
+            (Some(until), None) if is_new => {
+                self.until.insert(name(), until);
+            }
+            (Some(until), Some(known)) if until > *known => {
+                self.until.insert(name(), until);
+            }
+            (Some(_), _) => {}
+        }
+    }
+
     /// The same as if a use case had not been started, which turned `before` into `written`. What others have started
     /// and stopped since stays as it is.
     #[must_use]
@@ -451,6 +470,23 @@ mod tests {
         ] {
             let seen = target(&Wanted::fake("", &[use_case]), current);
             assert_eq!(seen, (fields, kept), "{use_case}");
+        }
+    }
+
+    #[test]
+    fn a_start_for_a_time_shortens_nobodys() {
+        let [noon, night]: [Timestamp; 2] =
+            ["2100-01-01T12:00:00Z", "2100-01-01T23:00:00Z"].map(|text| text.parse().unwrap());
+        for (first, second, expected) in [
+            (None, Some(noon), None),
+            (Some(noon), Some(night), Some(night)),
+            (Some(night), Some(noon), Some(night)),
+            (Some(noon), None, None),
+        ] {
+            let mut used = Use::default();
+            used.start("recording", first);
+            used.start("recording", second);
+            assert_eq!(used.until.get("recording").copied(), expected);
         }
     }
 
