@@ -11,6 +11,7 @@ use suite_tests::http;
 use suite_tests::lifecycle::{Lifecycle, entries};
 use suite_tests::mediamtx::{Config, MediaMtx};
 use suite_tests::proxy::{FaultProxy, Mode};
+use suite_tests::waiting::wait_until;
 use suite_tests::web::Web;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -320,6 +321,28 @@ fn killed_at_any_write_of_a_second_change_the_first_one_comes_back_as_well() {
         }
     }
     assert!(killed >= 2 * most, "killed {killed} times at {most} writes");
+}
+
+#[test]
+fn command_that_another_one_keeps_waiting_names_it_in_one_line() {
+    let server = MediaMtx::start(Config::default().path("cam", ""));
+    let proxy = FaultProxy::start(server.ports.api);
+    let lifecycle = Lifecycle::with_api(&format!("http://127.0.0.1:{}", proxy.port()));
+    proxy.set(Mode::Freeze);
+    let mut stuck = lifecycle.command(&["start", "viewing", "cam", "--timeout", "60s"]);
+    let mut stuck = stuck.stderr(std::process::Stdio::null()).spawn().unwrap();
+    let lock = lifecycle.state_dir().join("lock");
+    let pid = format!("pid {}", stuck.id());
+    wait_until("its lock", PATIENCE, || {
+        std::fs::read_to_string(&lock).is_ok_and(|it| it.contains(&pid))
+    });
+    let said = lifecycle.fails(1, &["stop", "cam", "--timeout", "1s"]);
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.contains(&pid) && said.contains("is at work"), "{said}");
+    stuck.kill().unwrap();
+    stuck.wait().unwrap();
+    proxy.set(Mode::Pass);
+    lifecycle.ok(&["start", "viewing", "cam"]);
 }
 
 #[test]

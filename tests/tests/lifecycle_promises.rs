@@ -310,7 +310,27 @@ fn the_end_of_a_use_case_goes_by_the_clock_of_the_machine() {
         let output = lifecycle.command(&arguments).env("TZ", zone).output();
         let said = String::from_utf8(output.unwrap().stdout).unwrap();
         assert!(said.contains(utc), "{zone}: {said}");
+        lifecycle.ok(&["stop", "push"]);
     }
+}
+
+#[test]
+fn start_for_a_time_does_not_shorten_a_longer_one_and_says_so() {
+    let server = MediaMtx::start(Config::default().path("push", ""));
+    let lifecycle = Lifecycle::of(&server);
+    let start = |time: &[&str]| lifecycle.ok(&[&["start", "recording", "push"], time].concat());
+    let until = || lifecycle.status("push")["until"]["recording"].take();
+    start(&["--until", "2100-01-01T12:00:00Z"]);
+    let said = start(&["--for", "3s"]);
+    assert!(
+        said.contains("2100-01-01T12:00:00.000Z, as it was"),
+        "{said}"
+    );
+    assert_eq!(until(), "2100-01-01T12:00:00.000Z");
+    start(&[]);
+    let said = start(&["--for", "3s"]);
+    assert!(said.contains("mtx-lifecycle stop push ends it"), "{said}");
+    assert!(until().is_null());
 }
 
 #[test]
