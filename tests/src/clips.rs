@@ -22,6 +22,8 @@ pub enum Video {
     H264Cavlc,
     /// With a key frame every 10 s only.
     H264RareKeyFrames,
+    /// With a key frame at the clip's beginning only.
+    H264OneKeyFrame,
     H265,
     Vp9,
     Av1,
@@ -140,6 +142,9 @@ impl Clip {
             }
             Some(Video::H264RareKeyFrames) => {
                 "-c:v libx264 -preset veryfast -bf 0 -g 250 -sc_threshold 0 "
+            }
+            Some(Video::H264OneKeyFrame) => {
+                "-c:v libx264 -preset veryfast -bf 0 -g 10000 -sc_threshold 0 "
             }
             Some(Video::H265) => {
                 "-c:v libx265 -preset ultrafast -x265-params log-level=error:keyint=25:bframes=2:b-adapt=0:open-gop=0 -tag:v hvc1 "

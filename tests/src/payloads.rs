@@ -91,9 +91,11 @@ pub fn read_file(file: &Path, video: Option<Video>) -> Vec<Packet> {
 /// FFmpeg's filters that leave nothing of a frame but its slices, with start codes.
 fn plain_frames(video: Option<Video>) -> Option<&'static str> {
     match video? {
-        Video::H264 | Video::H264BFrames | Video::H264Cavlc | Video::H264RareKeyFrames => {
-            Some("h264_mp4toannexb,filter_units=remove_types=6-9")
-        }
+        Video::H264
+        | Video::H264BFrames
+        | Video::H264Cavlc
+        | Video::H264RareKeyFrames
+        | Video::H264OneKeyFrame => Some("h264_mp4toannexb,filter_units=remove_types=6-9"),
         Video::H265 => Some("hevc_mp4toannexb,filter_units=remove_types=32-35|39|40"),
         Video::Vp9 | Video::Av1 => None,
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use suite_tests::clips::Clip;
+use suite_tests::clips::{Audio, Clip, Video};
 use suite_tests::compare::{assert_decodable_order, assert_no_gap};
 use suite_tests::mediamtx::Config;
 use suite_tests::nginx::Nginx;
@@ -62,6 +62,42 @@ fn worker_reconnects_to_mediamtx_when_it_throws_the_output_out() {
     stack.wait_out();
     let now = publisher_of_output(&stack);
     assert_ne!(now, id);
+}
+
+#[test]
+fn an_output_that_gets_sound_alone_after_a_reconnect_is_not_streaming() {
+    let mut clip = Clip::new(Video::H264OneKeyFrame, Audio::Aac);
+    clip.seconds = 25;
+    let stack = Stack::start_with(Config::default(), clip);
+    let worker = Worker::start_with(&stack.input(), &stack.output(), |command| {
+        command.args(["--stats-interval", "1s"]);
+    });
+    worker.wait_state("streaming", 4 * SOON);
+    let mark = worker.process().mark();
+    let id = publisher_of_output(&stack);
+    stack
+        .server
+        .post(&format!("/v3/rtmpconns/kick/{id}"))
+        .expect("the connection can be kicked");
+    let lost = worker.wait_event(mark, "loss", SOON, |event| {
+        event.text("state") == "retrying"
+    });
+    let missing = worker.wait_event(mark, "missing video", 2 * SOON, |event| {
+        event.text("reason") == "no key frame has come for 10s"
+    });
+    let streaming = worker.wait_state_after(mark, "streaming", 3 * SOON);
+    assert!(missing.at < streaming.at, "{}", worker.process().output());
+    let mut waiting = worker.events();
+    waiting.retain(|event| event.at > lost.at && event.at < streaming.at);
+    let frames: Vec<_> = waiting
+        .iter()
+        .filter(|event| event.text("message") == "stats")
+        .map(|event| event.number("videoFrames"))
+        .collect();
+    assert!(
+        frames.len() > 5 && frames.iter().all(|count| *count == frames[0]),
+        "{frames:?}"
+    );
 }
 
 #[test]

@@ -38,6 +38,11 @@ impl Entry {
 pub(crate) struct Entries(Vec<(TrackId, Entry)>);
 
 impl Entries {
+    /// Whether nothing of any video track can be decoded yet.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.0.iter().all(|(_, entry)| *entry == Entry::Waiting)
+    }
+
     /// Whether the next unit can be decoded; its time is on a line that does not break.
     pub(crate) fn admits(&mut self, unit: &AccessUnit) -> bool {
         if !unit.is_video() {

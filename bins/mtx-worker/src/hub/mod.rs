@@ -15,6 +15,7 @@ mod gop;
 #[cfg(test)]
 mod model;
 mod output;
+mod video_watch;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

@@ -1,5 +1,6 @@
 //! One output: what the hub knows of it, and the task that feeds its server.
 
+use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
 use super::claim::Claim;
+use super::video_watch::VideoWatch;
 use super::{LastLost, Shared};
 use crate::config::Config;
 use crate::failures::Failures;
@@ -233,10 +235,14 @@ impl OutputTask {
                 Err(error) => return lost(error, false),
             };
             let had_input = !self.shared.status.is_source_waiting();
-            let sent = |unit: &AccessUnit, is_taken: bool| self.sent(unit, is_taken, reconnect);
+            let video = stream.carries_video().then(VideoWatch::default);
+            let sent = |unit: &AccessUnit, is_taken: bool| {
+                self.sent(unit, is_taken, video.as_ref(), reconnect);
+            };
             let result = tokio::select! {
                 result = stream.run(queue, sent) => result,
                 () = self.has_had_time_to_drain() => Ok(None),
+                never = self.report_missing_video(video.as_ref()) => match never {},
             };
             match result {
                 Ok(Some(tracks)) => {
@@ -254,16 +260,47 @@ impl OutputTask {
         }
     }
 
-    /// `is_taken`: whether the server is known to take the media.
-    fn sent(&self, unit: &AccessUnit, is_taken: bool, reconnect: &mut Reconnect) {
+    /// `is_taken`: whether the server is known to take the media. With `video`, the stream carries some, and its sound
+    /// alone is not what the output is there for.
+    fn sent(
+        &self,
+        unit: &AccessUnit,
+        is_taken: bool,
+        video: Option<&VideoWatch>,
+        reconnect: &mut Reconnect,
+    ) {
         let output = &self.output;
         output.stats.sent(unit);
+        if let Some(video) = video {
+            if !unit.is_video() {
+                return;
+            }
+            video.sent();
+        }
         self.shared.has_streamed.set(true);
         if reconnect.media(Instant::now()) {
             output.failures.clear();
         }
         if is_taken {
             self.shared.status.set_output(output.key, Link::Up);
+        }
+    }
+
+    /// Says so each time that the server gets sound alone, since the video waits for a key frame for too long.
+    async fn report_missing_video(&self, video: Option<&VideoWatch>) -> Infallible {
+        let Some(video) = video else {
+            return std::future::pending().await;
+        };
+        let output = &self.output;
+        loop {
+            let is_awaited =
+                || output.queue.awaits_key_frame() && !self.shared.status.is_source_waiting();
+            video.is_missing(is_awaited).await;
+            let reason = format!("no key frame has come for {}", format(VideoWatch::LIMIT));
+            log::warn!(reason = reason.as_str(); "{} gets no video", output.name);
+            let status = &self.shared.status;
+            status.set_output_lost(output.key, Link::Waiting, &reason);
+            video.is_back().await;
         }
     }
 

@@ -111,6 +111,11 @@ impl Queue {
         }
     }
 
+    /// Whether no video of what comes next can be decoded before a key frame comes.
+    pub(crate) fn awaits_key_frame(&self) -> bool {
+        self.inner.borrow().entries.is_waiting()
+    }
+
     /// Gives back tracks that were popped, to be the next item again.
     pub(crate) fn put_back(&self, tracks: Arc<Tracks>) {
         self.inner

@@ -139,6 +139,11 @@ impl RtmpSink {
 }
 
 impl Stream {
+    /// Whether video goes to the server.
+    pub(crate) fn carries_video(&self) -> bool {
+        self.carried.iter().any(Carried::is_video)
+    }
+
     /// Sends what `queue` yields, until the server is lost or the queue is closed and empty. Calls `sent` for each unit, and
     /// whether the server is known to take the media by then.
     ///
