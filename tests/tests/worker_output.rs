@@ -18,10 +18,15 @@ fn readers(stack: &Stack) -> String {
     path.0["readers"].to_string()
 }
 
+/// Kind and id of the connection that publishes the output.
+fn publisher(stack: &Stack) -> (String, String) {
+    let path = stack.server.path(OUT).expect("the output is there");
+    path.source()
+}
+
 /// The id of the connection that publishes the output.
 fn publisher_of_output(stack: &Stack) -> String {
-    let path = stack.server.path(OUT).expect("the output is there");
-    path.source().1
+    publisher(stack).1
 }
 
 #[test]
@@ -187,6 +192,73 @@ fn second_worker_for_an_output_says_so_and_ends() {
 #[test]
 fn second_worker_ends_as_well_where_the_server_refuses_a_second_publisher() {
     second_worker_gives_way(Config::default().path_default("overridePublisher: no"));
+}
+
+/// The worker publishes to [`OUT`] as it is configured, and ends again.
+#[track_caller]
+fn publishes_once(stack: &Stack) {
+    let worker = Worker::start(&stack.input(), &stack.output());
+    worker.wait_state("streaming", 2 * SOON);
+    wait_until("the worker's stream", SOON, || {
+        publisher(stack).0 == "rtmpConn"
+    });
+    drop(worker);
+    wait_until("the end of the output's publisher", SOON, || {
+        stack.server.connections("rtmpconns").is_empty()
+    });
+}
+
+#[test]
+fn an_output_where_mediamtx_shows_its_own_picture_meanwhile_is_not_taken() {
+    for (video, codec) in [(Video::H264, "H264"), (Video::H265, "H265")] {
+        let settings = format!(
+            "alwaysAvailable: yes\nalwaysAvailableTracks: [{{codec: {codec}}}]\noverridePublisher: no"
+        );
+        let config = Config::default().path(OUT, &settings);
+        let stack = Stack::start_with(config, Clip::new(video, None));
+        for _ in 0..2 {
+            publishes_once(&stack);
+        }
+        let _other = Clip::new(video, None).publish(&stack.server.rtsp(OUT));
+        wait_until("another publisher", SOON, || {
+            publisher(&stack).0 == "rtspSession"
+        });
+        let mut worker = Worker::start(&stack.input(), &stack.output());
+        assert_eq!(worker.wait_code(SOON), 1);
+        let log = worker.process().output();
+        assert!(log.contains("is taken"), "{log}");
+    }
+}
+
+#[test]
+fn an_output_whose_readers_are_sent_elsewhere_meanwhile_is_not_taken() {
+    let fallback = format!("fallback: /{IN}");
+    let config = Config::default().path("~^(.+)/out$", &fallback);
+    publishes_once(&Stack::start_with(config, Clip::h264_aac()));
+}
+
+#[test]
+fn the_input_is_opened_while_the_server_does_not_answer_whether_the_output_is_taken() {
+    // MediaMTX answers to a reader of such a path once it has a stream.
+    let config = Config::default().path(OUT, "runOnDemand: sleep 60\nrunOnDemandStartTimeout: 60s");
+    let stack = Stack::start_with(config, Clip::h264_aac());
+    let worker = Worker::start_with(&stack.input(), &stack.output(), |command| {
+        command.args(["--stats-interval", "100ms"]);
+    });
+    let asked = stack.server.process().wait_for_line("runOnDemand", SOON);
+    let reading = stack
+        .server
+        .process()
+        .wait_for_line("is reading from", SOON);
+    let delay = reading.at.saturating_duration_since(asked.at);
+    assert!(delay < Duration::from_secs(2), "{delay:?}");
+    worker.wait_state("streaming", SOON);
+    let stats = worker.wait_event(0, "media", SOON, |event| event.number("videoFrames") > 25.0);
+    assert_eq!(
+        stats.number("dropped"),
+        0.0,
+        "nothing of the beginning is lost"
+    );
 }
 
 #[test]

@@ -197,7 +197,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Feeds the hub from the source, over all its sessions. Nothing is read before an output may be published to.
+    /// Feeds the hub from the source, over all its sessions. Nothing is read before an output is this worker's.
     async fn read(&self) -> SourceError {
         self.hub.claimed().await;
         let mut splice = Splice::default();

@@ -50,7 +50,7 @@ struct Shared {
     status: Rc<Status>,
     retry: RetrySchedule,
     epoch: Instant,
-    /// Whether an output may be published to, so that the source is worth reading.
+    /// Whether an output is no other worker's, so that the source is worth reading.
     is_claimed: watch::Sender<bool>,
     has_streamed: Cell<bool>,
     lost: Cell<Option<LastLost>>,
@@ -173,7 +173,7 @@ impl Hub {
         self.fanout.source_lost();
     }
 
-    /// Waits until there is an output that may be published to: without one nothing is worth reading.
+    /// Waits until there is an output that is no other worker's: without one nothing is worth reading.
     pub(crate) async fn claimed(&self) {
         requested(&mut self.shared.is_claimed.subscribe()).await;
     }

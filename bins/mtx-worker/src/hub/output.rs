@@ -174,14 +174,21 @@ impl OutputTask {
     async fn publish_in_turn(&mut self) -> Option<SinkError> {
         let mut closing = self.closing.clone();
         let claimed = tokio::select! {
-            claimed = self.claim.take(&self.shared.source) => claimed,
+            claimed = self.claim() => claimed,
             () = requested(&mut closing) => return None,
         };
-        if let Err(error) = claimed {
-            return Some(error);
+        match claimed {
+            Ok(()) => self.publish_with_retries().await,
+            Err(error) => Some(error),
         }
+    }
+
+    /// Makes sure that nobody else has the output. The input is opened while the server is asked: an answer may take a
+    /// second, and what comes meanwhile waits in the queue.
+    async fn claim(&mut self) -> Result<(), SinkError> {
+        self.claim.take().await?;
         self.shared.is_claimed.send_replace(true);
-        self.publish_with_retries().await
+        self.claim.ask_server(&self.shared.source).await
     }
 
     /// Until an output may be tried again that failed when this worker was started last.

@@ -5,6 +5,7 @@ mod datagrams;
 mod error;
 mod losses;
 mod played;
+mod published;
 mod rtsp;
 mod session;
 mod tracks;

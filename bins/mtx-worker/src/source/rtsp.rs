@@ -19,7 +19,6 @@ use super::session::{Receiver, Session};
 use super::tracks::choose;
 use super::url::{RtspUrl, Transport};
 use crate::config::Config;
-use crate::digest::digest;
 use crate::rtsp::headers::{self, rtp_info};
 use crate::rtsp::message::Response;
 use crate::rtsp::sdp::{Description, control_url};
@@ -47,9 +46,9 @@ pub(crate) struct RtspSource {
 }
 
 /// What the server answered to DESCRIBE.
-struct Described {
+pub(super) struct Described {
     connection: Connection,
-    description: Description,
+    pub(super) description: Description,
     /// The URL that those of tracks are relative to.
     base: String,
 }
@@ -94,23 +93,6 @@ impl RtspSource {
         self.close().await;
         let described = self.in_time(self.describe(&self.url)).await?;
         self.in_time(self.play(described, Transport::Tcp)).await
-    }
-
-    /// Whether somebody publishes to `url`, by a DESCRIBE. Cameras describe themselves whatever the path, which tells
-    /// nothing.
-    pub(crate) async fn is_published(&self, url: &RtspUrl) -> bool {
-        let is_there = async |url: &RtspUrl| {
-            matches!(timeout(OPEN_TIMEOUT, self.describe(url)).await, Ok(Ok(_)))
-        };
-        if !is_there(url).await {
-            return false;
-        }
-        let nobodys = format!(
-            "{}-{}",
-            url.path(),
-            digest(&[url.path(), &std::process::id().to_string()])
-        );
-        !is_there(&url.with_path(&nobodys)).await
     }
 
     /// Waits until the server heard of the end of dropped sessions, as far as it listens.
@@ -193,7 +175,11 @@ impl RtspSource {
         ))
     }
 
-    async fn describe_at(&self, url: &RtspUrl) -> Result<Result<Described, RtspUrl>, SourceError> {
+    /// Asks at one place; fails inside with where the server sends us instead.
+    pub(super) async fn describe_at(
+        &self,
+        url: &RtspUrl,
+    ) -> Result<Result<Described, RtspUrl>, SourceError> {
         let connection = Connection::open(url, self.tls.as_ref()).await?;
         Self::describe_over(connection, url).await
     }
