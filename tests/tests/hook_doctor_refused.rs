@@ -119,6 +119,46 @@ fn a_variable_that_crashes_the_server_over_an_entry_without_settings_is_an_error
 }
 
 #[test]
+fn a_variable_for_which_the_server_does_not_start_is_an_error() {
+    for (yaml, variable, value, part) in [
+        ("", "MTX_RTMP", "on", "yes, no, true or false"),
+        ("", "MTX_WRITEQUEUESIZE", "many", "a whole number"),
+        ("", "MTX_READTIMEOUT", "10", "such as 10s"),
+        ("", "MTX_RTMPENCRYPTION", "on", "optional"),
+        ("", "MTX_RTSPTRANSPORTS", "udp, tcp", "with commas"),
+        ("", "MTX_PATHDEFAULTS_RECORD", "1", "yes, no, true"),
+        ("", "MTX_PATHS_A_RPICAMERAWIDTH", "-5", "without a sign"),
+        ("", "MTX_PATHS_A_RPICAMERACONTRAST", "high", "a number"),
+        (
+            "paths: {all_others: {}}",
+            "MTX_PATHS_ALL_OTHERS_RECORD",
+            "yes",
+            "creates a path all, which is the same",
+        ),
+    ] {
+        let file = file(yaml);
+        let mut command = Command::new(binaries::mediamtx());
+        command.arg(file.path()).env(variable, value);
+        let mut server = Spawned::start("mediamtx", command);
+        assert_eq!(server.wait_code(SOON), 1, "{variable}");
+        let visit = doctor(Some(file.path()), &[(variable, value)]);
+        assert_eq!(visit.exit, 1, "{}", visit.text);
+        visit.says(&format!("error: {variable}:"), part);
+    }
+    let fine = Config::default()
+        .env("MTX_RTMP", "True")
+        .env("MTX_READTIMEOUT", "0d10s")
+        .env("MTX_WRITEQUEUESIZE", "+512")
+        .env("MTX_RTSPTRANSPORTS", "udp,tcp")
+        .env("PATH", path_of_programs())
+        .path("init", "runOnInit: mtx-hook doctor");
+    let server = MediaMtx::start(fine);
+    let log = server.process();
+    log.wait_for_line("looked at", SOON);
+    assert!(!log.output().contains("error: MTX_"), "{}", log.output());
+}
+
+#[test]
 fn values_of_the_wrong_kind_are_said_where_a_server_can_be_asked() {
     let server = MediaMtx::start(Config::default());
     let api = server.api("");

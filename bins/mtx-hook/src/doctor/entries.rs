@@ -15,6 +15,11 @@ const FOR_ALL: [&str; 3] = ["all", "all_others", "~^.*$"];
 /// The first version that is known to refuse `~` and `:` in names of paths.
 const STRICT_NAMES: Version = Version::release(1, 19, 2);
 
+/// Whether an entry is for all paths that have none of their own.
+pub(super) fn is_for_all(name: &str) -> bool {
+    FOR_ALL.contains(&name)
+}
+
 pub(super) fn check(
     configuration: &Configuration,
     server: Option<&Server>,
@@ -34,7 +39,7 @@ pub(super) fn check(
         .entries
         .iter()
         .map(|entry| entry.name.as_str());
-    let for_all: Vec<&str> = for_all.filter(|name| FOR_ALL.contains(name)).collect();
+    let for_all: Vec<&str> = for_all.filter(|name| is_for_all(name)).collect();
     if let [_, _, ..] = for_all.as_slice() {
         let names = for_all.join(" and ");
         let text = format!(

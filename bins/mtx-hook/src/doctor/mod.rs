@@ -10,6 +10,7 @@ mod expression;
 mod file;
 mod finding;
 mod hooks;
+mod kinds;
 mod orchestrator;
 mod process;
 mod protocols;

@@ -2,6 +2,7 @@
 //! `MTX_PATHS_CAM1_RECORD`: see MediaMTX's `internal/conf/env/env.go`.
 
 use super::configuration::{Configuration, Entry, PATH_DEFAULTS, Settings};
+use super::entries::is_for_all;
 use super::finding::Diagnosis;
 use super::process::Process;
 use super::settings::Level;
@@ -34,6 +35,14 @@ const OTHERS: [&str; 18] = [
 ];
 const FAMILIES: [&str; 5] = ["WORKER_", "HOOK_", "LIFECYCLE_", "ORCHESTRATOR_", "BREAKER"];
 
+/// What MediaMTX does with a variable that sets nothing.
+enum Misfit {
+    /// It passes it over.
+    Ignored(String),
+    /// It does not start.
+    Refused(String),
+}
+
 /// Puts them into the configuration; returns the names of those that set something.
 pub(super) fn apply(
     process: &Process,
@@ -52,15 +61,14 @@ pub(super) fn apply(
             Some(("PATHDEFAULTS", rest)) => {
                 let set = set(Level::Path, rest, value, &mut configuration.defaults);
                 set.map(|name| note(configuration, Some(PATH_DEFAULTS), name))
-                    .ok_or_else(|| nothing(Level::Path, rest))
             }
             _ => set(Level::Server, rest, value, &mut configuration.global)
-                .map(|name| note(configuration, None, name))
-                .ok_or_else(|| nothing(Level::Server, rest)),
+                .map(|name| note(configuration, None, name)),
         };
         match applied {
             Ok(()) => used.push(variable.to_owned()),
-            Err(text) => diagnosis.warning(variable, text),
+            Err(Misfit::Ignored(text)) => diagnosis.warning(variable, text),
+            Err(Misfit::Refused(text)) => diagnosis.error(variable, text),
         }
     }
     used
@@ -96,31 +104,38 @@ fn note(configuration: &mut Configuration, owner: Option<&str>, name: Option<&'s
 }
 
 /// Sets what the rest of a variable's name stands for. Of a list of groups, such as `AUTHINTERNALUSERS_0_USER`, nothing is
-/// set that doctor looks at: `Some(None)`.
+/// set that doctor looks at: `Ok(None)`.
 fn set(
     level: Level,
     rest: &str,
     value: &str,
     settings: &mut Settings,
-) -> Option<Option<&'static str>> {
+) -> Result<Option<&'static str>, Misfit> {
     if let Some(name) = level.named_in_capitals(rest) {
+        if let Some(kind) = level.kind(name).filter(|kind| !kind.takes(value)) {
+            let wanted = kind.wanted();
+            return Err(Misfit::Refused(format!(
+                "the server does not start for its value, which has to be {wanted}"
+            )));
+        }
         settings.insert(name.to_owned(), value.into());
-        return Some(Some(name));
+        return Ok(Some(name));
     }
-    let (list, item) = rest.split_once('_')?;
-    let is_item = item.starts_with(|first: char| first.is_ascii_digit());
-    level
-        .named_in_capitals(list)
-        .filter(|_| is_item)
-        .map(|_| None)
+    let is_item = |item: &str| item.starts_with(|first: char| first.is_ascii_digit());
+    let list = rest.split_once('_').filter(|(_, item)| is_item(item));
+    match list.and_then(|(list, _)| level.named_in_capitals(list)) {
+        Some(_) => Ok(None),
+        None => Err(Misfit::Ignored(nothing(level, rest))),
+    }
 }
 
 /// `CAM1_RECORD`: what stands before the first underscore, in small letters, is the name of an entry, which MediaMTX creates
 /// if the file has none.
-fn of_path(rest: &str, value: &str, configuration: &mut Configuration) -> Result<(), String> {
+fn of_path(rest: &str, value: &str, configuration: &mut Configuration) -> Result<(), Misfit> {
     let (key, setting) = rest.split_once('_').unwrap_or((rest, ""));
     if key.is_empty() || key != key.to_uppercase() {
-        return Err("MediaMTX passes it over: a path's name stands there in capital letters, MTX_PATHS_CAM1_RECORD".to_owned());
+        let text = "MediaMTX passes it over: a path's name stands there in capital letters, MTX_PATHS_CAM1_RECORD";
+        return Err(Misfit::Ignored(text.to_owned()));
     }
     let name = key.to_lowercase();
     let at = configuration
@@ -130,9 +145,15 @@ fn of_path(rest: &str, value: &str, configuration: &mut Configuration) -> Result
     if at.is_none()
         && let Some(meant) = unreachable(rest, configuration)
     {
-        return Err(format!(
-            "it sets nothing of {meant}, but creates a path {name}: variables reach only paths without capital letters and underscores; set it in the file"
-        ));
+        let created = format!("it sets nothing of {meant}, but creates a path {name}");
+        let way_out = "variables reach only paths without capital letters and underscores; set it in the file";
+        return Err(if is_for_all(meant) && is_for_all(&name) {
+            Misfit::Refused(format!(
+                "{created}, which is the same to the server, so that it refuses the whole file: {way_out}"
+            ))
+        } else {
+            Misfit::Ignored(format!("{created}: {way_out}"))
+        });
     }
     let at = at.unwrap_or_else(|| {
         configuration.entries.push(Entry {
@@ -152,13 +173,11 @@ fn of_path(rest: &str, value: &str, configuration: &mut Configuration) -> Result
         &mut configuration.entries[at].settings,
     );
     match set {
-        Some(set) => note(configuration, Some(&name), set),
-        None => {
-            return Err(format!(
-                "{} for the path {name}",
-                nothing(Level::Path, setting)
-            ));
+        Ok(set) => note(configuration, Some(&name), set),
+        Err(Misfit::Ignored(text)) => {
+            return Err(Misfit::Ignored(format!("{text} for the path {name}")));
         }
+        Err(refused) => return Err(refused),
     }
     Ok(())
 }
