@@ -125,6 +125,13 @@ fn what_is_off_or_shut_is_said() {
     examine(udp, &[])
         .1
         .says("warning: rtspTransports:", "add tcp");
+    let over_udp = WORKER.replace("mtx-worker", "mtx-worker --transport udp");
+    let tcp = Config::default()
+        .path(INGEST, &over_udp)
+        .global("rtspTransports: [tcp]");
+    let (_, visit) = examine(tcp, &[]);
+    assert_eq!(visit.exit, 1, "{}", visit.text);
+    visit.says("error: rtspTransports:", "add udp");
     let strict = Config::default()
         .path(INGEST, WORKER)
         .rtmps(Certificate::generate());
@@ -170,7 +177,7 @@ fn ports_that_nobody_was_told_of_are_said() {
         .iter()
         .map(|(name, value)| (*name, value.as_str()))
         .collect();
-    doctor(Some(&server.file()), &told).is_silent_about("warning:");
+    doctor(Some(&server.file()), &told).is_silent_about("Address:");
 }
 
 #[test]
@@ -197,14 +204,40 @@ fn defaults_of_results_and_recordings_are_said() {
 }
 
 #[test]
+fn old_and_new_names_of_a_hook_and_its_restart_go_together() {
+    for (hook, restart) in [
+        ("runOnReady", "runOnAvailableRestart"),
+        ("runOnAvailable", "runOnReadyRestart"),
+    ] {
+        let settings = |flag: &str| format!("{hook}: mtx-worker\n{restart}: {flag}");
+        let (server, visit) = examine(Config::default().path("cam/in", &settings("yes")), &[]);
+        visit.is_silent_about("started again");
+        let taken = server.get("/v3/config/paths/get/cam/in");
+        assert_eq!(taken.unwrap()["runOnAvailableRestart"], true);
+        let (_, visit) = examine(Config::default().path("cam/in", &settings("no")), &[]);
+        visit.says(&format!("warning: cam/in: {hook}:"), "not started again");
+    }
+}
+
+#[test]
 fn an_orchestrator_that_is_not_there_is_said() {
     let url = format!("http://127.0.0.1:{}", ports::tcp());
     let config = || Config::default().path(INGEST, "runOnAvailable: mtx-hook ready");
     let (server, visit) = examine(config(), &[("ORCHESTRATOR_URL", &url)]);
-    visit.says(
-        "error: ORCHESTRATOR_URL:",
-        &format!("{url}/healthz does not answer (Connection refused"),
-    );
+    // By hand, the server's own ORCHESTRATOR_URL is not known.
+    let silent = format!("{url}/healthz does not answer (Connection refused");
+    visit.says("warning: ORCHESTRATOR_URL:", &silent);
+    assert_eq!(visit.exit, 0, "{}", visit.text);
+    let in_line = format!("runOnAvailable: mtx-hook ready --orchestrator-url {url}");
+    let (_own, visit) = examine(Config::default().path("cam", &in_line), &[]);
+    visit.says("error: cam: runOnAvailable:", &silent);
+    let config = config()
+        .env("ORCHESTRATOR_URL", &url)
+        .env("PATH", path_of_programs())
+        .path("init", "runOnInit: mtx-hook doctor");
+    let started = MediaMtx::start(config);
+    let line = format!("error: ORCHESTRATOR_URL: events are lost, {silent}");
+    started.process().wait_for_line(&line, SOON);
     let sick = Receiver::start(Answer::Status(503));
     let visit = doctor(Some(&server.file()), &[("ORCHESTRATOR_URL", &sick.url())]);
     visit.says("warning: ORCHESTRATOR_URL:", "answers 503");

@@ -289,13 +289,15 @@ fn check_worker(
         return false;
     }
     let restart = format!("{}Restart", hook.setting);
+    let restarts = restart_settings(hook.setting, &restart);
     let can_restart = matches!(
         hook.event,
         EventName::Init | EventName::Demand | EventName::Ready | EventName::Online
     );
     for entry in entries_to_check(configuration, hook) {
-        let restarts = configuration.of_entry(entry, &restart).and_then(flag);
-        if can_restart && !worker.takes_pictures() && restarts != Some(true) {
+        let mut restarts = restarts.iter();
+        let restarts = restarts.find_map(|name| configuration.of_entry(entry, name));
+        if can_restart && !worker.takes_pictures() && restarts.and_then(flag) != Some(true) {
             diagnosis.warning(
                 format!("{}: {}", entry.name, hook.setting),
                 format!("a worker that has given up is not started again: add {restart}: yes"),
@@ -306,6 +308,15 @@ fn check_worker(
         }
     }
     true
+}
+
+/// The settings that have a hook started again, the stronger one first: where a server has an old and a new name of it, both
+/// go with both names of the hook (`validate` in MediaMTX's `internal/conf/path.go`).
+fn restart_settings<'a>(hook: &str, own: &'a str) -> Vec<&'a str> {
+    match hook {
+        "runOnReady" | "runOnAvailable" => vec!["runOnReadyRestart", "runOnAvailableRestart"],
+        _ => vec![own],
+    }
 }
 
 /// Whether the path has a stream when the hook is started.

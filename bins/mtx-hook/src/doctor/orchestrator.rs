@@ -97,6 +97,8 @@ pub(super) struct Receiver<'a> {
     /// Without what a URL must not have.
     url: String,
     hooks: Vec<EventHook<'a>>,
+    /// By hand, the server may have another address than this environment, but not than its hook's line.
+    is_certain: bool,
     state: State,
 }
 
@@ -151,17 +153,22 @@ pub(super) fn receivers<'a>(
 ) -> Vec<Receiver<'a>> {
     let mut receivers: Vec<Receiver<'a>> = Vec::new();
     for hook in event_hooks(configuration) {
+        let is_certain = process.is_hook() || hook.url.is_some();
         let (place, address) = match &hook.url {
             Some(url) => (hook.hook.place(), url.clone()),
             None => (PLACE.to_owned(), address(process)),
         };
         let url = shown_url(&address);
         match receivers.iter_mut().find(|it| it.url == url) {
-            Some(known) => known.hooks.push(hook),
+            Some(known) => {
+                known.is_certain |= is_certain;
+                known.hooks.push(hook);
+            }
             None => receivers.push(Receiver {
                 place,
                 url,
                 hooks: vec![hook],
+                is_certain,
                 state: look(address, process),
             }),
         }
@@ -204,11 +211,17 @@ fn check_receiver(receiver: &Receiver<'_>, server: Option<&Server>, diagnosis: &
     let Receiver {
         place, url, state, ..
     } = receiver;
+    let severity = if receiver.is_certain {
+        Severity::Error
+    } else {
+        Severity::Warning
+    };
     let ill = |health: u16| format!("{url}/healthz answers {health}: see its log");
     let routes = |reason: &str| format!("whether each path has a route: {reason}");
     match state {
-        State::Refused(error) => diagnosis.error(
-            "events",
+        State::Refused(error) => diagnosis.add(
+            severity,
+            "events".to_owned(),
             format!("they are lost, since mtx-hook refuses to send them: {error}"),
         ),
         State::Variable => diagnosis.unchecked(format!(
@@ -220,10 +233,15 @@ fn check_receiver(receiver: &Receiver<'_>, server: Option<&Server>, diagnosis: &
             } else {
                 "correct its --orchestrator-url".to_owned()
             };
+            let lost = if receiver.is_certain {
+                "events are lost"
+            } else {
+                "events are lost if the server sends them to the same address"
+            };
             let text = format!(
-                "events are lost, {url}/healthz does not answer ({error}): start mtx-orchestrator, or {way_out}"
+                "{lost}, {url}/healthz does not answer ({error}): start mtx-orchestrator, or {way_out}"
             );
-            diagnosis.error(place, text);
+            diagnosis.add(severity, place.clone(), text);
         }
         State::Locked(reason) => diagnosis.unchecked(routes(reason)),
         State::Other(health, reason) => {
@@ -234,7 +252,7 @@ fn check_receiver(receiver: &Receiver<'_>, server: Option<&Server>, diagnosis: &
         }
         State::Orchestrator(plan, health) => {
             if (500..600).contains(health) {
-                diagnosis.error(place, ill(*health));
+                diagnosis.add(severity, place.clone(), ill(*health));
             }
             for hook in &receiver.hooks {
                 for entry in &hook.entries {
@@ -496,11 +514,19 @@ mod tests {
             found.contains("error: cam/x: runOnAvailable: events are lost"),
             "{found}"
         );
-        let found = look_at(
-            "paths: {cam/x: {runOnAvailable: mtx-hook ready}}",
-            &[(PLACE, "")],
-            &[],
+        let yaml = "paths: {cam/x: {runOnAvailable: mtx-hook ready}}";
+        let nobody = (PLACE, "http://127.0.0.1:1");
+        let by_hand = look_at(yaml, &[nobody], &[]);
+        assert!(
+            by_hand.starts_with("warning: ORCHESTRATOR_URL: events are lost if"),
+            "{by_hand}"
         );
+        let of_hook = look_at(yaml, &[nobody, ("MTX_PATH", "cam/x")], &[]);
+        assert!(
+            of_hook.contains("error: ORCHESTRATOR_URL: events are lost"),
+            "{of_hook}"
+        );
+        let found = look_at(yaml, &[(PLACE, "")], &[]);
         assert!(found.contains("mtx-hook refuses to send them"), "{found}");
     }
 

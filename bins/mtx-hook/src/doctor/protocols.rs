@@ -1,8 +1,10 @@
 //! RTSP and RTMP: whether workers get in, and at which ports.
 
+use serde_json::Value;
+
 use super::configuration::Configuration;
 use super::finding::{Diagnosis, Severity};
-use super::hooks::workers;
+use super::hooks::{WorkerHook, workers};
 use super::orchestrator::{Need, Receiver, need_of_rtmp, need_of_rtsp};
 use super::process::Process;
 use super::server::port_of_this_machine;
@@ -61,12 +63,14 @@ const RTMP: Protocol = Protocol {
     option: "--output",
 };
 
+/// Names in `rtspTransports`, and after `--transport`.
+const TCP: &str = "tcp";
+const UDP: &str = "udp";
+
 /// What uses the server: a protocol that nobody needs may be off.
 struct Users {
     /// Hooks that start a worker which reads their path.
     workers: bool,
-    /// Those of them that read over TCP, as they do unless they are told otherwise.
-    tcp_workers: bool,
     /// Hooks that start a worker which publishes to the same server without being told where.
     publishing_workers: bool,
     /// Workers of an orchestrator, which read.
@@ -82,9 +86,6 @@ pub(super) fn check(
     let workers = workers(configuration, process);
     let users = Users {
         workers: workers.iter().any(|worker| worker.inputs.is_empty()),
-        tcp_workers: workers.iter().any(|worker| {
-            worker.inputs.is_empty() && worker.transport.as_deref().is_none_or(|it| it == "tcp")
-        }),
         publishing_workers: workers.iter().any(|worker| worker.outputs.is_empty()),
         orchestrator: need_of_rtsp(receivers),
     };
@@ -104,7 +105,13 @@ pub(super) fn check(
         need_of_rtmp(receivers, configuration),
         diagnosis,
     );
-    check_transports(configuration, process, &users, diagnosis);
+    check_transports(
+        configuration,
+        process,
+        &workers,
+        users.orchestrator,
+        diagnosis,
+    );
     if users.publishing_workers && configuration.is_on("rtmp") {
         check_rtmp_port(configuration, process, diagnosis);
     }
@@ -269,31 +276,59 @@ fn check_rtmp_port(configuration: &Configuration, process: &Process, diagnosis: 
     }
 }
 
-/// Workers read over TCP unless they are told otherwise.
+/// Compares with how workers read, which is over TCP unless they are told otherwise.
 fn check_transports(
     configuration: &Configuration,
     process: &Process,
-    users: &Users,
+    workers: &[WorkerHook<'_>],
+    orchestrator: Need,
     diagnosis: &mut Diagnosis,
 ) {
-    let Some(listed) = configuration.global.get("rtspTransports") else {
-        return;
-    };
-    let has_tcp = match listed {
-        serde_json::Value::Array(transports) => transports.iter().any(|it| it == "tcp"),
-        serde_json::Value::String(text) => text.split(',').any(|it| it.trim() == "tcp"),
+    let listed: Vec<&str> = match configuration.global.get("rtspTransports") {
+        Some(Value::Array(transports)) => transports.iter().filter_map(Value::as_str).collect(),
+        Some(Value::String(text)) => text.split(',').map(str::trim).collect(),
         _ => return,
     };
-    let orchestrator =
-        users.orchestrator != Need::None && process.variable("MTX_WORKER_TRANSPORT").is_none();
-    let uses_tcp = (users.tcp_workers || orchestrator) && configuration.is_on("rtsp");
-    if uses_tcp && !has_tcp {
-        diagnosis.add(
-            severity(users.tcp_workers, process),
-            "rtspTransports".to_owned(),
-            "workers read over TCP, which is not listed: add tcp, or give them --transport udp (MTX_WORKER_TRANSPORT=udp)"
-                .to_owned(),
+    if !configuration.is_on(RTSP.setting) {
+        return;
+    }
+    let of_workers = workers.iter().filter(|worker| worker.inputs.is_empty());
+    let of_workers = of_workers.map(|worker| {
+        // Nothing that the environment says changes it then.
+        let severity = match worker.hook.line.contains("--transport") {
+            true => Severity::Error,
+            false => severity(true, process),
+        };
+        (worker.transport.as_deref().unwrap_or(TCP), severity)
+    });
+    let of_orchestrator = (orchestrator != Need::None).then(|| {
+        let told = process.variable("MTX_WORKER_TRANSPORT");
+        (told.unwrap_or(TCP), Severity::Warning)
+    });
+    let missing = of_workers.chain(of_orchestrator);
+    let mut missing: Vec<_> = missing
+        .filter_map(|(used, severity)| Some((missing_transport(used, &listed)?, severity)))
+        .collect();
+    missing.sort_unstable();
+    missing.dedup_by_key(|(transport, _)| *transport);
+    for (transport, severity) in missing {
+        let other = if transport == TCP { UDP } else { TCP };
+        let shown = transport.to_uppercase();
+        let text = format!(
+            "workers read over {shown}, which is not listed: add {transport}, or give them --transport {other} (MTX_WORKER_TRANSPORT={other})"
         );
+        diagnosis.add(severity, "rtspTransports".to_owned(), text);
+    }
+}
+
+/// What has to be listed for a worker that reads in this way.
+fn missing_transport(used: &str, listed: &[&str]) -> Option<&'static str> {
+    let lacks = |transport: &&'static str| !listed.contains(transport);
+    match used {
+        TCP => Some(TCP).filter(lacks),
+        UDP => Some(UDP).filter(lacks),
+        "auto" => Some(TCP).filter(lacks).filter(|_| lacks(&UDP)),
+        _ => None,
     }
 }
 
@@ -337,24 +372,44 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_reads_over_udp_needs_no_tcp() {
-        let found = |option: &str| {
+    fn a_worker_needs_the_transport_that_it_reads_over() {
+        let look = |listed: &str, option: &str, variables: &[(&str, &str)]| {
             let yaml = format!(
-                "rtspTransports: [udp]\npaths: {{cam/in: {{runOnAvailable: mtx-worker {option}}}}}"
+                "rtspTransports: [{listed}]\npaths: {{cam/in: {{runOnAvailable: mtx-worker {option}}}}}"
             );
             let configuration = super::super::file::parse(yaml.as_bytes()).unwrap();
             let mut diagnosis = Diagnosis::default();
-            check(&configuration, &Process::test(&[]), &[], &mut diagnosis);
-            diagnosis.found.len()
+            let process = Process::test(variables);
+            check(&configuration, &process, &[], &mut diagnosis);
+            let found = diagnosis.found.iter().map(ToString::to_string);
+            found.collect::<Vec<_>>().join(" ")
         };
-        assert_eq!(
-            (
-                found(""),
-                found("--transport tcp"),
-                found("--transport udp")
-            ),
-            (1, 1, 0)
-        );
+        let udp = [("MTX_WORKER_TRANSPORT", "udp")];
+        let hook = [udp[0], ("MTX_PATH", "cam/in")];
+        for (listed, option, variables, start, part) in [
+            ("udp", "", &[][..], "warning", "add tcp"),
+            ("udp", "--transport tcp", &[], "error", "add tcp"),
+            ("multicast", "--transport=auto", &[], "error", "add tcp"),
+            ("tcp", "--transport udp", &[], "error", "add udp"),
+            ("tcp", "--transport udp", &[], "error", "--transport tcp"),
+            ("tcp", "", &udp, "warning", "add udp"),
+            ("tcp", "", &hook, "error", "add udp"),
+        ] {
+            let found = look(listed, option, variables);
+            let start = format!("{start}: rtspTransports: ");
+            assert!(found.starts_with(&start) && found.contains(part), "{found}");
+        }
+        for (listed, option, variables) in [
+            ("udp", "--transport udp", &[][..]),
+            ("tcp", "", &[]),
+            ("tcp", "--transport auto", &[]),
+            ("udp", "--transport auto", &[]),
+            ("udp", "", &udp),
+            ("tcp", "--transport tcp", &udp),
+            ("tcp", "--transport udp --input rtsp://cam/s1", &[]),
+        ] {
+            assert_eq!(look(listed, option, variables), "", "{listed} {option}");
+        }
     }
 
     #[test]
