@@ -44,7 +44,7 @@ impl RtspSource {
 }
 
 fn is_slate(description: &Description) -> bool {
-    description.media.iter().any(|media| is_slate_track(media))
+    description.media.iter().any(is_slate_track)
 }
 
 fn is_slate_track(media: &Media) -> bool {
