@@ -15,6 +15,8 @@ pub(crate) enum Link {
     Down,
     /// Media goes through it.
     Up,
+    /// Open, but the video that it is there for does not come.
+    NoVideo,
     /// Lost; waits to be tried again.
     Waiting,
     /// Given up while other outputs go on.
@@ -34,7 +36,9 @@ impl State {
     fn of(source: Link, sink: Link) -> Self {
         match (source, sink) {
             (Link::Lost, _) | (_, Link::Lost) => Self::Retrying,
-            (Link::Waiting, _) | (_, Link::Waiting) => Self::Retrying,
+            (Link::Waiting | Link::NoVideo, _) | (_, Link::Waiting | Link::NoVideo) => {
+                Self::Retrying
+            }
             (Link::Up, Link::Up) => Self::Streaming,
             (Link::Down, _) | (_, Link::Down) => Self::Connecting,
         }
@@ -86,7 +90,7 @@ struct OutputStatus {
 impl OutputStatus {
     fn report(&self, source: Link) -> OutputReport {
         let reason = match self.link {
-            Link::Waiting | Link::Lost => self.reason.clone(),
+            Link::NoVideo | Link::Waiting | Link::Lost => self.reason.clone(),
             _ if source == Link::Waiting => Some("the input is away".to_owned()),
             _ => None,
         };
@@ -155,6 +159,16 @@ impl Status {
 
     /// It is lost for now, or for long.
     pub(crate) fn set_output_lost(&self, output: OutputKey, link: Link, reason: &str) {
+        self.set(output, link, Some(reason));
+    }
+
+    /// It is open, but gets no video. One that was lost before has not come back by that.
+    pub(crate) fn set_output_without_video(&self, output: OutputKey, reason: &str) {
+        let link = self.outputs.borrow().get(&output).map(|status| status.link);
+        let link = match link {
+            Some(Link::Waiting) => Link::Waiting,
+            _ => Link::NoVideo,
+        };
         self.set(output, link, Some(reason));
     }
 
@@ -233,7 +247,13 @@ impl Status {
     pub(crate) fn state(&self) -> State {
         let outputs = self.outputs.borrow();
         let is = |link: &Link| outputs.values().any(|status| status.link == *link);
-        let order = [Link::Up, Link::Waiting, Link::Down, Link::Lost];
+        let order = [
+            Link::Up,
+            Link::NoVideo,
+            Link::Waiting,
+            Link::Down,
+            Link::Lost,
+        ];
         let output = order.into_iter().find(is).unwrap_or(Link::Down);
         State::of(self.source.get(), output)
     }
@@ -311,6 +331,24 @@ mod tests {
             status.set_source(link);
         }
         assert_eq!(status.reconnects(), 1);
+    }
+
+    #[test]
+    fn an_output_that_gets_no_video_is_retrying_and_counts_as_lost_only_if_it_was() {
+        for (before, reconnects) in [(Link::Down, 0), (Link::Up, 0), (Link::Waiting, 1)] {
+            let (status, output) = (Status::new(), OutputKey(1));
+            add(&status, output);
+            status.set_source(Link::Up);
+            status.set_output(output, before);
+            status.set_output_without_video(output, "no key frame");
+            let report = status.take_report().unwrap();
+            let reported = (report.state, report.reason.as_deref());
+            assert_eq!(reported, ("retrying", Some("no key frame")), "{before:?}");
+            assert_eq!((status.state(), status.outputs_up()), (State::Retrying, 0));
+            status.set_output(output, Link::Up);
+            assert_eq!(status.state(), State::Streaming);
+            assert_eq!(status.reconnects(), reconnects, "{before:?}");
+        }
     }
 
     #[test]

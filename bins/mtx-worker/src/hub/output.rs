@@ -306,7 +306,7 @@ impl OutputTask {
             let reason = format!("no key frame has come for {}", format(VideoWatch::LIMIT));
             log::warn!(reason = reason.as_str(); "{} gets no video", output.name);
             let status = &self.shared.status;
-            status.set_output_lost(output.key, Link::Waiting, &reason);
+            status.set_output_without_video(output.key, &reason);
             video.is_back().await;
         }
     }
