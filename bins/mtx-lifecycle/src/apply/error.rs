@@ -55,6 +55,12 @@ pub enum Error {
          are mtx-lifecycle's; name one path"
     )]
     Reserved(String),
+    /// There is no stream there.
+    #[error(
+        "{0} is a redirect (`source: redirect`), which has no stream of its own: go to where it leads, to its path on \
+         that server"
+    )]
+    Redirect(String),
     /// A mistyped path, for example.
     #[error(
         "there is no path {0}: MediaMTX has none at the moment, and nothing was started there; mtx-lifecycle status \

@@ -219,6 +219,7 @@ impl<'a> Applier<'a> {
                         self.note(Record::Rejected { entry, why })?;
                         return Ok(Go::WithoutOverrides);
                     }
+                    report.is_unmet = true;
                     break;
                 }
             }
@@ -228,10 +229,14 @@ impl<'a> Applier<'a> {
                 for step in &steps {
                     if let Stepped::Rejected(why) = self.step(planner, step, report)? {
                         report.failed = Some(why);
+                        report.is_unmet = true;
                     }
                 }
             }
-            Err(error) => report.failed = Some(error.to_string()),
+            Err(error) => {
+                report.failed = Some(error.to_string());
+                report.is_unmet = true;
+            }
         }
         Ok(Go::On)
     }

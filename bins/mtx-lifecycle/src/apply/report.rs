@@ -48,6 +48,9 @@ pub struct PathReport {
     /// What the server did not want, or why nothing could be worked out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
+    /// Whether that is more than an override, without which the path is as its use cases say.
+    #[serde(skip)]
+    pub(crate) is_unmet: bool,
 }
 
 /// What waits until nobody would be hurt.

@@ -28,7 +28,16 @@ pub(super) fn until(duration: Option<Duration>, until: Option<&str>) -> Result<O
 
 /// The next time that the clock on the wall shows it.
 fn next(text: &str, now: &Zoned) -> Result<Zoned> {
-    let wrong = || anyhow!("{text:?} is neither HH:MM nor as in 2026-11-21T18:00:00Z (RFC 3339)");
+    let wrong = || {
+        anyhow!(
+            "{text:?} is neither HH:MM, nor as in 2026-11-21T18:00, nor as in 2026-11-21T18:00:00Z (RFC 3339)"
+        )
+    };
+    if text.contains(':')
+        && let Ok(moment) = text.parse::<civil::DateTime>()
+    {
+        return Ok(moment.to_zoned(now.time_zone().clone())?);
+    }
     // jiff reads a mere number as an hour.
     let time = text.contains(':').then(|| text.parse::<civil::Time>().ok());
     let time = time.flatten().ok_or_else(wrong)?;
@@ -150,6 +159,14 @@ mod tests {
             ("18:00", "2026-10-24T18:00:00+02:00[Europe/Berlin]"),
             // The clocks are changed that night.
             ("16:30", "2026-10-25T16:30:00+01:00[Europe/Berlin]"),
+            (
+                "2026-11-23T18:00:00",
+                "2026-11-23T18:00:00+01:00[Europe/Berlin]",
+            ),
+            (
+                "2026-11-23 06:30",
+                "2026-11-23T06:30:00+01:00[Europe/Berlin]",
+            ),
         ] {
             assert_eq!(next(text, &now).unwrap().to_string(), expected);
         }

@@ -12,7 +12,7 @@ use super::{Error, Holding, Lifecycle, PathReport, Report, Session};
 use crate::apply::{Scope, await_shown, wait_until};
 use crate::journal::{Journal, Record, Revision, State};
 use crate::plan::{PathPlan, Planner};
-use crate::policy::{Hold, Policy, Settings, Use, Wanted};
+use crate::policy::{Current, Hold, Policy, Settings, Use, Wanted};
 use crate::server::{TemplateError, View, is_reserved};
 
 /// How a start went.
@@ -139,14 +139,15 @@ impl Lifecycle {
             hold,
             is_armed: !plan.on_demand && !is_there,
             files: (current.records(path) && !is_recorded).then_some(files),
-            settings: current.settings(path),
+            settings: settings_beside(&current, &view, path),
         })
     }
 
     fn finish(&self, path: &str, begun: Begun<'_>, start: Instant) -> Result<Started, Error> {
         let patience = self.patience(&begun.settings);
         let mut reports = begun.report.paths.iter();
-        let failed = reports.find(|report| report.path == path && report.done.is_empty());
+        let has_failed = |report: &&PathReport| report.done.is_empty() || report.is_unmet;
+        let failed = reports.find(|report| report.path == path && has_failed(report));
         let failed = failed.and_then(|path| path.failed.clone());
         let came = match failed {
             Some(why) => Err(Error::Rejected {
@@ -263,7 +264,8 @@ impl Lifecycle {
         };
         let holding = Holding::begin(&mut session, hold)?;
         let report = session.converge(&view, &Scope::one(path))?;
-        let patience = self.patience(&session.state().current().settings(path));
+        let current = session.state().current();
+        let patience = self.patience(&settings_beside(&current, &view, path));
         drop(session);
         let came = self.await_report(&report);
         let came = came.and_then(|()| self.await_stream(path, patience, false));
@@ -382,6 +384,14 @@ impl Lifecycle {
 }
 
 /// What a path needs, if the server or the policy knows it, and can hold it open where that is wanted.
+/// Of a path as the server has it.
+fn settings_beside(current: &Current, view: &View, path: &str) -> Settings {
+    match view.governing(path) {
+        Some(fields) => current.settings_beside(path, fields),
+        None => current.settings(path),
+    }
+}
+
 fn plan_of(state: &State, wanted: &Wanted, view: &View, path: &str) -> Result<PathPlan, Error> {
     let current = wanted.at(Timestamp::now(), Vec::new());
     let none = BTreeSet::new();
@@ -389,6 +399,11 @@ fn plan_of(state: &State, wanted: &Wanted, view: &View, path: &str) -> Result<Pa
     let is_known = view.entries.contains_key(path) || view.template(path)?.is_some();
     if !is_known && plan.steps.is_empty() {
         return Err(TemplateError::None(path.to_owned()).into());
+    }
+    let has_source = current.rule(path).is_some_and(|rule| rule.source.is_some());
+    let source = view.governing(path).and_then(|entry| entry.get("source"));
+    if !has_source && source.is_some_and(|source| source == "redirect") {
+        return Err(Error::Redirect(path.to_owned()));
     }
     if plan.on_demand {
         view.reach.own(state.rtsp.as_ref(), path)?;

@@ -43,8 +43,10 @@ pub fn fields(rtsp: &Url, path: &str, defaults: &Fields) -> Fields {
         fields.insert("alwaysAvailable".to_owned(), Value::from(false));
     }
     let hooks = HOOKS.iter().chain(&OLD_HOOKS);
-    let set = hooks.filter(|hook| defaults.get(**hook).is_some_and(|value| value != ""));
-    fields.extend(set.map(|hook| ((*hook).to_owned(), Value::from(""))));
+    // MediaMTX refuses it where nobody publishes.
+    let unwanted = hooks.chain(&["srtPublishPassphrase"]);
+    let set = unwanted.filter(|name| defaults.get(**name).is_some_and(|value| value != ""));
+    fields.extend(set.map(|name| ((*name).to_owned(), Value::from(""))));
     fields
 }
 
@@ -64,13 +66,13 @@ mod tests {
     #[test]
     fn a_keeper_reads_the_path_and_does_nothing_else() {
         let rtsp: Url = "rtsp://u:p@127.0.0.1:8554".parse().unwrap();
-        let defaults = json!({"runOnReady": "x", "runOnRead": "y", "runOnInit": "", "record": true, "alwaysAvailable": true});
+        let defaults = json!({"runOnReady": "x", "runOnRead": "y", "runOnInit": "", "record": true, "alwaysAvailable": true, "srtPublishPassphrase": "a passphrase"});
         let fields = fields(&rtsp, "live/a/in", defaults.as_object().unwrap());
         assert_eq!(
             Value::from(fields),
             json!({
                 "source": "rtsp://u:p@127.0.0.1:8554/live/a/in", "sourceOnDemand": false, "rtspTransport": "tcp",
-                "alwaysAvailable": false, "record": false, "runOnReady": "", "runOnRead": "",
+                "alwaysAvailable": false, "record": false, "runOnReady": "", "runOnRead": "", "srtPublishPassphrase": "",
             })
         );
     }

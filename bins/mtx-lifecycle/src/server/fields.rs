@@ -88,6 +88,16 @@ pub enum Demand {
 }
 
 impl Demand {
+    /// The setting that says how long such a source may take to start.
+    #[must_use]
+    pub fn start_timeout(self) -> Option<&'static str> {
+        match self {
+            Self::Command => Some("runOnDemandStartTimeout"),
+            Self::Fetched => Some("sourceOnDemandStartTimeout"),
+            Self::None => None,
+        }
+    }
+
     /// Of an entry with these settings.
     #[must_use]
     pub fn of(fields: &Fields) -> Self {

@@ -130,9 +130,11 @@ fn problem(error: &Error) -> Problem {
         Error::Moment(_) => problem(400).field("until"),
         Error::Unknown(_) => problem(404).field("path"),
         Error::Revision { .. } | Error::Forgotten { .. } => problem(404).field("revision"),
-        Error::Template(_) | Error::Reach(_) | Error::Rejected { .. } | Error::Jammed(_) => {
-            problem(409)
-        }
+        Error::Template(_)
+        | Error::Reach(_)
+        | Error::Redirect(_)
+        | Error::Rejected { .. }
+        | Error::Jammed(_) => problem(409),
         Error::NoSource { .. } | Error::NoFile { .. } | Error::NotShown { .. } => problem(504),
         _ => problem(503),
     }
