@@ -10,8 +10,8 @@ use std::time::Duration;
 use mediamtx::event::EventName;
 
 use crate::supervisor::{
-    BreakerState, EventOutcome, FailureKind, StreamState, StreamStatus, Supervisor, Totals,
-    WorkerReport,
+    BreakerState, EventOutcome, FailureKind, OutputState, StreamState, StreamStatus, Supervisor,
+    Totals, WorkerReport,
 };
 
 /// Seconds; an event is to be answered in well under 0.01.
@@ -264,6 +264,19 @@ fn each(page: &mut Page, streams: &[StreamStatus]) {
     );
     for stream in streams {
         page.line(name, &[("stream", &stream.id.to_string())], stream.restarts);
+    }
+    let name = "stream_output_up";
+    page.family(
+        name,
+        "gauge",
+        "1 for each output that media flows to, 0 for each other one.",
+    );
+    for stream in streams {
+        let id = stream.id.to_string();
+        for output in &stream.outputs {
+            let up = u8::from(output.state == Some(OutputState::Streaming));
+            page.line(name, &[("stream", &id), ("output", &output.url)], up);
+        }
     }
     let name = "stream_worker_memory_bytes";
     page.family(name, "gauge", "Resident memory of the stream's worker.");

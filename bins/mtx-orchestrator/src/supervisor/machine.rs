@@ -389,6 +389,14 @@ impl Machine {
         }
     }
 
+    /// Whether a worker runs that is to go on running.
+    pub(super) fn may_change(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Up { .. } | Phase::Grace { worker: true, .. }
+        )
+    }
+
     /// Whether the stream was there when it was last heard of.
     pub(super) fn is_present(&self) -> bool {
         self.present

@@ -3,6 +3,8 @@
 mod changes;
 mod failure;
 mod hints;
+mod launched;
+mod launcher;
 mod machine;
 mod marks;
 mod names;
@@ -10,6 +12,7 @@ mod output;
 mod platform;
 mod policy;
 mod poller;
+mod processes;
 mod publishers;
 mod pulse;
 mod routing;
@@ -32,6 +35,7 @@ use mediamtx::event::{Event, EventKind};
 use mediamtx::path::PathName;
 
 pub(crate) use failure::FailureKind;
+pub(crate) use launcher::OutputState;
 pub(crate) use policy::{BreakerPolicy, Policy, Recovery};
 pub(crate) use routing::RouteChanges;
 pub(crate) use status::{
@@ -48,6 +52,7 @@ use crate::stream_key::{Address, StreamKey};
 use changes::Changes;
 use names::Names;
 use poller::Poller;
+use processes::Processes;
 use pulse::Pulse;
 use supervision::{Message, Supervision};
 
@@ -94,6 +99,7 @@ impl Supervisor {
         declared: Vec<Declaration>,
         stopped: Vec<PathName>,
     ) -> Result<Self> {
+        platform::raise_file_limit();
         let (messages, inbox) = mpsc::channel();
         for declaration in declared {
             let nobody = mpsc::channel().0;
@@ -110,13 +116,10 @@ impl Supervisor {
         let poller = Poller::start(config.api.clone(), messages.clone())?;
         let server = config.worker.servers.rtmp_endpoint();
         let names = Names::start(server, names::resolve, messages.clone())?;
-        let mut supervision = Supervision::new(
-            config,
-            routes,
-            messages.clone(),
-            (poller, names),
-            Arc::clone(&view),
-        );
+        let template = Arc::new(config.worker.clone());
+        let launcher = Box::new(Processes::new(template, messages.clone()));
+        let mut supervision =
+            Supervision::new(config, routes, launcher, (poller, names), Arc::clone(&view));
         supervision.stopped = stopped.into_iter().map(StreamKey::from).collect();
         // It lives as long as the process does: the end of the thread that started them ends the workers.
         thread::Builder::new()

@@ -1,6 +1,13 @@
 //! What differs from one system to the other.
 
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
+use std::time::Duration;
+
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 /// What a worker may take, enforced by the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,13 +19,18 @@ pub(crate) struct Limits {
     pub(crate) cpu: u64,
 }
 
+impl Limits {
+    /// Whether a process that was started with these is still right.
+    pub(super) fn suit_process_of(self, other: Self) -> bool {
+        (self.memory, self.open_files) == (other.memory, other.open_files)
+    }
+}
+
 /// Makes the worker die with this process, however that ends, and keep to its limits.
 ///
 /// The kernel means the *thread* that starts the worker, so that has to be one that lasts.
 #[cfg(target_os = "linux")]
 pub(super) fn confine(command: &mut Command, limits: Limits) {
-    use std::os::unix::process::CommandExt;
-
     use nix::sys::resource::{Resource, setrlimit};
     use nix::sys::signal::{SigSet, Signal};
     use nix::unistd::{Pid, getppid};
@@ -51,10 +63,8 @@ pub(super) fn confine(command: &mut Command, limits: Limits) {
 }
 
 /// A worker started here is told to end only by an orderly shutdown, and has no limits.
-#[cfg(all(unix, not(target_os = "linux")))]
+#[cfg(not(target_os = "linux"))]
 pub(super) fn confine(command: &mut Command, limits: Limits) {
-    use std::os::unix::process::CommandExt;
-
     use nix::sys::signal::SigSet;
 
     let _ = (limits.memory, limits.open_files);
@@ -68,14 +78,78 @@ pub(super) fn confine(command: &mut Command, limits: Limits) {
     }
 }
 
-/// A worker started here is told to end only by an orderly shutdown, and has no limits.
-#[cfg(not(unix))]
-pub(super) fn confine(_: &mut Command, limits: Limits) {
-    let _ = (limits.memory, limits.open_files);
+/// Has the worker inherit a socket, and tells it the number of its descriptor by this option.
+pub(super) fn inherit(command: &mut Command, option: &str, socket: UnixStream) {
+    command.args([option, &socket.as_raw_fd().to_string()]);
+    #[expect(
+        unsafe_code,
+        reason = "pre_exec is the only way to run code in the child"
+    )]
+    // SAFETY: fcntl is async-signal-safe and touches no memory of this process.
+    unsafe {
+        command.pre_exec(move || {
+            fcntl(socket.as_fd(), FcntlArg::F_SETFD(FdFlag::empty()))?;
+            Ok(())
+        });
+    }
+}
+
+/// What can be read from when a process has ended; `None` where the kernel does not offer that (Linux before 5.3).
+#[cfg(target_os = "linux")]
+pub(super) fn end_of(pid: u32) -> Option<OwnedFd> {
+    use std::os::fd::FromRawFd;
+
+    use nix::libc::{SYS_pidfd_open, syscall};
+
+    let pid = i32::try_from(pid).ok()?;
+    #[expect(unsafe_code, reason = "nix has no pidfd_open")]
+    // SAFETY: the call has no pointers, and what it returns is a descriptor that nobody else owns, or negative.
+    let fd = unsafe {
+        let fd = i32::try_from(syscall(SYS_pidfd_open, pid, 0)).ok()?;
+        (fd >= 0).then(|| OwnedFd::from_raw_fd(fd))
+    };
+    fd
+}
+
+/// Not offered here.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn end_of(_: u32) -> Option<OwnedFd> {
+    None
+}
+
+/// Waits until one of these can be read from, or is at its end; which ones. Without a time, it waits as long as it takes.
+pub(super) fn poll<const N: usize>(
+    fds: [Option<BorrowedFd<'_>>; N],
+    timeout: Option<Duration>,
+) -> [bool; N] {
+    let present = fds.iter().flatten();
+    let mut polled: Vec<PollFd<'_>> = present
+        .map(|fd| PollFd::new(*fd, PollFlags::POLLIN))
+        .collect();
+    let timeout = timeout.map_or(PollTimeout::NONE, |timeout| {
+        PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX)
+    });
+    // A signal interrupts it, and the caller looks again.
+    let is_any = nix::poll::poll(&mut polled, timeout).is_ok_and(|count| count > 0);
+    let mut polled = polled.into_iter();
+    fds.map(|fd| {
+        let found = fd.and_then(|_| polled.next());
+        is_any && found.is_some_and(|fd| fd.any().unwrap_or(true))
+    })
+}
+
+/// Lets this process open as many files as it may: a worker takes three, and a request one.
+pub(super) fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        log::warn!(reason:% = error; "the limit of open files stays as it is");
+    }
 }
 
 /// Asks a worker to end.
-#[cfg(unix)]
 pub(super) fn terminate(child: &mut Child) {
     use nix::sys::signal::{Signal, kill};
     use nix::unistd::Pid;
@@ -84,12 +158,6 @@ pub(super) fn terminate(child: &mut Child) {
         // It is not reaped yet, so the id is still its own; ended already is as good.
         let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
     }
-}
-
-/// There is no way to ask.
-#[cfg(not(unix))]
-pub(super) fn terminate(child: &mut Child) {
-    let _ = child.kill();
 }
 
 /// Resident memory of a process.
@@ -126,17 +194,10 @@ pub(super) fn cpu_time(_: u32) -> Option<std::time::Duration> {
 }
 
 /// The name of a signal.
-#[cfg(unix)]
 pub(super) fn signal(status: std::process::ExitStatus) -> Option<String> {
     use std::os::unix::process::ExitStatusExt;
 
     let number = status.signal()?;
     let name = nix::sys::signal::Signal::try_from(number).map(nix::sys::signal::Signal::as_str);
     Some(name.map_or_else(|_| format!("signal {number}"), str::to_owned))
-}
-
-/// There are none.
-#[cfg(not(unix))]
-pub(super) fn signal(_: std::process::ExitStatus) -> Option<String> {
-    None
 }

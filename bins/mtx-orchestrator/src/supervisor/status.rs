@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::failure::FailureKind;
+use super::launcher::OutputState;
 use crate::declaration::{Declaration, Name, Target, Task};
 use crate::stream_key::StreamKey;
 
@@ -81,6 +82,10 @@ pub(crate) struct OutputStatus {
     pub(crate) url: String,
     /// Where that is a path of MediaMTX's.
     pub(crate) path: Option<PathName>,
+    /// How it fares, as its worker has reported.
+    pub(crate) state: Option<OutputState>,
+    /// Why it is retrying or lost.
+    pub(crate) reason: Option<String>,
 }
 
 impl From<&Target> for OutputStatus {
@@ -88,6 +93,8 @@ impl From<&Target> for OutputStatus {
         Self {
             url: target.shown.clone(),
             path: target.path.clone(),
+            state: None,
+            reason: None,
         }
     }
 }

@@ -7,12 +7,13 @@ use std::time::Instant;
 use common::timestamp::Timestamp;
 use mediamtx::api::Client;
 
+use super::launched::Launched;
+use super::launcher::Usage;
 use super::machine::Machine;
 use super::output::Counters;
-use super::platform::{self, Limits};
+use super::platform::Limits;
 use super::policy::Policy;
 use super::status::{DeclaredStatus, StreamEvent, StreamState, StreamStatus, WorkerReport};
-use super::worker::Worker;
 use crate::declaration::Task;
 use crate::stream_key::StreamKey;
 
@@ -43,9 +44,8 @@ pub(super) struct Plan {
 impl Plan {
     /// Whether a worker that was started for the other one is still right.
     pub(super) fn suits_worker_of(&self, other: &Self) -> bool {
-        let of_process = |limits: Limits| (limits.memory, limits.open_files);
         self.task == other.task
-            && of_process(self.limits) == of_process(other.limits)
+            && self.limits.suit_process_of(other.limits)
             && self.blocked.is_some() == other.blocked.is_some()
     }
 
@@ -64,7 +64,7 @@ pub(super) struct Stream {
     pub(super) declared: Option<DeclaredStatus>,
     /// It is none any more, but its worker has not ended yet.
     pub(super) removed: bool,
-    pub(super) worker: Option<Worker>,
+    pub(super) worker: Option<Launched>,
     pub(super) clients: Clients,
     /// The limit on all streams holds its start back.
     pub(super) delayed: bool,
@@ -153,7 +153,7 @@ impl Stream {
     }
 
     /// A new worker's counters start anew.
-    pub(super) fn started(&mut self, worker: Worker) {
+    pub(super) fn launched(&mut self, worker: Launched) {
         self.worker = Some(worker);
         self.report = None;
         self.memory = None;
@@ -167,7 +167,7 @@ impl Stream {
         self.memory = None;
     }
 
-    pub(super) fn reported(&mut self, counters: Counters, now: Instant) {
+    pub(super) fn reported(&mut self, counters: Counters, usage: Usage, now: Instant) {
         let last_report = Timestamp::now();
         let before = self.report.take();
         let (frames, video_frames, seconds, last_frame) = match &before {
@@ -206,8 +206,7 @@ impl Stream {
             last_report,
         };
         self.report = Some((report, now));
-        let pid = self.worker.as_ref().map(Worker::pid);
-        self.memory = pid.and_then(platform::memory_bytes);
+        self.memory = usage.memory_bytes;
     }
 
     pub(super) fn status(&self) -> StreamStatus {
@@ -216,13 +215,16 @@ impl Stream {
             path: self.declared.is_none().then(|| self.key.path().clone()),
             route: self.plan.route.as_ref().map(|(_, label)| label.clone()),
             route_number: self.plan.route.as_ref().map(|(number, _)| *number),
-            outputs: self.plan.task.outputs.iter().map(Into::into).collect(),
+            outputs: match &self.worker {
+                Some(worker) => worker.statuses(&self.plan),
+                None => self.plan.task.outputs.iter().map(Into::into).collect(),
+            },
             blocked: self.plan.blocked.clone(),
             may_be_tried_again: false,
             state: self.state,
             since: self.since,
-            pid: self.worker.as_ref().map(Worker::pid),
-            started: self.worker.as_ref().map(|worker| worker.started),
+            pid: self.worker.as_ref().and_then(|worker| worker.pid),
+            started: self.worker.as_ref().and_then(|worker| worker.started),
             worker: self.report.as_ref().map(|(report, _)| report.clone()),
             restarts: self.restarts,
             last_failure: self

@@ -10,7 +10,6 @@ mod workers;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use common::timestamp::Timestamp;
@@ -20,16 +19,16 @@ use mediamtx::path::PathName;
 use mediamtx::via::Via;
 
 use super::hints::Hints;
+use super::launched::Launched;
+use super::launcher::{How, Launcher, Observation, WorkerKey};
 use super::machine::{Action, Input, TERMINATION};
 use super::marks::{Marks, Returns};
 use super::names::{Lookup, Names};
-use super::output::{Said, WorkerId};
 use super::policy::StartLimit;
 use super::poller::Poller;
 use super::publishers::Findings;
 use super::status::{BreakerState, Command, StreamState, StreamStatus, Totals};
 use super::stream::Stream;
-use super::worker::Worker;
 use super::{RouteChanges, SupervisorConfig, View, locked};
 use crate::declaration::Declaration;
 use crate::routes::RouteTable;
@@ -66,9 +65,9 @@ pub(super) enum Message {
     },
     /// The addresses of an output's host.
     Lookup(Lookup),
-    Said {
-        worker: WorkerId,
-        said: Said,
+    Observed {
+        worker: WorkerKey,
+        observation: Observation,
     },
     Command {
         key: StreamKey,
@@ -96,7 +95,7 @@ enum Server {
 
 pub(super) struct Supervision {
     config: SupervisorConfig,
-    messages: Sender<Message>,
+    launcher: Box<dyn Launcher>,
     poller: Poller,
     view: Arc<View>,
     routes: Arc<RouteTable>,
@@ -121,7 +120,8 @@ pub(super) struct Supervision {
     lost: Instant,
     limit: StartLimit,
     totals: Totals,
-    workers: u64,
+    /// The epoch of the last one that was started.
+    epoch: u64,
     began: Instant,
     looked: Instant,
 }
@@ -130,7 +130,7 @@ impl Supervision {
     pub(super) fn new(
         config: SupervisorConfig,
         routes: Arc<RouteTable>,
-        messages: Sender<Message>,
+        launcher: Box<dyn Launcher>,
         (poller, names): (Poller, Names),
         view: Arc<View>,
     ) -> Self {
@@ -138,7 +138,7 @@ impl Supervision {
         Self {
             limit: StartLimit::new(config.start_limit, now),
             config,
-            messages,
+            launcher,
             poller,
             view,
             routes,
@@ -155,7 +155,7 @@ impl Supervision {
             server: Server::NeverReached,
             lost: now,
             totals: Totals::default(),
-            workers: 0,
+            epoch: 0,
             began: now,
             looked: now,
         }
@@ -170,7 +170,7 @@ impl Supervision {
             }
             for message in first.into_iter().chain(inbox.try_iter().take(BATCH)) {
                 if let Message::Shutdown(done) = message {
-                    self.end_all();
+                    self.end_all(inbox);
                     // Whoever asked may have given up waiting.
                     let _ = done.send(());
                     return;
@@ -187,7 +187,7 @@ impl Supervision {
     fn patience(&self) -> Duration {
         let now = Instant::now();
         let of_stream = |stream: &Stream| {
-            let look = stream.worker.as_ref().map(|worker| worker.next_look(now));
+            let look = stream.worker.as_ref().map(Launched::deadline);
             if stream.is_blocked() && stream.machine.wants_start(now).is_some() {
                 return look;
             }
@@ -216,7 +216,10 @@ impl Supervision {
                 }
                 self.inquire();
             }
-            Message::Said { worker, said } => self.said(&worker, said),
+            Message::Observed {
+                worker,
+                observation,
+            } => self.observed(&worker, observation),
             Message::Command { key, command } => self.command(&key, command),
             Message::Declare(declaration, done) => {
                 self.declare(&declaration);
@@ -296,8 +299,8 @@ impl Supervision {
         match action {
             None => {}
             Some(Action::Spawn) => self.spawn(key, now),
-            Some(Action::Terminate) => self.with_worker(key, Worker::terminate),
-            Some(Action::Kill) => self.with_worker(key, Worker::kill),
+            Some(Action::Terminate) => self.end(key, How::Orderly),
+            Some(Action::Kill) => self.end(key, How::Forced),
             Some(Action::Forget) => {
                 stream.log(Level::Info, format_args!("stream is gone"));
                 self.streams.remove(key);
@@ -329,22 +332,34 @@ impl Supervision {
         }
     }
 
-    fn end_all(&mut self) {
-        let start = Instant::now();
-        let mut workers: Vec<Worker> = self
+    fn end_all(&mut self, inbox: &Receiver<Message>) {
+        let deadline = Instant::now() + TERMINATION;
+        let mut workers: Vec<WorkerKey> = self
             .streams
-            .values_mut()
-            .filter_map(|stream| stream.worker.take())
+            .iter()
+            .filter_map(|(key, stream)| {
+                let epoch = stream.worker.as_ref()?.epoch;
+                let stream = key.clone();
+                Some(WorkerKey { stream, epoch })
+            })
             .collect();
         log::info!(workers = workers.len(); "shutting down");
-        workers.iter_mut().for_each(Worker::terminate);
+        for worker in &workers {
+            self.launcher.end(worker, How::Orderly);
+        }
         while !workers.is_empty() {
-            if start.elapsed() >= TERMINATION {
-                workers.iter_mut().for_each(Worker::kill);
-                return;
+            let patience = deadline.saturating_duration_since(Instant::now());
+            match inbox.recv_timeout(patience) {
+                Ok(Message::Observed {
+                    worker,
+                    observation: Observation::Ended(_),
+                }) => workers.retain(|it| *it != worker),
+                Ok(_) => {}
+                Err(_) => break,
             }
-            workers.retain_mut(|worker| !worker.has_exited());
-            thread::sleep(Duration::from_millis(10));
+        }
+        for worker in &workers {
+            self.launcher.end(worker, How::Forced);
         }
     }
 }

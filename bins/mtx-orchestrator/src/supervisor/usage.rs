@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 const PERIOD: Duration = Duration::from_secs(10);
 
 /// Compares the time a worker has spent on the processors with the time that has passed.
-pub(super) struct Usage {
+pub(super) struct CpuShare {
     since: Instant,
     spent: Duration,
 }
 
-impl Usage {
+impl CpuShare {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             since: now,
@@ -38,7 +38,7 @@ mod tests {
     #[test]
     fn the_share_is_that_of_the_last_period() {
         let start = Instant::now();
-        let mut usage = Usage::new(start);
+        let mut usage = CpuShare::new(start);
         let s = Duration::from_secs;
         for (at, spent, expected) in [
             (1, 1, None),

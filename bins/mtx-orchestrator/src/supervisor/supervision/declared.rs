@@ -49,7 +49,7 @@ impl Supervision {
         match (declaration.enabled, before.map(|before| before.enabled)) {
             (false, _) => self.feed(key, Input::Stop),
             (true, Some(true)) if same => {}
-            (true, Some(true) | None) if !same => self.feed(key, Input::Restart),
+            (true, Some(true) | None) if !same => self.change_worker(key),
             (true, _) => self.feed(key, Input::Start),
         }
         self.plan_blocked_again();

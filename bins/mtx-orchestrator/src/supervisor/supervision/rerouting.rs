@@ -95,7 +95,7 @@ impl Supervision {
         }
         let touched = !stream.plan.suits_worker_of(&before);
         if touched && stream.machine.state() != StreamState::Stopped {
-            self.feed(key, Input::Restart);
+            self.change_worker(key);
         }
     }
 

@@ -1,3 +1,5 @@
+mod launching;
+
 use std::sync::mpsc;
 
 use mediamtx::api::Login;
@@ -7,6 +9,7 @@ use super::super::failure::FailureKind;
 use super::super::names::Addresses;
 use super::super::names::tests::{addresses, endpoint};
 use super::super::policy::{BreakerPolicy, Policy, Recovery};
+use super::super::processes::Processes;
 use super::super::worker::{Limits, Template};
 use super::*;
 use crate::declaration::{Declaration, Endpoint, Output, Outputs, Servers, Source};
@@ -61,11 +64,13 @@ fn supervision_with(routes: &[&str]) -> Supervision {
         ready: std::sync::Mutex::new(Ok(())),
     });
     let messages = mpsc::channel().0;
-    let poller = Poller::start(config.api.clone(), messages.clone()).unwrap();
+    let template = Arc::new(config.worker.clone());
+    let launcher = Box::new(Processes::new(template, messages.clone()));
+    let poller = Poller::start(config.api.clone(), messages).unwrap();
     let unreachable = |_: &Endpoint| Addresses::new();
     let server = config.worker.servers.rtmp_endpoint();
     let names = Names::start(server, unreachable, mpsc::channel().0).unwrap();
-    let mut supervision = Supervision::new(config, routes, messages, (poller, names), view);
+    let mut supervision = Supervision::new(config, routes, launcher, (poller, names), view);
     supervision.resolves("backup", 1935, &["192.0.2.1"]);
     supervision
 }

@@ -5,62 +5,93 @@ use std::time::Instant;
 use log::Level;
 
 use super::super::failure::{Failure, FailureKind};
+use super::super::launched::Launched;
+use super::super::launcher::{How, Observation, Report, Spec, Usage, WorkerKey};
 use super::super::machine::{Cause, Ended, Input};
-use super::super::output::{Said, WorkerId};
 use super::super::publishers::{Search, Suspect};
-use super::super::worker::{HUNG_AFTER, Worker};
 use super::{FIRST_LIST, LOST, STALLED, Server, Supervision};
 use crate::stream_key::StreamKey;
 
 impl Supervision {
-    pub(super) fn said(&mut self, worker: &WorkerId, said: Said) {
+    /// Takes what is observed of a worker. What comes late, of one that has a successor, is dropped.
+    pub(super) fn observed(&mut self, worker: &WorkerKey, observation: Observation) {
         let now = Instant::now();
         let key = &worker.stream;
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
-        let Some(process) = stream
-            .worker
-            .as_mut()
-            .filter(|known| known.number == worker.number)
-        else {
+        let known = stream.worker.as_mut();
+        let Some(known) = known.filter(|known| known.epoch == worker.epoch) else {
             return;
         };
-        let state = match &said {
-            Said::Report(counters) => Some(counters.state.clone()),
-            Said::State(state) => Some(state.clone()),
-            Said::Retrying(_) | Said::Trouble(_) | Said::Nothing => None,
-        };
-        let goes_elsewhere = stream.plan.task.elsewhere().next().is_some();
-        if state.as_deref() == Some("streaming") && matches!(said, Said::State(_)) && goes_elsewhere
-        {
-            // If that was back to this server, it shows there at once.
-            self.poller.request();
-        }
-        let mut excess = None;
-        match said {
-            Said::Report(counters) => {
-                process.heard(now);
-                excess = process.excess(stream.plan.limits.cpu, now);
-                stream.reported(counters, now);
+        match observation {
+            Observation::Started { pid } => {
+                known.started(pid);
+                stream.log(Level::Info, format_args!("worker {pid} started"));
+                stream.note("started", format!("worker {pid}"));
+                self.inquire();
                 self.changed.insert(key.clone());
             }
-            Said::State(_) => process.heard(now),
-            Said::Retrying(reason) => {
-                process.in_trouble(reason.clone());
+            Observation::Reported(report) => self.reported(key, report, now),
+            Observation::Applied { generation } if generation == known.spec.generation => {
+                let count = known.spec.task.outputs.len();
+                stream.note(
+                    "applied",
+                    format!("outputs, without another worker: {count}"),
+                );
+                self.changed.insert(key.clone());
+            }
+            Observation::Refused { generation, reason } if generation == known.spec.generation => {
+                stream.log(
+                    Level::Warn,
+                    format_args!("worker can't change its outputs ({reason}): it is replaced"),
+                );
+                stream.note("refused", reason);
+                self.feed(key, Input::Restart);
+            }
+            Observation::Applied { .. } | Observation::Refused { .. } => {}
+            Observation::Ended(failure) => self.ended(key, failure),
+        }
+    }
+
+    fn reported(&mut self, key: &StreamKey, report: Report, now: Instant) {
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        let Some(worker) = stream.worker.as_mut() else {
+            return;
+        };
+        match report {
+            Report::Counters(counters, usage) => {
+                worker.counted(&counters, now);
+                let streaming = counters.state == "streaming";
+                let excess = excess(usage, stream.plan.limits.cpu);
+                stream.reported(counters, usage, now);
+                self.changed.insert(key.clone());
+                self.is_back(key, streaming);
+                self.feed(key, Input::Reported { streaming });
+                if let Some(failure) = excess {
+                    self.condemn(key, failure);
+                }
+            }
+            Report::State(state) => {
+                worker.heard(now);
+                let streaming = state == "streaming";
+                if streaming && stream.plan.task.elsewhere().next().is_some() {
+                    // If that was back to this server, it shows there at once.
+                    self.poller.request();
+                }
+                self.is_back(key, streaming);
+                self.feed(key, Input::Reported { streaming });
+            }
+            Report::Retrying(reason) => {
                 stream.retrying = Some(reason);
                 self.changed.insert(key.clone());
             }
-            Said::Trouble(reason) => process.in_trouble(reason),
-            Said::Nothing => process.fell_silent(),
-        }
-        if let Some(state) = state {
-            let streaming = state == "streaming";
-            self.is_back(key, streaming);
-            self.feed(key, Input::Reported { streaming });
-        }
-        if let Some(failure) = excess {
-            self.condemn(key, failure);
+            Report::Output(report) => {
+                worker.output(report);
+                self.changed.insert(key.clone());
+            }
         }
     }
 
@@ -99,21 +130,15 @@ impl Supervision {
     }
 
     fn look_after_worker(&mut self, key: &StreamKey, now: Instant) {
-        let Some(stream) = self.streams.get_mut(key) else {
+        let worker = self.streams.get_mut(key);
+        let Some(worker) = worker.and_then(|stream| stream.worker.as_mut()) else {
             return;
         };
-        let Some(worker) = stream.worker.as_mut() else {
-            return;
-        };
-        let ended = worker.ended(now);
-        if let Some(failure) = ended {
-            self.ended(key, failure);
-        } else if worker.hangs(now) {
+        if let Some(failure) = worker.hangs(now) {
             // Once is enough to say so.
             worker.heard(now);
             self.totals.workers_hung += 1;
-            let reason = format!("hung: no report for {} s", HUNG_AFTER.as_secs());
-            self.condemn(key, FailureKind::Hung.because(reason));
+            self.condemn(key, failure);
         }
     }
 
@@ -193,21 +218,49 @@ impl Supervision {
         self.feed(key, Input::MayStart);
     }
 
-    pub(super) fn with_worker(&mut self, key: &StreamKey, act: impl FnOnce(&mut Worker)) {
-        if let Some(worker) = self
-            .streams
-            .get_mut(key)
-            .and_then(|stream| stream.worker.as_mut())
-        {
-            act(worker);
+    pub(super) fn end(&mut self, key: &StreamKey, how: How) {
+        if let Some(worker) = self.worker(key) {
+            self.launcher.end(&worker, how);
         }
+    }
+
+    fn worker(&self, key: &StreamKey) -> Option<WorkerKey> {
+        let stream = key.clone();
+        let epoch = self.streams.get(key)?.worker.as_ref()?.epoch;
+        Some(WorkerKey { stream, epoch })
+    }
+
+    /// Makes what a stream's worker does what the plan says: while it runs, if only its outputs are others.
+    pub(super) fn change_worker(&mut self, key: &StreamKey) {
+        let Some(worker) = self.worker(key) else {
+            return self.feed(key, Input::Restart);
+        };
+        let marks = self.marks;
+        let live = self.streams.get(key).and_then(|stream| {
+            let launched = stream.worker.as_ref();
+            let spec = launched.and_then(|launched| launched.changed(&stream.plan));
+            spec.filter(|_| stream.machine.may_change())
+        });
+        let Some(mut spec) = live else {
+            return self.feed(key, Input::Restart);
+        };
+        let via = self.via(&spec.task);
+        let outputs = spec.task.outputs.iter();
+        spec.via = outputs.map(|to| via.through(marks.mark(to))).collect();
+        if let Some(stream) = self.streams.get_mut(key)
+            && let Some(launched) = &mut stream.worker
+        {
+            launched.spec = spec.clone();
+        }
+        self.launcher.apply(&worker, spec);
+        self.inquire();
     }
 
     /// Has the running workers' outputs looked for among the publishers.
     pub(super) fn inquire(&mut self) {
         let workers = self.streams.values();
         let workers = workers.filter_map(|stream| stream.worker.as_ref());
-        let suspects = workers.flat_map(|worker| worker.suspects.iter().cloned());
+        let suspects = workers.flat_map(|worker| worker.suspects(self.marks));
         let suspects = suspects.map(|suspect| Suspect {
             addresses: self.names.addresses(&suspect.endpoint),
             ..suspect
@@ -244,32 +297,33 @@ impl Supervision {
         let Some(stream) = self.streams.get(key) else {
             return;
         };
-        self.workers += 1;
+        self.epoch += 1;
         self.totals.worker_starts += 1;
-        let worker = WorkerId {
+        let worker = WorkerKey {
             stream: key.clone(),
-            number: self.workers,
+            epoch: self.epoch,
         };
-        let task = &stream.plan.task;
-        match Worker::start(
-            &self.config.worker,
-            (task, stream.plan.limits),
-            (self.marks, self.via(task)),
-            &worker,
-            &self.messages,
-            now,
-        ) {
-            Ok(worker) => {
-                let pid = worker.pid();
-                if let Some(stream) = self.streams.get_mut(key) {
-                    stream.log(Level::Info, format_args!("worker {pid} started"));
-                    stream.note("started", format!("worker {pid}"));
-                    stream.started(worker);
-                }
-                self.inquire();
-                self.changed.insert(key.clone());
-            }
-            Err(error) => self.ended(key, FailureKind::NotStarted.because(format!("{error:#}"))),
+        let task = stream.plan.task.clone();
+        let via = self.via(&task);
+        let spec = Spec {
+            generation: 1,
+            via: (task.outputs.iter())
+                .map(|to| via.through(self.marks.mark(to)))
+                .collect(),
+            limits: stream.plan.limits,
+            task,
+        };
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.launched(Launched::new(worker.epoch, spec.clone(), now));
         }
+        self.changed.insert(key.clone());
+        self.launcher.start(&worker, spec);
     }
+}
+
+/// What a worker did wrong, if it took more of a processor than `limit` percent.
+fn excess(usage: Usage, limit: u64) -> Option<Failure> {
+    let percent = usage.cpu_percent.filter(|percent| *percent > limit)?;
+    let reason = format!("took {percent} % of a processor, where {limit} % are allowed");
+    Some(FailureKind::OverLimit.because(reason))
 }
