@@ -132,7 +132,17 @@ pub(crate) struct Cli {
     #[arg(default_value = "10s", value_parser = parse_positive)]
     pub(crate) healthy_after: Duration,
 
-    /// Worker starts a second, over all streams
+    /// Workers at a time; further streams are blocked until one ends
+    #[arg(
+        long,
+        env = "ORCHESTRATOR_MAX_STREAMS",
+        value_name = "STREAMS",
+        default_value_t = 500
+    )]
+    #[arg(value_parser = max_streams)]
+    pub(crate) max_streams: usize,
+
+    /// Worker starts a second, over all streams; those whose workers failed least go first
     #[arg(
         long,
         env = "MTX_START_LIMIT",
@@ -174,6 +184,12 @@ pub(crate) struct Cli {
 
     #[command(flatten)]
     pub(crate) log: LogArguments,
+}
+
+fn max_streams(text: &str) -> Result<usize, String> {
+    let number = text.parse::<usize>().ok();
+    let number = number.filter(|number| (1..=100_000).contains(number));
+    number.ok_or_else(|| "it is a number from 1 to 100000".to_owned())
 }
 
 #[cfg(test)]

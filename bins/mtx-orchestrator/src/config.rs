@@ -73,6 +73,7 @@ impl Config {
                 cpu: cli.worker_cpu,
             },
             start_limit: cli.start_limit,
+            max_streams: cli.max_streams,
         };
         Ok(Self {
             listen,

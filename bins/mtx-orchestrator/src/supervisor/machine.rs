@@ -379,6 +379,22 @@ impl Machine {
         }
     }
 
+    /// Whether what is to be started has failed.
+    pub(super) fn is_start_again(&self) -> bool {
+        match self.phase {
+            Phase::Waiting { cause, .. } => cause != Cause::Wanted,
+            _ => false,
+        }
+    }
+
+    /// Where it stands among all that are to be started now, if it is: failures in a row, and since when it is due.
+    pub(super) fn start_rank(&self, now: Instant) -> Option<(u32, Instant)> {
+        match self.phase {
+            Phase::Waiting { due, .. } if due <= now => Some((self.in_a_row, due)),
+            _ => None,
+        }
+    }
+
     /// When [`Input::Time`] or [`Input::MayStart`] will matter next.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.phase {

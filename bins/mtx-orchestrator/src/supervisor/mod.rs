@@ -70,6 +70,8 @@ pub(crate) struct SupervisorConfig {
     pub(crate) limits: Limits,
     /// Starts a second, over all streams.
     pub(crate) start_limit: u32,
+    /// Workers at a time.
+    pub(crate) max_streams: usize,
 }
 
 /// Cheap to clone; every call returns at once, whatever the workers do.

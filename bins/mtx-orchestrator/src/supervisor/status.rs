@@ -141,7 +141,7 @@ pub(crate) enum StreamState {
     Broken,
     /// Told to stop.
     Stopped,
-    /// It would feed itself, or its outputs can't be: no worker is started. The last one, which tells how many there are.
+    /// It would feed itself, its outputs can't be, or there is no room: no worker is started. The last one, which tells how many there are.
     Blocked,
 }
 

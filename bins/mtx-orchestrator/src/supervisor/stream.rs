@@ -66,6 +66,8 @@ pub(super) struct Stream {
     pub(super) removed: bool,
     pub(super) worker: Option<Launched>,
     pub(super) clients: Clients,
+    /// Why there is no room for a worker, if it waits for that.
+    pub(super) crowded: Option<String>,
     /// The limit on all streams holds its start back.
     pub(super) delayed: bool,
     pub(super) restarts: u64,
@@ -95,6 +97,7 @@ impl Stream {
             removed: false,
             worker: None,
             clients: Clients::default(),
+            crowded: None,
             delayed: false,
             restarts: 0,
             last_failure: None,
@@ -133,7 +136,7 @@ impl Stream {
     pub(super) fn new_state(&mut self) -> Option<StreamState> {
         let state = match self.machine.state() {
             StreamState::Starting | StreamState::Backoff | StreamState::Broken
-                if self.is_blocked() =>
+                if self.is_blocked() || self.crowded.is_some() =>
             {
                 StreamState::Blocked
             }
@@ -219,7 +222,9 @@ impl Stream {
                 Some(worker) => worker.statuses(&self.plan),
                 None => self.plan.task.outputs.iter().map(Into::into).collect(),
             },
-            blocked: self.plan.blocked.clone(),
+            blocked: (self.plan.blocked.as_ref())
+                .or(self.crowded.as_ref())
+                .cloned(),
             may_be_tried_again: false,
             state: self.state,
             since: self.since,

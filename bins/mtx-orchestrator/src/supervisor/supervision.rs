@@ -3,8 +3,10 @@
 mod ancestry;
 mod declared;
 mod presence;
+mod queue;
 mod rerouting;
 mod returns;
+mod schedule;
 mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +21,6 @@ use mediamtx::path::PathName;
 use mediamtx::via::Via;
 
 use super::hints::Hints;
-use super::launched::Launched;
 use super::launcher::{How, Launcher, Observation, WorkerKey};
 use super::machine::{Action, Input, TERMINATION};
 use super::marks::{Marks, Returns};
@@ -34,16 +35,13 @@ use crate::declaration::Declaration;
 use crate::routes::RouteTable;
 use crate::stream_key::StreamKey;
 use presence::Available;
+use schedule::Schedule;
 
-/// With nothing to wait for, there is still a look around now and then.
-const IDLE: Duration = Duration::from_secs(1);
 /// How long declared streams wait at the start for what MediaMTX has, which goes before them: two that feed each other
 /// would otherwise be judged by who is known first.
 const FIRST_LIST: Duration = Duration::from_secs(3);
 /// How long workers that fail wait for a server whose API is away; the API alone may be.
 const LOST: Duration = Duration::from_secs(30);
-/// Until something that is held back is looked at again.
-const HELD_BACK: Duration = Duration::from_millis(50);
 /// Without a look around for this long, it is this process that hung, and not its workers.
 const STALLED: Duration = Duration::from_secs(3);
 /// Messages taken at once before time is looked after.
@@ -114,6 +112,7 @@ pub(super) struct Supervision {
     streams: BTreeMap<StreamKey, Stream>,
     /// Those whose copy is out of date.
     changed: BTreeSet<StreamKey>,
+    schedule: Schedule,
     hints: Hints,
     server: Server,
     /// Since when the server is lost, if it is.
@@ -151,6 +150,7 @@ impl Supervision {
             stopped: BTreeSet::new(),
             streams: BTreeMap::new(),
             changed: BTreeSet::new(),
+            schedule: Schedule::default(),
             hints: Hints::default(),
             server: Server::NeverReached,
             lost: now,
@@ -183,22 +183,6 @@ impl Supervision {
         }
     }
 
-    /// How long nothing has to be done unless something is heard.
-    fn patience(&self) -> Duration {
-        let now = Instant::now();
-        let of_stream = |stream: &Stream| {
-            let look = stream.worker.as_ref().map(Launched::deadline);
-            if stream.is_blocked() && stream.machine.wants_start(now).is_some() {
-                return look;
-            }
-            // What is due already was held back.
-            let due = stream.machine.deadline().map(|at| at.max(now + HELD_BACK));
-            look.into_iter().chain(due).min()
-        };
-        let next = self.streams.values().filter_map(of_stream).min();
-        next.map_or(IDLE, |at| at.saturating_duration_since(now).min(IDLE))
-    }
-
     fn take(&mut self, message: Message) {
         match message {
             Message::Hint { path, present, at } => self.hint(path, present, at),
@@ -206,15 +190,19 @@ impl Supervision {
                 covers,
                 paths,
                 findings,
-            } => match paths {
-                Ok(paths) => self.reconcile(covers, paths, findings),
-                Err(error) => self.unreachable(covers, &error),
-            },
+            } => {
+                match paths {
+                    Ok(paths) => self.reconcile(covers, paths, findings),
+                    Err(error) => self.unreachable(covers, &error),
+                }
+                self.schedule.retry();
+            }
             Message::Lookup(lookup) => {
                 if self.names.looked_up(lookup, Instant::now()) {
                     self.plan_all_again();
                 }
                 self.inquire();
+                self.schedule.retry();
             }
             Message::Observed {
                 worker,
@@ -274,6 +262,7 @@ impl Supervision {
     /// Takes one thing to a stream's state machine, and does what that decides.
     pub(super) fn feed(&mut self, key: &StreamKey, input: Input) {
         let now = Instant::now();
+        self.schedule.touch(key);
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
@@ -320,6 +309,7 @@ impl Supervision {
                 };
             }
             drop(copies);
+            self.changed.iter().for_each(|key| self.schedule.touch(key));
             self.view.changes.add(std::mem::take(&mut self.changed));
         }
         *locked(&self.view.totals) = self.totals;

@@ -1,4 +1,5 @@
 mod launching;
+mod scheduling;
 
 use std::sync::mpsc;
 
@@ -54,6 +55,7 @@ fn supervision_with(routes: &[&str]) -> Supervision {
             cpu: 1000,
         },
         start_limit: 10,
+        max_streams: 100,
     };
     let view = Arc::new(View {
         streams: std::sync::Mutex::default(),

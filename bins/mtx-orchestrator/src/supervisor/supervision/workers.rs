@@ -7,9 +7,9 @@ use log::Level;
 use super::super::failure::{Failure, FailureKind};
 use super::super::launched::Launched;
 use super::super::launcher::{How, Observation, Report, Spec, Usage, WorkerKey};
-use super::super::machine::{Cause, Ended, Input};
+use super::super::machine::{Ended, Input};
 use super::super::publishers::{Search, Suspect};
-use super::{FIRST_LIST, LOST, STALLED, Server, Supervision};
+use super::{Server, Supervision};
 use crate::stream_key::StreamKey;
 
 impl Supervision {
@@ -103,33 +103,7 @@ impl Supervision {
         }
     }
 
-    /// What time brings: workers that have ended or hang, deadlines, starts that are due.
-    pub(super) fn look_after(&mut self) {
-        let stalled = self.looked.elapsed() >= STALLED;
-        self.looked = Instant::now();
-        if stalled {
-            log::warn!("this process was held up; workers are given time to report");
-            let workers = self.streams.values_mut();
-            let workers = workers.filter_map(|stream| stream.worker.as_mut());
-            workers.for_each(|worker| worker.heard(self.looked));
-        }
-        self.renew_names(self.looked);
-        let keys: Vec<StreamKey> = self.streams.keys().cloned().collect();
-        for key in keys {
-            let now = Instant::now();
-            self.look_after_worker(&key, now);
-            self.feed(&key, Input::Time);
-            let wanted = self
-                .streams
-                .get(&key)
-                .and_then(|stream| stream.machine.wants_start(now));
-            if let Some(cause) = wanted {
-                self.start_if_allowed(&key, cause, now);
-            }
-        }
-    }
-
-    fn look_after_worker(&mut self, key: &StreamKey, now: Instant) {
+    pub(super) fn look_after_worker(&mut self, key: &StreamKey, now: Instant) {
         let worker = self.streams.get_mut(key);
         let Some(worker) = worker.and_then(|stream| stream.worker.as_mut()) else {
             return;
@@ -182,40 +156,6 @@ impl Supervision {
             }),
         );
         self.inquire();
-    }
-
-    fn start_if_allowed(&mut self, key: &StreamKey, cause: Cause, now: Instant) {
-        let Some(stream) = self.streams.get_mut(key) else {
-            return;
-        };
-        if stream.is_blocked() {
-            return;
-        }
-        // A worker that failed along with its server would only fail again, unless it is the API alone that is away.
-        let is_lost = self.server == Server::Lost && now - self.lost < LOST;
-        let waits = is_lost && stream.plan.task.needs_mediamtx;
-        if waits && cause != Cause::Wanted {
-            return;
-        }
-        let is_early = self.server == Server::NeverReached && now - self.began < FIRST_LIST;
-        if is_early && stream.declared.is_some() && stream.plan.task.needs_mediamtx {
-            return;
-        }
-        if !self.knows_names(key, now) {
-            return;
-        }
-        let Some(stream) = self.streams.get_mut(key) else {
-            return;
-        };
-        if !self.limit.take(now) {
-            // It is looked at again and again, but delayed once.
-            self.totals.starts_delayed += u64::from(!stream.delayed);
-            stream.delayed = true;
-            return;
-        }
-        stream.delayed = false;
-        stream.restarts += u64::from(cause != Cause::Wanted);
-        self.feed(key, Input::MayStart);
     }
 
     pub(super) fn end(&mut self, key: &StreamKey, how: How) {
@@ -275,7 +215,7 @@ impl Supervision {
     }
 
     /// Whether it is known, as far as name resolution shows it in time, which outputs of a stream are on this server.
-    fn knows_names(&mut self, key: &StreamKey, now: Instant) -> bool {
+    pub(super) fn knows_names(&mut self, key: &StreamKey, now: Instant) -> bool {
         let Some(stream) = self.streams.get(key) else {
             return false;
         };
@@ -285,7 +225,7 @@ impl Supervision {
         waiting.count() == 0
     }
 
-    fn renew_names(&mut self, now: Instant) {
+    pub(super) fn renew_names(&mut self, now: Instant) {
         let streams = &self.streams;
         self.names.renew(now, |name| {
             let mut streams = streams.values();

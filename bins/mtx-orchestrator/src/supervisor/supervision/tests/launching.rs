@@ -7,7 +7,7 @@ use super::super::super::launcher::Spec;
 use super::*;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Order {
+pub(super) enum Order {
     /// The epoch, and how many outputs.
     Start(u64, usize),
     /// Likewise, with the generation.
@@ -17,14 +17,14 @@ enum Order {
 
 /// Takes orders, and starts nothing.
 #[derive(Clone, Default)]
-struct Recorder(Arc<Mutex<Vec<Order>>>);
+pub(super) struct Recorder(Arc<Mutex<Vec<Order>>>);
 
 impl Recorder {
     fn add(&self, order: Order) {
         locked(&self.0).push(order);
     }
 
-    fn take(&self) -> Vec<Order> {
+    pub(super) fn take(&self) -> Vec<Order> {
         std::mem::take(&mut locked(&self.0))
     }
 }
