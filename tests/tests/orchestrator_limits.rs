@@ -150,3 +150,33 @@ fn a_worker_has_nothing_of_the_orchestrators_environment_that_it_does_not_need()
     );
     assert!(!environment.contains("s3cret"));
 }
+
+#[test]
+fn a_worker_that_reports_but_passes_nothing_on_is_replaced_and_counted() {
+    let folder = tempfile::tempdir().expect("a temp folder");
+    let stall = r#"#!/usr/bin/env bash
+frames=0
+while :; do
+    ((frames < 3)) && ((frames += 1))
+    echo '{"level":"INF","message":"stats","state":"streaming","frames":'$frames'}' >&2
+    sleep 1
+done
+"#;
+    let worker = wicked_worker(&folder, stall);
+    let server = MediaMtx::start(Config::default());
+    let orchestrator = Orchestrator::start_on(ports::tcp(), &server, |command| {
+        command.arg("--worker").arg(&worker);
+    });
+    let _publisher = publish(&server, "cam");
+    let first = orchestrator.wait_running("cam", SOON);
+    let stream = orchestrator.wait_stream("cam", "replacement", SOON, |stream| {
+        stream["state"] == "running" && stream["pid"] != first
+    });
+    assert_eq!(
+        stream["lastFailure"],
+        "stalled: no frame passed on for 15 s"
+    );
+    assert_eq!(stream["failures"], serde_json::json!({ "stalled": 1 }));
+    let metric = "stream_failures_total{stream=\"cam\",kind=\"stalled\"}";
+    assert_eq!(orchestrator.metric(metric), 1.0);
+}

@@ -27,7 +27,8 @@ Environment, besides what the options name:
                                 passed on to the workers: see mtx-worker --help
 
 Which workers run follows from the routes and MediaMTX's path list, asked every 2 s and at each event; while it
-can't be had, from the events. Declared streams run whatever it says. A worker that reports nothing for 5 s is killed and replaced.
+can't be had, from the events. Declared streams run whatever it says. A worker that reports nothing
+for 5 s, or passes no frame on for 15 s without trying again, is killed and replaced.
 
 Exit codes:
   0  told to end (SIGINT, SIGTERM), all workers ended

@@ -120,12 +120,12 @@ fn totals(page: &mut Page, totals: &Totals) {
         (
             "worker_failures_total",
             totals.worker_failures,
-            "Workers that ended unasked, hung ones included.",
+            "Workers that ended unasked, hung and stalled ones included.",
         ),
         (
             "workers_hung_total",
             totals.workers_hung,
-            "Workers killed because they reported nothing.",
+            "Workers killed because they reported nothing, or passed nothing on.",
         ),
         (
             "breakers_opened_total",
@@ -264,6 +264,18 @@ fn each(page: &mut Page, streams: &[StreamStatus]) {
     );
     for stream in streams {
         page.line(name, &[("stream", &stream.id.to_string())], stream.restarts);
+    }
+    let name = "stream_failures_total";
+    page.family(
+        name,
+        "counter",
+        "Workers of the stream that ended unasked, by the kind of failure.",
+    );
+    for stream in streams {
+        let id = stream.id.to_string();
+        for (kind, count) in &stream.failures {
+            page.line(name, &[("stream", &id), ("kind", kind.as_str())], count);
+        }
     }
     let name = "stream_output_up";
     page.family(

@@ -167,6 +167,7 @@ pub(crate) mod tests {
             started: Some(at(0)),
             worker: frames.map(report),
             restarts: 0,
+            failures: Default::default(),
             last_failure: None,
             breaker: BreakerStatus {
                 state: BreakerState::Closed,

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) kind: FailureKind,
@@ -10,12 +12,16 @@ pub(crate) struct Failure {
 }
 
 /// There are few of them, so that each can be a label of a metric.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum FailureKind {
     NotStarted,
     Exited,
     Signalled,
+    /// It does not report.
     Hung,
+    /// It reports, but passes nothing on.
+    Stalled,
     OverLimit,
 }
 
@@ -26,6 +32,7 @@ impl FailureKind {
             Self::Exited => "exited",
             Self::Signalled => "signalled",
             Self::Hung => "hung",
+            Self::Stalled => "stalled",
             Self::OverLimit => "over-limit",
         }
     }

@@ -1,5 +1,6 @@
 //! What others may know of the streams: a copy, never a lock on what runs.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use common::timestamp::Timestamp;
@@ -42,6 +43,8 @@ pub(crate) struct StreamStatus {
     pub(crate) worker: Option<WorkerReport>,
     /// Workers that had to be replaced.
     pub(crate) restarts: u64,
+    /// Workers that ended unasked, by the kind of failure.
+    pub(crate) failures: BTreeMap<FailureKind, u64>,
     /// Why its worker tries its input or an output again; while it does not, why the last worker had to be replaced.
     pub(crate) last_failure: Option<String>,
     pub(crate) breaker: BreakerStatus,
@@ -234,7 +237,7 @@ pub(crate) struct StreamEvent {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Totals {
     pub(crate) worker_starts: u64,
-    /// Workers that ended unasked, hung ones included.
+    /// Workers that ended unasked, hung and stalled ones included.
     pub(crate) worker_failures: u64,
     pub(crate) workers_hung: u64,
     pub(crate) breakers_opened: u64,

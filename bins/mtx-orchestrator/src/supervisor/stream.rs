@@ -1,12 +1,13 @@
 //! Everything about one stream, and the copy of it that others see.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::time::Instant;
 
 use common::timestamp::Timestamp;
 use mediamtx::api::Client;
 
+use super::failure::FailureKind;
 use super::launched::Launched;
 use super::launcher::Usage;
 use super::machine::Machine;
@@ -71,6 +72,8 @@ pub(super) struct Stream {
     /// The limit on all streams holds its start back.
     pub(super) delayed: bool,
     pub(super) restarts: u64,
+    /// Workers that ended unasked.
+    pub(super) failures: BTreeMap<FailureKind, u64>,
     /// Why the last worker had to be replaced.
     pub(super) last_failure: Option<String>,
     /// Why its worker tries anew, until media flows again.
@@ -100,6 +103,7 @@ impl Stream {
             crowded: None,
             delayed: false,
             restarts: 0,
+            failures: BTreeMap::new(),
             last_failure: None,
             retrying: None,
             since: Timestamp::now(),
@@ -232,6 +236,7 @@ impl Stream {
             started: self.worker.as_ref().and_then(|worker| worker.started),
             worker: self.report.as_ref().map(|(report, _)| report.clone()),
             restarts: self.restarts,
+            failures: self.failures.clone(),
             last_failure: self
                 .retrying
                 .as_ref()

@@ -78,7 +78,7 @@ impl Supervision {
             log::warn!("this process was held up; workers are given time to report");
             let workers = self.streams.values_mut();
             let workers = workers.filter_map(|stream| stream.worker.as_mut());
-            workers.for_each(|worker| worker.heard(self.looked));
+            workers.for_each(|worker| worker.excuse(self.looked));
         }
         let now = self.looked;
         self.renew_names(now);

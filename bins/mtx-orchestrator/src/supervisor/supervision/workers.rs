@@ -110,7 +110,7 @@ impl Supervision {
         };
         if let Some(failure) = worker.hangs(now) {
             // Once is enough to say so.
-            worker.heard(now);
+            worker.excuse(now);
             self.totals.workers_hung += 1;
             self.condemn(key, failure);
         }
@@ -139,6 +139,7 @@ impl Supervision {
             Level::Info
         } else {
             self.totals.worker_failures += 1;
+            *stream.failures.entry(failure.kind).or_default() += 1;
             stream.last_failure = Some(failure.reason.clone());
             Level::Warn
         };
