@@ -48,6 +48,7 @@ pub(super) trait Launcher: Send {
     /// [`Observation::Refused`], unless the worker ends.
     fn apply(&mut self, key: &WorkerKey, spec: Spec);
 
+    /// Answered by [`Observation::Ended`], also if it is gone already.
     fn end(&mut self, key: &WorkerKey, how: How);
 }
 

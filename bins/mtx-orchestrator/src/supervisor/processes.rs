@@ -108,8 +108,10 @@ impl Launcher for Processes {
 
     fn end(&mut self, key: &WorkerKey, how: How) {
         if let Some(process) = self.find(key) {
-            process.end(how);
+            return process.end(how);
         }
+        let failure = FailureKind::Exited.because("it was gone already");
+        observe(&self.messages, key, Observation::Ended(failure));
     }
 }
 

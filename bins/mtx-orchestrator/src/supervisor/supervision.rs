@@ -236,6 +236,14 @@ impl Supervision {
         if command == Command::Start {
             self.forget_observations(key);
         }
+        let known = self.streams.get(key);
+        let is_declared = known.is_some_and(|stream| stream.declared.is_some());
+        // What is wanted counts, also where the stream was forgotten since it was asked for: the store has it so.
+        match command {
+            Command::Start => self.stopped.remove(key),
+            Command::Stop => !is_declared && self.stopped.insert(key.clone()),
+            Command::Restart => false,
+        };
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
@@ -248,11 +256,6 @@ impl Supervision {
             Command::Stop => ("stop", Input::Stop),
             Command::Restart => ("restart", Input::Restart),
         };
-        match command {
-            Command::Start => self.stopped.remove(key),
-            Command::Stop => stream.declared.is_none() && self.stopped.insert(key.clone()),
-            Command::Restart => false,
-        };
         stream.note(kind, "asked for by an operator");
         self.changed.insert(key.clone());
         stream.log(Level::Info, format_args!("{kind} asked for by an operator"));
@@ -261,7 +264,7 @@ impl Supervision {
 
     /// Takes one thing to a stream's state machine, and does what that decides.
     pub(super) fn feed(&mut self, key: &StreamKey, input: Input) {
-        let now = Instant::now();
+        let now = self.now();
         self.schedule.touch(key);
         let Some(stream) = self.streams.get_mut(key) else {
             return;

@@ -72,15 +72,24 @@ enum Start {
 impl Supervision {
     /// What time brings: workers that hang, deadlines, starts that are due.
     pub(super) fn look_after(&mut self) {
-        let stalled = self.looked.elapsed() >= STALLED;
-        self.looked = Instant::now();
+        let now = self.now();
+        let stalled = now.saturating_duration_since(self.looked) >= STALLED;
+        self.look_after_at(now, stalled);
+    }
+
+    /// The time; it does not go back.
+    pub(super) fn now(&self) -> Instant {
+        Instant::now().max(self.looked)
+    }
+
+    pub(super) fn look_after_at(&mut self, now: Instant, stalled: bool) {
+        self.looked = now;
         if stalled {
             log::warn!("this process was held up; workers are given time to report");
             let workers = self.streams.values_mut();
             let workers = workers.filter_map(|stream| stream.worker.as_mut());
             workers.for_each(|worker| worker.excuse(self.looked));
         }
-        let now = self.looked;
         self.renew_names(now);
         self.schedule_touched(now);
         while let Some(key) = self.schedule.due(now) {

@@ -15,7 +15,7 @@ use crate::stream_key::StreamKey;
 impl Supervision {
     /// Takes what is observed of a worker. What comes late, of one that has a successor, is dropped.
     pub(super) fn observed(&mut self, worker: &WorkerKey, observation: Observation) {
-        let now = Instant::now();
+        let now = self.now();
         let key = &worker.stream;
         let Some(stream) = self.streams.get_mut(key) else {
             return;
@@ -47,7 +47,10 @@ impl Supervision {
                     format_args!("worker can't change its outputs ({reason}): it is replaced"),
                 );
                 stream.note("refused", reason);
-                self.feed(key, Input::Restart);
+                // One that was told to end meanwhile does so.
+                if stream.machine.may_change() {
+                    self.feed(key, Input::Restart);
+                }
             }
             Observation::Applied { .. } | Observation::Refused { .. } => {}
             Observation::Ended(failure) => self.ended(key, failure),

@@ -153,3 +153,32 @@ fn outputs_that_change_while_the_worker_ends_go_to_the_next_one() {
     supervision.observes(1, ended());
     assert_eq!(recorder.take(), [Order::Start(2, 2)]);
 }
+
+#[test]
+fn a_refusal_that_comes_after_a_stop_starts_nothing() {
+    let (mut supervision, recorder, declared) = running();
+    supervision.declare(&with_outputs(&declared, &["rtmp://192.0.2.1/a/two"]));
+    supervision.command(&declared.key(), Command::Stop);
+    supervision.observes(
+        1,
+        Observation::Refused {
+            generation: 2,
+            reason: "no".to_owned(),
+        },
+    );
+    supervision.observes(1, ended());
+    let last = recorder.take().pop();
+    assert_eq!(last, Some(Order::End(1, How::Orderly)));
+    assert_eq!(supervision.epoch_of_worker(), None);
+}
+
+#[test]
+fn a_stop_of_a_stream_that_was_just_forgotten_counts_when_it_comes_back() {
+    let mut supervision = supervision("* => rtmp://backup/x/{name}");
+    supervision.launcher = Box::new(Recorder::default());
+    supervision.command(&key("cam"), Command::Stop);
+    supervision.sees(&[("cam", "rtspSession", "1")]);
+    supervision.look_after();
+    let state = supervision.streams[&key("cam")].machine.state();
+    assert_eq!(state, StreamState::Stopped);
+}
