@@ -6,7 +6,33 @@ use url::{Host, Url};
 
 const PAGE: &str = include_str!("../dashboard/index.html");
 const STYLE: &str = include_str!("../dashboard/dashboard.css");
-const SCRIPT: &str = include_str!("../dashboard/dashboard.js");
+const SCRIPTS: [Script; 11] = [
+    Script("commands.js", include_str!("../dashboard/commands.js")),
+    Script("dashboard.js", include_str!("../dashboard/dashboard.js")),
+    Script("details.js", include_str!("../dashboard/details.js")),
+    Script("events.js", include_str!("../dashboard/events.js")),
+    Script("format.js", include_str!("../dashboard/format.js")),
+    Script("list.js", include_str!("../dashboard/list.js")),
+    Script("page.js", include_str!("../dashboard/page.js")),
+    Script("preview.js", include_str!("../dashboard/preview.js")),
+    Script("row.js", include_str!("../dashboard/row.js")),
+    Script("sparkline.js", include_str!("../dashboard/sparkline.js")),
+    Script("streams.js", include_str!("../dashboard/streams.js")),
+];
+
+/// One of the page's modules: its name, and its text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Script(&'static str, &'static str);
+
+impl Script {
+    pub(super) fn find(name: &str) -> Option<Self> {
+        SCRIPTS.into_iter().find(|script| script.0 == name)
+    }
+
+    pub(super) fn answer(self) -> Answer {
+        Answer::new(200, "text/javascript; charset=utf-8", self.1)
+    }
+}
 
 /// What the page leads to.
 pub(crate) struct Dashboard {
@@ -43,10 +69,6 @@ impl Dashboard {
 
 pub(super) fn style() -> Answer {
     Answer::new(200, "text/css; charset=utf-8", STYLE)
-}
-
-pub(super) fn script() -> Answer {
-    Answer::new(200, "text/javascript; charset=utf-8", SCRIPT)
 }
 
 /// A server that can't be reached from elsewhere under its name is on the machine that the page itself comes from,

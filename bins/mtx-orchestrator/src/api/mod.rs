@@ -28,6 +28,7 @@ use metrics::Metrics;
 
 pub(crate) use access::Access;
 pub(crate) use dashboard::Dashboard;
+use dashboard::Script;
 
 const JSON: &[&str] = &["application/json"];
 /// Prometheus' text format.
@@ -50,7 +51,7 @@ pub(crate) struct Api {
 pub(crate) enum Route {
     Page,
     Style,
-    Script,
+    Script(Script),
     Feed,
     Health,
     Ready,
@@ -135,7 +136,7 @@ impl Service for Api {
         match route {
             Route::Page => self.page(head),
             Route::Style => dashboard::style(),
-            Route::Script => dashboard::script(),
+            Route::Script(script) => script.answer(),
             Route::Feed => websocket::answer(&self.feed, head),
             Route::Health => match self.supervisor.is_alive() {
                 Ok(()) => Answer::json(200, &json!({ "status": "ok" })),
@@ -198,7 +199,6 @@ impl Route {
         match path {
             [""] => Ok(Self::Page),
             ["dashboard.css"] => Ok(Self::Style),
-            ["dashboard.js"] => Ok(Self::Script),
             ["v1", "events"] => Ok(Self::Feed),
             ["healthz"] => Ok(Self::Health),
             ["readyz"] => Ok(Self::Ready),
@@ -219,10 +219,8 @@ impl Route {
                 _ => address(&path[2..]).map(Self::Stream),
             },
             ["v1", "streams", id] => address(&[id]).map(Self::Stream),
-            _ => Err(Problem::new(
-                404,
-                "there is nothing here; GET /v1/openapi.json tells what is where",
-            )),
+            [name] => Script::find(name).map(Self::Script).ok_or_else(nothing),
+            _ => Err(nothing()),
         }
     }
 
@@ -280,6 +278,13 @@ impl Route {
         let types = types.join(" or ");
         Err(Problem::new(415, format!("the body has to be {types}")).field("Content-Type"))
     }
+}
+
+fn nothing() -> Problem {
+    Problem::new(
+        404,
+        "there is nothing here; GET /v1/openapi.json tells what is where",
+    )
 }
 
 /// What the body is, without parameters.
