@@ -9,6 +9,7 @@ use suite_tests::http;
 use suite_tests::mediamtx::{Config, MediaMtx};
 use suite_tests::orchestrator::Orchestrator;
 use suite_tests::ports;
+use suite_tests::waiting::poll;
 use tempfile::TempDir;
 
 const SOON: Duration = Duration::from_secs(30);
@@ -170,4 +171,33 @@ fn five_hundred_streams_leave_the_browser_idle() {
     let busy = (browser.busy() - before) / 5.0;
     println!("the page's thread is {:.1} % busy", busy * 100.0);
     assert!(busy < 0.2, "{busy}");
+}
+
+#[test]
+fn the_last_hour_of_a_stream_shows_its_states_restarts_and_bit_rate() {
+    let page = Page::with(2, &[2]);
+    let steps = |id: &str| {
+        let url = format!("/v1/streams/{id}/history");
+        let history = page.orchestrator.get(&url).expect("a history");
+        let steps = history["steps"].as_array().expect("steps");
+        steps.last().expect("one").clone()
+    };
+    let running = poll(SOON, || {
+        let step = steps("cam-1");
+        (step["state"] == "running" && step["bitrate"].as_u64() > Some(800_000)).then_some(step)
+    });
+    assert_eq!(running.expect("a rate")["restarts"], 0);
+    let broken = || (steps("cam-2")["state"] == "broken").then_some(());
+    poll(SOON, broken).expect("it is broken");
+    let missing = page.orchestrator.get("/v1/streams/cam-3/history");
+    assert!(missing.is_err_and(|error| error.contains("404")));
+
+    let browser = &page.browser;
+    browser.click(".toggle");
+    let told =
+        "/broken [0-9]+s, .*[1-9] restarts/.test(document.querySelector('.hour-text').innerText)";
+    browser.wait("states and restarts", SOON, told);
+    let painted = "(() => { const canvas = document.querySelector('.hour'); \
+                   return [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data].some(Boolean) })()";
+    browser.wait("graph", SOON, painted);
 }

@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod declaration;
 mod feed;
+mod history;
 mod lifecycle;
 mod registry;
 mod router;
@@ -28,6 +29,7 @@ use api::{Access, Api, Dashboard};
 use cli::Cli;
 use config::Config;
 use feed::Feed;
+use history::History;
 use lifecycle::Lifecycle;
 use registry::Registry;
 use router::Router;
@@ -100,6 +102,7 @@ fn run(config: Config, stop: &StopSignals) -> Result<()> {
         .token
         .map(|token| Access::new(&token, address.port()));
     let feed = Feed::start(supervisor.clone())?;
+    let history = History::start(supervisor.clone())?;
     let api = Api::new(
         supervisor.clone(),
         registry,
@@ -108,6 +111,7 @@ fn run(config: Config, stop: &StopSignals) -> Result<()> {
         lifecycle,
         access.transpose()?,
         dashboard,
+        history,
     );
     http::serve(listener, Arc::new(api))?;
     let reloader = router

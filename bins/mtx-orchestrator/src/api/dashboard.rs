@@ -6,7 +6,7 @@ use url::{Host, Url};
 
 const PAGE: &str = include_str!("../dashboard/index.html");
 const STYLE: &str = include_str!("../dashboard/dashboard.css");
-const SCRIPTS: [Script; 11] = [
+const SCRIPTS: [Script; 12] = [
     Script("commands.js", include_str!("../dashboard/commands.js")),
     Script("dashboard.js", include_str!("../dashboard/dashboard.js")),
     Script("details.js", include_str!("../dashboard/details.js")),
@@ -18,6 +18,7 @@ const SCRIPTS: [Script; 11] = [
     Script("row.js", include_str!("../dashboard/row.js")),
     Script("sparkline.js", include_str!("../dashboard/sparkline.js")),
     Script("streams.js", include_str!("../dashboard/streams.js")),
+    Script("timeline.js", include_str!("../dashboard/timeline.js")),
 ];
 
 /// One of the page's modules: its name, and its text.

@@ -19,6 +19,7 @@ use mediamtx::event::EventName;
 use serde_json::json;
 
 use crate::feed::Feed;
+use crate::history::History;
 use crate::lifecycle::Lifecycle;
 use crate::registry::Registry;
 use crate::router::Router;
@@ -43,6 +44,7 @@ pub(crate) struct Api {
     lifecycle: Option<Lifecycle>,
     access: Option<Access>,
     dashboard: Dashboard,
+    history: History,
     metrics: Metrics,
 }
 
@@ -63,6 +65,7 @@ pub(crate) enum Route {
     Stream(Address),
     Change(Address),
     Remove(Address),
+    History(Address),
     Command(Address, Command),
     Routes,
     PutRoutes,
@@ -71,6 +74,10 @@ pub(crate) enum Route {
 }
 
 impl Api {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a part of its own, and they are named here once"
+    )]
     pub(crate) fn new(
         supervisor: Supervisor,
         registry: Registry,
@@ -79,6 +86,7 @@ impl Api {
         lifecycle: Option<Lifecycle>,
         access: Option<Access>,
         dashboard: Dashboard,
+        history: History,
     ) -> Self {
         Self {
             supervisor,
@@ -88,6 +96,7 @@ impl Api {
             lifecycle,
             access,
             dashboard,
+            history,
             metrics: Metrics::default(),
         }
     }
@@ -157,6 +166,9 @@ impl Service for Api {
             Route::Stream(address) => {
                 streams::show(&self.supervisor, &self.supervisor.resolve(address))
             }
+            Route::History(address) => {
+                streams::history(&self.history, &self.supervisor.resolve(address))
+            }
             Route::Declare => declared::declare(&self.registry, body),
             Route::Change(address) => {
                 declared::change(&self.registry, &self.supervisor.resolve(address), body)
@@ -216,6 +228,7 @@ impl Route {
                 "start" => Self::command(id, Command::Start),
                 "stop" => Self::command(id, Command::Stop),
                 "restart" => Self::command(id, Command::Restart),
+                "history" => Ok(Self::History(address(id)?)),
                 _ => address(&path[2..]).map(Self::Stream),
             },
             ["v1", "streams", id] => address(&[id]).map(Self::Stream),

@@ -4,6 +4,7 @@ use common::http::Answer;
 use serde_json::{Value, json};
 
 use super::declared::problem;
+use crate::history::History;
 use crate::registry::Registry;
 use crate::stream_key::StreamKey;
 use crate::supervisor::{Command, CommandError, StreamStatus, Supervisor};
@@ -18,6 +19,14 @@ pub(super) fn list(supervisor: &Supervisor) -> Answer {
 pub(super) fn show(supervisor: &Supervisor, key: &StreamKey) -> Answer {
     match supervisor.stream(key) {
         Some(status) => Answer::json(200, &status),
+        None => problem(&CommandError::Unknown(key.clone()).into()).into(),
+    }
+}
+
+/// Its last hour.
+pub(super) fn history(history: &History, key: &StreamKey) -> Answer {
+    match history.steps(key) {
+        Some(steps) => Answer::json(200, &json!({ "id": key, "steps": steps })),
         None => problem(&CommandError::Unknown(key.clone()).into()).into(),
     }
 }

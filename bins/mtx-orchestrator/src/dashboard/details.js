@@ -7,6 +7,7 @@ import { find, setText } from "./page.js";
 import { closePreview } from "./preview.js";
 import { renderSoon } from "./list.js";
 import { STATES, shortTitle } from "./streams.js";
+import { renderTimeline } from "./timeline.js";
 
 const clients = (list) => list.map(({ type }) => type).join(", ") || "nobody";
 
@@ -49,14 +50,17 @@ function closeDetails(stream) {
   closePreview(stream);
   stream.details.remove();
   stream.details = null;
+  stream.timelineAsked = 0;
   stream.row.toggleAttribute("data-open", false);
   find(".toggle", stream.row).setAttribute("aria-expanded", false);
 }
 
-export function renderDetails({ details, status }) {
+export function renderDetails(stream) {
+  const { details, status } = stream;
   setList(find("dl", details), facts(status).flat(), (index) => (index % 2 ? "dd" : "dt"));
   const sinks = status.outputs.map(({ url, state, reason }) => [url, state, reason].filter(Boolean).join(" – "));
   setList(find(".outputs", details), sinks.length ? sinks : ["none"], () => "li");
+  renderTimeline(stream);
 }
 
 function setList(list, texts, tag) {

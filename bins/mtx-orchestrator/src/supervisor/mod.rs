@@ -157,6 +157,11 @@ impl Supervisor {
         locked(&self.view.streams).values().cloned().collect()
     }
 
+    /// Looks at every stream without copying them; they stand still meanwhile.
+    pub(crate) fn look_at_each(&self, look: impl FnMut(&StreamStatus)) {
+        locked(&self.view.streams).values().for_each(look);
+    }
+
     pub(crate) fn stream(&self, key: &StreamKey) -> Option<StreamStatus> {
         locked(&self.view.streams).get(key).cloned()
     }
