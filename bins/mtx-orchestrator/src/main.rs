@@ -7,6 +7,7 @@ mod declaration;
 mod feed;
 mod history;
 mod lifecycle;
+mod pictures;
 mod registry;
 mod router;
 mod routes;
@@ -31,6 +32,7 @@ use config::Config;
 use feed::Feed;
 use history::History;
 use lifecycle::Lifecycle;
+use pictures::Pictures;
 use registry::Registry;
 use router::Router;
 use store::{SharedStore, SqliteStore};
@@ -76,6 +78,7 @@ fn run(config: Config, stop: &StopSignals) -> Result<()> {
     let stopped = store.as_ref().map(|store| store.lock().stopped());
     let stopped = stopped.transpose()?;
     let servers = config.supervisor.worker.servers.clone();
+    let pictures = Pictures::new(config.supervisor.worker.program.clone(), servers.clone());
     let (layers, table) = config.routes.in_force(store.as_ref(), &servers)?;
     let dashboard = Dashboard {
         player: config.player,
@@ -112,6 +115,7 @@ fn run(config: Config, stop: &StopSignals) -> Result<()> {
         access.transpose()?,
         dashboard,
         history,
+        pictures,
     );
     http::serve(listener, Arc::new(api))?;
     let reloader = router

@@ -6,7 +6,7 @@ use url::{Host, Url};
 
 const PAGE: &str = include_str!("../dashboard/index.html");
 const STYLE: &str = include_str!("../dashboard/dashboard.css");
-const SCRIPTS: [Script; 12] = [
+const SCRIPTS: [Script; 13] = [
     Script("commands.js", include_str!("../dashboard/commands.js")),
     Script("dashboard.js", include_str!("../dashboard/dashboard.js")),
     Script("details.js", include_str!("../dashboard/details.js")),
@@ -14,6 +14,7 @@ const SCRIPTS: [Script; 12] = [
     Script("format.js", include_str!("../dashboard/format.js")),
     Script("list.js", include_str!("../dashboard/list.js")),
     Script("page.js", include_str!("../dashboard/page.js")),
+    Script("pictures.js", include_str!("../dashboard/pictures.js")),
     Script("preview.js", include_str!("../dashboard/preview.js")),
     Script("row.js", include_str!("../dashboard/row.js")),
     Script("sparkline.js", include_str!("../dashboard/sparkline.js")),

@@ -21,6 +21,7 @@ use serde_json::json;
 use crate::feed::Feed;
 use crate::history::History;
 use crate::lifecycle::Lifecycle;
+use crate::pictures::Pictures;
 use crate::registry::Registry;
 use crate::router::Router;
 use crate::stream_key::Address;
@@ -45,6 +46,7 @@ pub(crate) struct Api {
     access: Option<Access>,
     dashboard: Dashboard,
     history: History,
+    pictures: Pictures,
     metrics: Metrics,
 }
 
@@ -66,6 +68,7 @@ pub(crate) enum Route {
     Change(Address),
     Remove(Address),
     History(Address),
+    Picture(Address),
     Command(Address, Command),
     Routes,
     PutRoutes,
@@ -87,6 +90,7 @@ impl Api {
         access: Option<Access>,
         dashboard: Dashboard,
         history: History,
+        pictures: Pictures,
     ) -> Self {
         Self {
             supervisor,
@@ -97,6 +101,7 @@ impl Api {
             access,
             dashboard,
             history,
+            pictures,
             metrics: Metrics::default(),
         }
     }
@@ -169,6 +174,11 @@ impl Service for Api {
             Route::History(address) => {
                 streams::history(&self.history, &self.supervisor.resolve(address))
             }
+            Route::Picture(address) => streams::picture(
+                &self.supervisor,
+                &self.pictures,
+                &self.supervisor.resolve(address),
+            ),
             Route::Declare => declared::declare(&self.registry, body),
             Route::Change(address) => {
                 declared::change(&self.registry, &self.supervisor.resolve(address), body)
@@ -229,6 +239,7 @@ impl Route {
                 "stop" => Self::command(id, Command::Stop),
                 "restart" => Self::command(id, Command::Restart),
                 "history" => Ok(Self::History(address(id)?)),
+                "picture" => Ok(Self::Picture(address(id)?)),
                 _ => address(&path[2..]).map(Self::Stream),
             },
             ["v1", "streams", id] => address(&[id]).map(Self::Stream),

@@ -1,10 +1,11 @@
 //! The streams and their workers.
 
-use common::http::Answer;
+use common::http::{Answer, Problem};
 use serde_json::{Value, json};
 
 use super::declared::problem;
 use crate::history::History;
+use crate::pictures::{PictureError, Pictures};
 use crate::registry::Registry;
 use crate::stream_key::StreamKey;
 use crate::supervisor::{Command, CommandError, StreamStatus, Supervisor};
@@ -28,6 +29,18 @@ pub(super) fn history(history: &History, key: &StreamKey) -> Answer {
     match history.steps(key) {
         Some(steps) => Answer::json(200, &json!({ "id": key, "steps": steps })),
         None => problem(&CommandError::Unknown(key.clone()).into()).into(),
+    }
+}
+
+/// Its latest key frame.
+pub(super) fn picture(supervisor: &Supervisor, pictures: &Pictures, key: &StreamKey) -> Answer {
+    let Some(status) = supervisor.stream(key) else {
+        return problem(&CommandError::Unknown(key.clone()).into()).into();
+    };
+    match pictures.picture(&status) {
+        Ok(picture) => Answer::new(200, "image/jpeg", &*picture),
+        Err(error @ PictureError::None(_)) => Problem::new(404, error.to_string()).into(),
+        Err(error @ PictureError::Busy) => Problem::new(503, error.to_string()).into(),
     }
 }
 

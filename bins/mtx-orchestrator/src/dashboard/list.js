@@ -1,6 +1,7 @@
 // The rows: their order, which of them are shown, and when they are painted. Numbers are painted only in view.
 
 import { find, setText } from "./page.js";
+import { takePictures } from "./pictures.js";
 import { makeStream, renderNumbers, renderRow } from "./row.js";
 import { STATES, counts, inOrder, index, matches, streams } from "./streams.js";
 
@@ -85,6 +86,7 @@ function render() {
 export function tick() {
   if (document.hidden) return;
   for (const stream of streams.values()) if (stream.isVisible) renderNumbers(stream);
+  takePictures();
   if (needsOrder) requestRender();
 }
 

@@ -4,6 +4,7 @@ import { renderCommands, wire } from "./commands.js";
 import { renderDetails, toggleDetails } from "./details.js";
 import { age, bits, bytes, since } from "./format.js";
 import { find, setText } from "./page.js";
+import { renderPicture } from "./pictures.js";
 import { drawSparkline } from "./sparkline.js";
 import { STATES, shortTitle, title, trouble } from "./streams.js";
 
@@ -52,6 +53,7 @@ export function renderRow(stream) {
   row.toggleAttribute("data-trouble", Boolean(why));
   find(".trouble", row).hidden = !why;
   setText(find(".trouble td", row), why);
+  renderPicture(stream);
   renderCommands(stream);
   if (stream.isVisible) renderNumbers(stream);
 }
@@ -61,6 +63,6 @@ export function renderNumbers(stream) {
   const { status, cells, row } = stream;
   for (const cell of cells) setText(cell, fields[cell.dataset.field](status));
   setText(find(".since", row), `for ${since(status.since)}`);
-  drawSparkline(find("canvas", row), stream.samples);
+  drawSparkline(find(".chart canvas", row), stream.samples);
   if (stream.details) renderDetails(stream);
 }

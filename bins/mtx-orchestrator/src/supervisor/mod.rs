@@ -36,6 +36,7 @@ use mediamtx::path::PathName;
 
 pub(crate) use failure::FailureKind;
 pub(crate) use launcher::OutputState;
+pub(crate) use platform::confine;
 pub(crate) use policy::{BreakerPolicy, Policy, Recovery};
 pub(crate) use routing::RouteChanges;
 pub(crate) use status::{

@@ -30,7 +30,7 @@ impl Limits {
 ///
 /// The kernel means the *thread* that starts the worker, so that has to be one that lasts.
 #[cfg(target_os = "linux")]
-pub(super) fn confine(command: &mut Command, limits: Limits) {
+pub(crate) fn confine(command: &mut Command, limits: Limits) {
     use nix::sys::resource::{Resource, setrlimit};
     use nix::sys::signal::{SigSet, Signal};
     use nix::unistd::{Pid, getppid};
@@ -64,7 +64,7 @@ pub(super) fn confine(command: &mut Command, limits: Limits) {
 
 /// A worker started here is told to end only by an orderly shutdown, and has no limits.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn confine(command: &mut Command, limits: Limits) {
+pub(crate) fn confine(command: &mut Command, limits: Limits) {
     use nix::sys::signal::SigSet;
 
     let _ = (limits.memory, limits.open_files);
