@@ -25,8 +25,10 @@ async function take(stream) {
   const { bitmap, reason, wait } = await ask(stream.id);
   underWay -= 1;
   stream.pictureDue = Date.now() + wait;
-  if (bitmap) show(stream, bitmap);
-  else if (reason) showNone(stream, reason);
+  // It may have been stopped meanwhile.
+  const isRunning = stream.status.state === "running";
+  if (bitmap && isRunning) show(stream, bitmap);
+  else if (reason && isRunning) showNone(stream, reason);
   takePictures();
 }
 
@@ -59,15 +61,17 @@ function show(stream, bitmap) {
 function showNone(stream, reason) {
   find(".picture canvas", stream.row).hidden = true;
   const text = find(".picture .reason", stream.row);
-  setText(text, `No picture: ${reason}`);
-  text.title = reason;
+  setText(text, reason);
+  text.title = `No picture: ${reason}`;
 }
 
 // A stream that does not run has none, and its last one would deceive.
 export function renderPicture(stream) {
-  if (stream.status.state !== "running") showNone(stream, `stream is ${stream.status.state}`);
-  else if (find(".reason", stream.row).textContent.startsWith("No picture: stream is")) {
-    setText(find(".reason", stream.row), "");
+  const isRunning = stream.status.state === "running";
+  if (!isRunning) showNone(stream, `no picture while ${stream.status.state}`);
+  else if (stream.hasPictures === false) {
+    setText(find(".picture .reason", stream.row), "");
     stream.pictureDue = 0;
   }
+  stream.hasPictures = isRunning;
 }
