@@ -130,13 +130,8 @@ fn streams_are_found_by_words_by_state_and_with_the_keyboard() {
 
     browser.click("[value=trouble]");
     page.wait_titles("trouble", &["Camera 5"]);
-    page.browser.open(
-        &browser
-            .run("return location.href")
-            .as_str()
-            .expect("an address")
-            .to_owned(),
-    );
+    let address = browser.run("return location.href");
+    browser.open(address.as_str().expect("an address"));
     page.wait_titles("the same after a reload", &["Camera 5"]);
     browser.click("[value=running]");
     browser.wait("running ones", SOON, &format!("{TITLES}.length === 11"));
