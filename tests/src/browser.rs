@@ -223,11 +223,13 @@ impl Browser {
         entries.iter().map(text).collect()
     }
 
-    /// The warnings and errors of the console since the last call.
+    /// The warnings and errors of the console since the last call. A stream without a picture is none, though
+    /// Chromium complains of each 404.
     #[track_caller]
     pub fn complaints(&self) -> Vec<String> {
         let mut log = self.log("browser");
         log.retain(|line| line.starts_with("SEVERE") || line.starts_with("WARNING"));
+        log.retain(|line| !line.contains("/picture - "));
         log
     }
 
