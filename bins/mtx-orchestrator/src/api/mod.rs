@@ -171,9 +171,11 @@ impl Service for Api {
             Route::Stream(address) => {
                 streams::show(&self.supervisor, &self.supervisor.resolve(address))
             }
-            Route::History(address) => {
-                streams::history(&self.history, &self.supervisor.resolve(address))
-            }
+            Route::History(address) => streams::history(
+                &self.supervisor,
+                &self.history,
+                &self.supervisor.resolve(address),
+            ),
             Route::Picture(address) => streams::picture(
                 &self.supervisor,
                 &self.pictures,

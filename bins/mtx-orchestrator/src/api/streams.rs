@@ -25,8 +25,10 @@ pub(super) fn show(supervisor: &Supervisor, key: &StreamKey) -> Answer {
 }
 
 /// Its last hour.
-pub(super) fn history(history: &History, key: &StreamKey) -> Answer {
-    match history.steps(key) {
+pub(super) fn history(supervisor: &Supervisor, history: &History, key: &StreamKey) -> Answer {
+    // A stream that was found just now has no step yet.
+    let is_known = || supervisor.stream(key).map(|_| Vec::new());
+    match history.steps(key).or_else(is_known) {
         Some(steps) => Answer::json(200, &json!({ "id": key, "steps": steps })),
         None => problem(&CommandError::Unknown(key.clone()).into()).into(),
     }

@@ -17,13 +17,15 @@ export const shortTitle = (id) => (id.startsWith("/") && !streams.has(id.slice(1
 
 export const title = ({ id, declared }) => declared?.name || shortTitle(id);
 
-// Why a stream does not run though it should; empty if all is well.
-export const trouble = ({ state, breaker, lastFailure, blocked }) => {
+// Why a stream or an output does not run though it should; empty if all is well.
+export const trouble = ({ state, breaker, lastFailure, blocked, outputs }) => {
   if (state === "stopped") return "";
   if (blocked) return `Blocked: ${blocked}`;
   if (breaker.state !== "closed") return `Breaker ${breaker.state}: ${breaker.reason ?? "no reason given"}`;
   if (state === "backoff") return `Worker failed: ${lastFailure ?? "no reason given"}`;
   if (state === "starting" && lastFailure) return `No media: ${lastFailure}`;
+  const failing = state === "running" && outputs.find(({ state }) => state === "retrying" || state === "lost");
+  if (failing) return `Output ${failing.path ?? failing.url} is ${failing.state}: ${failing.reason ?? "no reason given"}`;
   return "";
 };
 
