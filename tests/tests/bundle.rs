@@ -234,9 +234,13 @@ fn test_docker_compose_config_valid() {
 }
 
 #[test]
-fn services_of_the_bundle_know_each_other_and_share_the_token() {
+fn services_of_the_bundle_know_each_other_and_hooks_get_the_token_for_events_alone() {
     let config = compose(&[
         ("ORCHESTRATOR_TOKEN", "t0ken"),
+        ("ORCHESTRATOR_EVENTS_TOKEN", "3vents"),
+        ("ORCHESTRATOR_READ_TOKEN", "r3ad"),
+        ("ORCHESTRATOR_OPERATE_TOKEN", "0perate"),
+        ("ORCHESTRATOR_POLICY_TOKEN", "p0licy"),
         ("HLS_PORT", "18888"),
         ("RTMP_PORT", "11935"),
     ]);
@@ -249,8 +253,19 @@ fn services_of_the_bundle_know_each_other_and_share_the_token() {
         "http://orchestrator:8080"
     );
     assert_eq!(of("mediamtx", "MTX_RTMPADDRESS"), ":11935");
-    for service in ["mediamtx", "orchestrator"] {
-        assert_eq!(of(service, "ORCHESTRATOR_TOKEN"), "t0ken");
+    assert_eq!(of("mediamtx", "ORCHESTRATOR_TOKEN"), "3vents");
+    let hooks = serde_yaml::to_string(&config["services"]["mediamtx"]).unwrap();
+    for token in ["t0ken", "r3ad", "0perate", "p0licy"] {
+        assert!(!hooks.contains(token), "{hooks}");
+    }
+    for (name, token) in [
+        ("ORCHESTRATOR_TOKEN", "t0ken"),
+        ("ORCHESTRATOR_EVENTS_TOKEN", "3vents"),
+        ("ORCHESTRATOR_READ_TOKEN", "r3ad"),
+        ("ORCHESTRATOR_OPERATE_TOKEN", "0perate"),
+        ("ORCHESTRATOR_POLICY_TOKEN", "p0licy"),
+    ] {
+        assert_eq!(of("orchestrator", name), token);
     }
     for (name, url) in [
         ("MEDIAMTX_API_URL", "http://mediamtx:9997"),

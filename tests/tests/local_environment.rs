@@ -125,6 +125,14 @@ fn a_token_guards_the_stack_which_goes_on_working() {
     let logs = environment.make_well("logs");
     assert!(logs.contains("ready event delivered"), "{logs}");
     assert!(!logs.contains(TOKEN), "{logs}");
+    let pid = fs::read_to_string(environment.folder().join("mediamtx.pid")).unwrap();
+    let pid = pid.split_whitespace().next().unwrap();
+    let variables = fs::read(format!("/proc/{pid}/environ")).unwrap();
+    let variables = String::from_utf8_lossy(&variables);
+    assert!(
+        variables.contains("\0ORCHESTRATOR_TOKEN=") && !variables.contains(TOKEN),
+        "the hooks' token"
+    );
 }
 
 #[test]

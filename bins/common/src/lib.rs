@@ -17,6 +17,7 @@ pub mod signals;
 pub mod timestamp;
 #[cfg(feature = "tls")]
 pub mod tls;
+pub mod token;
 
 /// The first `max` characters, so that a message stays one readable line whatever it quotes.
 #[must_use]

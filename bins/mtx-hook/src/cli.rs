@@ -26,7 +26,9 @@ Events, and the setting of MediaMTX that each belongs to:
   segment-complete  runOnRecordSegmentComplete
 
 Environment, besides what the options name:
-  ORCHESTRATOR_TOKEN      sent as a bearer token
+  ORCHESTRATOR_TOKEN      sent as a bearer token; mtx-orchestrator's ORCHESTRATOR_EVENTS_TOKEN is enough
+  ORCHESTRATOR_TOKEN_FILE
+                          or the file that holds it
   SSL_CERT_FILE           certificates (PEM) to trust for https, instead of the built-in ones
   ORCHESTRATOR_FINGERPRINT
                           or the one to trust, by its SHA-256 fingerprint, as openssl prints it

@@ -1,11 +1,11 @@
 //! What is to be sent and where, checked before anything is.
 
-use std::env;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 
 use anyhow::{Context, Result, bail};
 use common::secret;
 use common::timestamp::Timestamp;
+use common::token;
 use mediamtx::event::{ENDPOINT, Event};
 use mediamtx::hook::HookEnvironment;
 use ureq::Agent;
@@ -13,6 +13,9 @@ use ureq::http::{HeaderValue, Uri};
 
 use crate::cli::{Cli, Command};
 use crate::send;
+
+/// The variable that has the bearer token, or with `_FILE` behind it the token's file.
+pub(crate) const TOKEN: &str = "ORCHESTRATOR_TOKEN";
 
 /// One request.
 pub(crate) struct Request {
@@ -36,7 +39,7 @@ impl Request {
             (Some(name), _) => {
                 let event = Event::from_hook(name, &HookEnvironment::of_this_process(), timestamp)?;
                 let url = receiver(cli.orchestrator_url, &format!("{ENDPOINT}{name}"))?;
-                let token = env::var_os("ORCHESTRATOR_TOKEN");
+                let token = token::from_environment(TOKEN)?;
                 let content = Content::Event {
                     event: Box::new(event),
                     authorization: bearer(token.as_deref())?,
@@ -115,20 +118,13 @@ pub(crate) fn receiver(base: OsString, page: &str) -> Result<Uri> {
     Ok(Uri::from_parts(parts)?)
 }
 
-/// The header for `ORCHESTRATOR_TOKEN`.
-pub(crate) fn bearer(token: Option<&OsStr>) -> Result<Option<HeaderValue>> {
-    let Some(token) = token.filter(|token| !token.is_empty()) else {
+/// The header that bears a token.
+pub(crate) fn bearer(token: Option<&str>) -> Result<Option<HeaderValue>> {
+    let Some(token) = token else {
         return Ok(None);
     };
-    // The character at fault would be part of the secret, so it is not shown.
-    const RULE: &str =
-        "ORCHESTRATOR_TOKEN is not a token: it has a character outside printable ASCII, or a space";
-    let token = token.to_str().context(RULE)?;
-    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        bail!(RULE);
-    }
-    secret::register(token);
-    let mut value = HeaderValue::from_str(&format!("Bearer {token}")).context(RULE)?;
+    let value = HeaderValue::from_str(&format!("Bearer {token}"));
+    let mut value = value.context("ORCHESTRATOR_TOKEN fits into no header")?;
     value.set_sensitive(true);
     Ok(Some(value))
 }
@@ -194,17 +190,11 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_no_header_can_carry_is_refused_unseen() {
-        assert!(bearer(None).unwrap().is_none() && bearer(Some("".as_ref())).unwrap().is_none());
-        let value = bearer(Some("abc.DEF-123".as_ref())).unwrap().unwrap();
+    fn a_token_is_sent_as_bearer_and_shown_to_nobody() {
+        assert!(bearer(None).unwrap().is_none());
+        let value = bearer(Some("abc.DEF-123")).unwrap().unwrap();
         assert_eq!(value.to_str().unwrap(), "Bearer abc.DEF-123");
-        for token in ["hunter2\n", "hunter2 x", "hunter2é", "hunter2\u{7f}"] {
-            let message = format!("{:#}", bearer(Some(token.as_ref())).unwrap_err());
-            assert!(
-                message.contains("ASCII") && !message.contains("hunter2"),
-                "{message}"
-            );
-        }
+        assert!(!format!("{value:?}").contains("abc"));
     }
 
     proptest! {
@@ -212,7 +202,7 @@ mod tests {
         fn no_url_and_no_token_panics(text in "\\PC*", authority in "[a-z0-9:@\\[\\]./?#%]*") {
             let _ = checked(&text);
             let _ = checked(&format!("http://{authority}"));
-            let _ = bearer(Some(text.as_ref()));
+            let _ = bearer(Some(&text));
         }
     }
 }

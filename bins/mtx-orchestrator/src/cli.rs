@@ -15,8 +15,14 @@ pub(crate) const DEFAULT_RTSP: &str = "rtsp://127.0.0.1:8554";
 
 const AFTER_HELP: &str = "\
 Environment, besides what the options name:
-  ORCHESTRATOR_TOKEN            bearer token that requests have to bring; without one, only
-                                loopback is listened on unless --listen says otherwise
+  ORCHESTRATOR_TOKEN            bearer token whose holder may do everything; without any token,
+                                only loopback is listened on unless --listen says otherwise
+  ORCHESTRATOR_EVENTS_TOKEN     one whose holder may send events: for MediaMTX's hooks
+  ORCHESTRATOR_READ_TOKEN       one to see streams, routes, policies and metrics
+  ORCHESTRATOR_OPERATE_TOKEN    one to read, and to declare, start and stop streams and use cases
+  ORCHESTRATOR_POLICY_TOKEN     one to read, and to put routes and policies into force, which can
+                                have MediaMTX run commands
+  ORCHESTRATOR_…TOKEN_FILE      for each of these, a file that holds it instead
   MEDIAMTX_API_TOKEN            bearer token for MediaMTX's API, instead of a login in its URL
   RTSP_USERNAME, RTSP_PASSWORD  the workers' login at MediaMTX, to read and to publish, where
                                 --mediamtx-rtsp or --mediamtx-rtmp has none

@@ -14,6 +14,7 @@ use url::Url;
 
 use crate::cli::{Cli, DEFAULT_RTSP};
 use crate::declaration::Servers;
+use crate::power::{self, Grant};
 use crate::router::RouteConfig;
 use crate::supervisor::{Limits, Policy, SupervisorConfig, Template};
 
@@ -28,7 +29,7 @@ const LIFECYCLE_PATIENCE: Duration = Duration::from_secs(15);
 /// Everything, checked.
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
-    pub(crate) token: Option<String>,
+    pub(crate) grants: Vec<Grant>,
     pub(crate) player: Url,
     pub(crate) store: Option<PathBuf>,
     pub(crate) lifecycle: Option<commands::Options>,
@@ -38,10 +39,10 @@ pub(crate) struct Config {
 
 impl Config {
     pub(crate) fn new(cli: Cli) -> Result<Self> {
-        let token = token()?;
-        let listen = cli.listen.unwrap_or_else(|| match token {
-            Some(_) => SocketAddr::from(([0, 0, 0, 0], 8080)),
-            None => SocketAddr::from(([127, 0, 0, 1], 8080)),
+        let grants = power::grants()?;
+        let listen = cli.listen.unwrap_or_else(|| match grants[..] {
+            [] => SocketAddr::from(([127, 0, 0, 1], 8080)),
+            _ => SocketAddr::from(([0, 0, 0, 0], 8080)),
         });
         let rtsp = server(&cli.mediamtx_rtsp, &["rtsp", "rtsps"]).context("--mediamtx-rtsp")?;
         let folder = cli.lifecycle_state.as_ref();
@@ -77,7 +78,7 @@ impl Config {
         };
         Ok(Self {
             listen,
-            token,
+            grants,
             player: player(&cli.player).context("--player")?,
             store: cli.store,
             lifecycle,
@@ -106,20 +107,6 @@ fn lifecycle(cli: &Cli, folder: &Path, rtsp: &Url) -> Result<commands::Options> 
         folder: folder.to_owned(),
         timeout: LIFECYCLE_PATIENCE,
     })
-}
-
-fn token() -> Result<Option<String>> {
-    let Some(token) = env::var_os("ORCHESTRATOR_TOKEN").filter(|token| !token.is_empty()) else {
-        return Ok(None);
-    };
-    // What is wrong with it would be part of the secret, so it is not shown.
-    let token = token.into_string().ok();
-    let token = token.filter(|token| token.bytes().all(|byte| byte.is_ascii_graphic()));
-    let token = token.context(
-        "ORCHESTRATOR_TOKEN is not a token: it has a character outside printable ASCII, or a space",
-    )?;
-    secret::register(&token);
-    Ok(Some(token))
 }
 
 /// Where the dashboard finds MediaMTX's player. It ends with a slash, so that a path can follow.

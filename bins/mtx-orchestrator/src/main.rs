@@ -8,6 +8,7 @@ mod feed;
 mod history;
 mod lifecycle;
 mod pictures;
+mod power;
 mod registry;
 mod router;
 mod routes;
@@ -33,6 +34,7 @@ use feed::Feed;
 use history::History;
 use lifecycle::Lifecycle;
 use pictures::Pictures;
+use power::Grant;
 use registry::Registry;
 use router::Router;
 use store::{SharedStore, SqliteStore};
@@ -99,11 +101,9 @@ fn run(config: Config, stop: &StopSignals) -> Result<()> {
     ));
     let registry = Registry::new(store, servers, supervisor.clone());
     let address = listener.local_addr()?;
-    let access = access(config.token.is_some(), address.ip().is_loopback());
-    log::info!(address = address.to_string().as_str(); "listening; {access}");
-    let access = config
-        .token
-        .map(|token| Access::new(&token, address.port()));
+    let who = who_may_use_it(&config.grants, address.ip().is_loopback());
+    log::info!(address = address.to_string().as_str(); "listening; {who}");
+    let access = Access::new(config.grants, address.port())?;
     let feed = Feed::start(supervisor.clone())?;
     let history = History::start(supervisor.clone())?;
     let api = Api::new(
@@ -112,7 +112,7 @@ fn run(config: Config, stop: &StopSignals) -> Result<()> {
         Arc::clone(&router),
         feed.clone(),
         lifecycle,
-        access.transpose()?,
+        access,
         dashboard,
         history,
         pictures,
@@ -130,14 +130,14 @@ fn run(config: Config, stop: &StopSignals) -> Result<()> {
     Ok(())
 }
 
-fn access(guarded: bool, loopback: bool) -> &'static str {
-    match (guarded, loopback) {
-        (true, _) => "who has ORCHESTRATOR_TOKEN may use it",
-        (false, true) => {
-            "ORCHESTRATOR_TOKEN is not set: everybody on this machine may use it, and nobody else"
+fn who_may_use_it(grants: &[Grant], is_local: bool) -> String {
+    let open_to = match (grants, is_local) {
+        ([], true) => "everybody on this machine may use it, and nobody else",
+        ([], false) => "everybody who reaches this address may use it",
+        (grants, _) => {
+            let variables: Vec<_> = grants.iter().map(|grant| grant.variable).collect();
+            return format!("who has {} may use it", variables.join(" or "));
         }
-        (false, false) => {
-            "ORCHESTRATOR_TOKEN is not set: everybody who reaches this address may use it"
-        }
-    }
+    };
+    format!("ORCHESTRATOR_TOKEN is not set: {open_to}")
 }

@@ -21,7 +21,7 @@ use std::time::Duration;
 pub use tiny_http::Method;
 
 pub use answer::{Answer, Upgraded};
-pub use auth::{Challenge, Token, check_origin};
+pub use auth::{Challenge, Token, bearer_token, check_origin, unauthorized};
 pub use head::Head;
 pub use problem::Problem;
 pub use server::{ServerError, bind, serve};

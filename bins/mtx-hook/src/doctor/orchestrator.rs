@@ -11,8 +11,8 @@ use super::finding::{Diagnosis, Severity};
 use super::hooks::{EventHook, event_hooks};
 use super::process::Process;
 use super::server::{Server, is_at_port_of_this_machine};
-use super::service::{AskError, TOKEN, ask, get, shown_url};
-use crate::request::{bearer, receiver};
+use super::service::{AskError, ask, authorization, get, shown_url};
+use crate::request::receiver;
 
 const DEFAULT: &str = "http://localhost:8080";
 const PLACE: &str = "ORCHESTRATOR_URL";
@@ -182,8 +182,7 @@ fn look(address: OsString, process: &Process) -> State {
     }
     // As the hook itself judges them.
     let target = receiver(address.clone(), "/healthz");
-    let token = process.variable(TOKEN).map(OsStr::new);
-    if let Err(error) = target.and_then(|_| bearer(token)) {
+    if let Err(error) = target.and_then(|_| authorization(process)) {
         return State::Refused(format!("{error:#}"));
     }
     let health = match get(&address, process, "/healthz") {
@@ -550,7 +549,7 @@ mod tests {
             (PLACE, "http://u:s3cret@127.0.0.1:1", "has a user in it"),
             (PLACE, "http://127.0.0.1:1/?token=s3cret", "has a query"),
             (PLACE, "127.0.0.1:1", "is not http(s)://"),
-            (TOKEN, "s3cret x", "is not a token"),
+            ("ORCHESTRATOR_TOKEN", "s3cret x", "is not a token"),
         ] {
             let mut diagnosis = Diagnosis::default();
             let process = Process::test(&[(name, value)]);

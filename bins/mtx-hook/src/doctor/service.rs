@@ -1,17 +1,18 @@
 //! Pages of the service that events go to, asked for as mtx-hook sends them: with its token, its certificates and no proxy.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
 use common::https;
 use common::tls::ORCHESTRATOR_FINGERPRINT;
+use common::token;
 use serde::de::DeserializeOwned;
 use ureq::Agent;
+use ureq::http::HeaderValue;
 
 use super::process::Process;
-use crate::request::{bearer, receiver};
+use crate::request::{TOKEN, bearer, receiver};
 
-pub(super) const TOKEN: &str = "ORCHESTRATOR_TOKEN";
 const DEADLINE: Duration = Duration::from_secs(2);
 
 /// Why nothing is known of a service.
@@ -33,9 +34,12 @@ pub(super) fn ask<T: DeserializeOwned>(
     match answer.status {
         200 => serde_json::from_slice(&answer.body)
             .map_err(|error| AskError::Other(format!("{url} answers something else: {error}"))),
-        401 | 403 => Err(AskError::Locked(format!(
-            "{url} answers {}: set ORCHESTRATOR_TOKEN",
-            answer.status
+        401 => Err(AskError::Locked(format!(
+            "{url} answers 401: set ORCHESTRATOR_TOKEN"
+        ))),
+        403 => Err(AskError::Locked(format!(
+            "{url} answers 403: the token may send events, and does not need to be able to do more; to have this looked \
+             at, start mtx-hook doctor with one that may read (ORCHESTRATOR_READ_TOKEN of mtx-orchestrator)"
         ))),
         status => Err(AskError::Other(format!("{url} answers {status}"))),
     }
@@ -51,10 +55,15 @@ pub(super) fn shown_url(address: &OsStr) -> String {
     common::secret::redact_url(address.to_string_lossy().trim_end_matches('/'))
 }
 
+/// What the server's hooks bear.
+pub(super) fn authorization(process: &Process) -> anyhow::Result<Option<HeaderValue>> {
+    let token = token::from_variables(TOKEN, |name| process.variable(name).map(OsString::from))?;
+    bearer(token.as_deref())
+}
+
 pub(super) fn get(address: &OsStr, process: &Process, call: &str) -> Result<Answer, String> {
     let uri = receiver(address.to_owned(), call).map_err(|error| format!("{error:#}"))?;
-    let token = process.variable(TOKEN).map(OsStr::new);
-    let authorization = bearer(token).map_err(|error| format!("{error:#}"))?;
+    let authorization = authorization(process).map_err(|error| format!("{error:#}"))?;
     let config = Agent::config_builder()
         .max_redirects(0)
         .http_status_as_error(false)

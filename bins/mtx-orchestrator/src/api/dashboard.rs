@@ -4,6 +4,8 @@ use common::host;
 use common::http::Answer;
 use url::{Host, Url};
 
+use crate::power::Power;
+
 const PAGE: &str = include_str!("../dashboard/index.html");
 const STYLE: &str = include_str!("../dashboard/dashboard.css");
 const SCRIPTS: [Script; 13] = [
@@ -45,15 +47,17 @@ pub(crate) struct Dashboard {
 }
 
 impl Dashboard {
-    /// The page, for one who calls this server `host`.
-    pub(super) fn page(&self, host: Option<&[u8]>) -> Answer {
+    /// The page, for one who calls this server `host` and may do this.
+    pub(super) fn page(&self, host: Option<&[u8]>, powers: &[Power]) -> Answer {
+        let powers: Vec<_> = powers.iter().map(|power| power.as_str()).collect();
         let player = for_reader(host, &self.player, is_loopback);
         // Containers call each other by names that lead nowhere outside.
         let inside = |url: &Url| is_loopback(url) || !server(url).contains('.');
         let publish = server(&for_reader(host, &self.publish, inside));
         let page = PAGE
             .replace("{{player}}", &attribute(player.as_str()))
-            .replace("{{publish}}", &attribute(&publish));
+            .replace("{{publish}}", &attribute(&publish))
+            .replace("{{powers}}", &powers.join(" "));
         let mut answer = Answer::new(200, "text/html; charset=utf-8", page);
         let policy = format!(
             "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
@@ -172,7 +176,7 @@ mod tests {
                 player: "http://127.0.0.1:8888/".parse().unwrap(),
                 publish: publish.parse().unwrap(),
             };
-            let page = dashboard.page(Some(b"box.local:8080")).body;
+            let page = dashboard.page(Some(b"box.local:8080"), &Power::ALL).body;
             let page = String::from_utf8(page).unwrap();
             assert!(
                 page.contains(&format!("data-publish=\"{expected}\"")),
@@ -189,7 +193,7 @@ mod tests {
                 .parse()
                 .unwrap(),
         };
-        let answer = dashboard.page(None);
+        let answer = dashboard.page(None, &[]);
         let named = |name: &str| answer.headers.iter().find(|(known, _)| *known == name);
         let (_, policy) = named("Content-Security-Policy").unwrap();
         assert!(

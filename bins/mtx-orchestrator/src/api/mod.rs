@@ -22,6 +22,7 @@ use crate::feed::Feed;
 use crate::history::History;
 use crate::lifecycle::Lifecycle;
 use crate::pictures::Pictures;
+use crate::power::Power;
 use crate::registry::Registry;
 use crate::router::Router;
 use crate::stream_key::Address;
@@ -29,6 +30,7 @@ use crate::supervisor::{Command, Supervisor};
 use metrics::Metrics;
 
 pub(crate) use access::Access;
+use access::Holder;
 pub(crate) use dashboard::Dashboard;
 use dashboard::Script;
 
@@ -107,11 +109,35 @@ impl Api {
     }
 
     fn page(&self, head: &Head) -> Answer {
-        let mut answer = self.dashboard.page(head.one("host"));
-        if let Some(access) = &self.access {
-            answer.headers.push(("Set-Cookie", access.cookie(head)));
-        }
+        let holder = self.access.as_ref().and_then(|access| access.holder(head));
+        let may = |power: &Power| holder.is_none_or(|holder| holder.has(*power));
+        let powers: Vec<Power> = Power::ALL.into_iter().filter(may).collect();
+        let mut answer = self.dashboard.page(head.one("host"), &powers);
+        let cookie = holder.map(|holder| ("Set-Cookie", holder.cookie(head)));
+        answer.headers.extend(cookie);
         answer
+    }
+
+    /// Whose request it is, as far as that has to be known.
+    fn holder(
+        &self,
+        head: &Head,
+        route: Result<&Route, &Problem>,
+    ) -> Result<Option<&Holder>, Problem> {
+        if matches!(route, Ok(Route::Health | Route::Ready)) {
+            return Ok(None);
+        }
+        let Some(access) = &self.access else {
+            return Ok(None);
+        };
+        let challenge = match route {
+            Ok(Route::Page) => Challenge::Basic,
+            _ => Challenge::Bearer,
+        };
+        let holder = access.holder(head);
+        holder
+            .map(Some)
+            .ok_or_else(|| access.unknown(head, challenge))
     }
 }
 
@@ -126,19 +152,15 @@ impl Service for Api {
 
     fn admit(&self, head: &Head) -> Result<Route, Problem> {
         let route = Route::find(&head.path());
-        let open = matches!(route, Ok(Route::Health | Route::Ready));
-        if let Some(access) = self.access.as_ref().filter(|_| !open) {
-            let challenge = match route {
-                Ok(Route::Page) => Challenge::Basic,
-                _ => Challenge::Bearer,
-            };
-            access.check(head, challenge)?;
-        }
+        let holder = self.holder(head, route.as_ref())?;
         if is_unknown_event(head) {
             self.metrics.rejected(None);
         }
         let route = route?;
         let route = route.with(head.method())?;
+        if let (Some(holder), Some(power)) = (holder, route.power()) {
+            holder.check(power)?;
+        }
         check_origin(head, self.access.is_some())?;
         route
             .check_content_type(head)
@@ -281,6 +303,32 @@ impl Route {
             (Self::Lifecycle(route), method) => Self::Lifecycle(route.with(method)),
             (route, _) => route,
         })
+    }
+
+    /// What whoever asks for it has to be able to do; none where any token will do.
+    fn power(&self) -> Option<Power> {
+        match self {
+            Self::Page
+            | Self::Style
+            | Self::Script(_)
+            | Self::OpenApi
+            | Self::Health
+            | Self::Ready => None,
+            Self::Event(_) => Some(Power::Events),
+            Self::Feed
+            | Self::Metrics
+            | Self::LifecycleMetrics
+            | Self::Streams
+            | Self::Stream(_)
+            | Self::History(_)
+            | Self::Picture(_)
+            | Self::Routes => Some(Power::Read),
+            Self::Declare | Self::Change(_) | Self::Remove(_) | Self::Command(..) => {
+                Some(Power::Operate)
+            }
+            Self::PutRoutes => Some(Power::Policy),
+            Self::Lifecycle(route) => Some(route.power()),
+        }
     }
 
     /// Pages of other sites can't post JSON without asking first, which nobody here answers. Commands have no

@@ -14,15 +14,12 @@ pub(super) static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
     );
     let info = include_str!("openapi/info.json");
     let responses = include_str!("openapi/responses.json");
+    let security = include_str!("openapi/security.json");
     format!(
         r#"{{"openapi": "3.1.0", "info": {info},
-        "servers": [{{"url": "/"}}], "security": [{{}}, {{"token": []}}, {{"login": []}}],
+        "servers": [{{"url": "/"}}],
         "tags": [{{"name": "health"}}, {{"name": "events"}}, {{"name": "streams"}}, {{"name": "lifecycle"}}],
-        "paths": {paths}, "components": {{"securitySchemes": {{"token": {{
-            "type": "http", "scheme": "bearer", "description": "ORCHESTRATOR_TOKEN, when that is set."
-        }}, "login": {{
-            "type": "http", "scheme": "basic", "description": "Any name, and that token for the password."
-        }}}}, "schemas": {schemas}, "responses": {responses}}}}}"#
+        "paths": {paths}, "components": {{"securitySchemes": {security}, "schemas": {schemas}, "responses": {responses}}}}}"#
     )
 });
 

@@ -38,6 +38,20 @@ function showConnection(state, text) {
   document.body.toggleAttribute("data-stale", state === "lost");
 }
 
+// The stylesheet hides what this login may not do.
+function showPowers() {
+  const { powers } = document.documentElement.dataset;
+  const may = (power) => powers.split(" ").includes(power);
+  if (!may("read")) {
+    setText(find("#powers"), "This login may send events, and see nothing. Log in with a token that may read.");
+    showConnection("lost", "Not allowed to read");
+  } else if (!may("operate")) {
+    setText(find("#powers"), "This login may look, and change nothing here.");
+  }
+  find("#powers").hidden = may("operate");
+  return may("read");
+}
+
 function connect() {
   clearTimeout(retryTimer);
   const feed = url("v1/events");
@@ -111,9 +125,11 @@ async function showHowToPublish() {
   setText(find("#publish-key"), slash < 0 ? "none" : path.slice(slash + 1));
 }
 
-setInterval(() => {
-  const isSilent = streams.size > 0 && Date.now() - lastMessage > SILENCE;
-  if (isSilent && !document.hidden && socket.readyState === WebSocket.OPEN) socket.close();
-  tick();
-}, 1000);
-connect();
+if (showPowers()) {
+  setInterval(() => {
+    const isSilent = streams.size > 0 && Date.now() - lastMessage > SILENCE;
+    if (isSilent && !document.hidden && socket.readyState === WebSocket.OPEN) socket.close();
+    tick();
+  }, 1000);
+  connect();
+}

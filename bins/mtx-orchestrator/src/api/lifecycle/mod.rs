@@ -11,6 +11,7 @@ use mtx_lifecycle::commands::{Error, Lifecycle as Commands, Report};
 
 use super::{JSON, PROMETHEUS};
 use crate::lifecycle::Lifecycle;
+use crate::power::Power;
 pub(super) use policy::dry_run;
 
 /// Where a request leads, below `/v1/lifecycle`.
@@ -56,6 +57,15 @@ impl Route {
         match (self, method) {
             (Self::Policy, Method::Put) => Self::Apply,
             (route, _) => route,
+        }
+    }
+
+    pub(super) fn power(&self) -> Power {
+        match self {
+            Self::Paths | Self::Path(_) | Self::Policy => Power::Read,
+            Self::Start(_) | Self::Stop(_) | Self::Reconcile => Power::Operate,
+            // What was in force earlier can have commands, too.
+            Self::Apply | Self::Rollback => Power::Policy,
         }
     }
 
