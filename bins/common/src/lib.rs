@@ -8,6 +8,7 @@ pub mod http;
 #[cfg(feature = "https")]
 pub mod https;
 pub mod logging;
+pub mod panics;
 pub mod program;
 pub mod quoted;
 pub mod retry;

@@ -15,6 +15,7 @@ use clap::Parser;
 use common::cli::{WRONG_USAGE, usage};
 use common::duration;
 use common::logging::{self, Output};
+use common::panics;
 use common::timestamp::Timestamp;
 use log::{Level, LevelFilter};
 use ureq::http::StatusCode;
@@ -23,6 +24,7 @@ use cli::{Cli, Command};
 use request::Request;
 
 fn main() -> ExitCode {
+    panics::abort();
     // Before anything else: the end of a stream may come at once.
     signals::hold_back();
     let (timestamp, start) = (Timestamp::now(), Instant::now());

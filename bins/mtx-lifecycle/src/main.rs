@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use common::cli::usage;
 use common::logging::{self, Output};
+use common::panics;
 use common::secret;
 use common::signals::StopSignals;
 use log::LevelFilter;
@@ -16,6 +17,7 @@ use cli::arguments::{Cli, Command};
 use cli::{complete, options, run};
 
 fn main() -> ExitCode {
+    panics::abort();
     complete::complete();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -39,7 +39,8 @@ for 5 s, or passes no frame on for 15 s without trying again, is killed and repl
 Exit codes:
   0  told to end (SIGINT, SIGTERM), all workers ended
   1  it could not start; the last line of the log says why
-  2  wrong usage";
+  2  wrong usage
+  101  a bug, other than in the answer to a request: the last line of the log has its place";
 
 /// Takes MediaMTX's events and runs one supervised mtx-worker for each stream that a route is for.
 #[derive(Debug, Parser)]

@@ -24,6 +24,7 @@ use clap::Parser;
 use common::cli::{WRONG_USAGE, usage};
 use common::http;
 use common::logging::{self, Output};
+use common::panics;
 use common::signals::{Request, StopSignals};
 use log::LevelFilter;
 
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         LevelFilter::Info,
         Vec::new(),
     );
+    panics::exit();
     let outcome = match Config::new(cli) {
         Err(error) => Err((error, ExitCode::from(WRONG_USAGE))),
         Ok(config) => run(config, &stop).map_err(|error| (error, ExitCode::FAILURE)),

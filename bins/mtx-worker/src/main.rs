@@ -35,6 +35,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use common::cli::WRONG_USAGE;
 use common::logging::{self, Output};
+use common::panics;
 use common::quoted;
 use mediamtx::hook::HookEnvironment;
 use tokio::sync::watch;
@@ -46,6 +47,7 @@ use crate::failures::Failures;
 use crate::worker::Worker;
 
 fn main() -> ExitCode {
+    panics::abort();
     let hook = HookEnvironment::of_this_process();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -4,12 +4,13 @@ use std::time::Instant;
 
 use tiny_http::{HTTPVersion, Header, Method, Response};
 
-use super::Service;
 use super::answer::{Answer, Upgrade, Upgraded};
 use super::auth::check_host;
 use super::connections::Place;
 use super::head::Framing;
 use super::wire::{Failure, Wire};
+use super::{Problem, Service};
+use crate::panics;
 
 /// What becomes of a connection after an answer.
 enum Next {
@@ -38,10 +39,14 @@ pub(super) fn serve<S: Service>(mut place: Place, service: &S, only_local_names:
             Next::Request => place.renew(),
             Next::Close => break,
             Next::Upgrade(upgrade) => {
-                (upgrade.serve)(Upgraded {
+                let received = wire.received();
+                let upgraded = Upgraded {
                     stream: &stream,
-                    received: wire.received(),
-                });
+                    received,
+                };
+                if panics::catch(|| (upgrade.serve)(upgraded)).is_none() {
+                    service.panicked();
+                }
                 break;
             }
         }
@@ -66,9 +71,10 @@ fn exchange<S: Service>(
         false => Ok(()),
     };
     // Whoever may not do it need not send the body.
-    let route = match named.and_then(|()| service.admit(&head)) {
-        Ok(route) => route,
-        Err(problem) => {
+    let route = match panics::catch(|| named.and_then(|()| service.admit(&head))) {
+        None => return panicked(wire, service, head.method(), start),
+        Some(Ok(route)) => route,
+        Some(Err(problem)) => {
             let keep = head.keep_alive && head.framing == Framing::None;
             return respond(wire, service, problem.into(), head.method(), start, keep);
         }
@@ -78,10 +84,10 @@ fn exchange<S: Service>(
             service.no_body(&route);
             Next::Close
         }
-        Ok(body) => {
-            let answer = service.answer(&head, route, &body);
-            respond(wire, service, answer, head.method(), start, head.keep_alive)
-        }
+        Ok(body) => match panics::catch(|| service.answer(&head, route, &body)) {
+            Some(answer) => respond(wire, service, answer, head.method(), start, head.keep_alive),
+            None => panicked(wire, service, head.method(), start),
+        },
         Err(failure) => {
             service.no_body(&route);
             refuse(wire, service, failure, head.method())
@@ -94,6 +100,13 @@ fn refuse<S: Service>(wire: &mut Wire<'_>, service: &S, failure: Failure, method
         respond(wire, service, problem.into(), method, Instant::now(), false);
     }
     Next::Close
+}
+
+fn panicked<S: Service>(wire: &mut Wire<'_>, service: &S, method: &Method, start: Instant) -> Next {
+    service.panicked();
+    let detail = "this request has met a bug, which the log tells more about; whether it was done is unknown";
+    let problem = Problem::new(500, detail);
+    respond(wire, service, problem.into(), method, start, false)
 }
 
 fn respond<S: Service>(

@@ -54,6 +54,10 @@ pub trait Service: Send + Sync + 'static {
     /// The body of a request that was admitted never came, or not as it should.
     fn no_body(&self, _route: &Self::Route) {}
 
+    /// Something panicked while a request was answered, or on a connection that speaks another protocol by now. The
+    /// client was told with status 500, if it could be, and the connection is closed.
+    fn panicked(&self) {}
+
     /// An answer of this status went out, this long after its request's head was read.
     fn answered(&self, _status: u16, _took: Duration) {}
 }

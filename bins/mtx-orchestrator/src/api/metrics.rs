@@ -29,6 +29,8 @@ struct Counts {
     answers: BTreeMap<u16, u64>,
     within: [u64; BUCKETS.len()],
     took: Duration,
+    /// Requests that met a bug.
+    panics: u64,
 }
 
 impl Metrics {
@@ -58,6 +60,10 @@ impl Metrics {
                 *within += 1;
             }
         });
+    }
+
+    pub(super) fn panicked(&self) {
+        self.with(|counts| counts.panics += 1);
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Counts) -> T) -> T {
@@ -107,6 +113,13 @@ impl Counts {
             self.took.as_secs_f64(),
         );
         page.line("http_request_duration_seconds_count", &[], all);
+        let name = "request_panics_total";
+        page.family(
+            name,
+            "counter",
+            "Requests that met a bug, which the log tells more about.",
+        );
+        page.line(name, &[], self.panics);
     }
 }
 

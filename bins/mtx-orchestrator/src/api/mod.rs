@@ -228,6 +228,10 @@ impl Service for Api {
         }
     }
 
+    fn panicked(&self) {
+        self.metrics.panicked();
+    }
+
     fn answered(&self, status: u16, took: Duration) {
         self.metrics.answered(status, took);
     }
