@@ -4,11 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Serialize, Serializer};
 
 use crate::hook::{HookEnvironment, HookError};
 use crate::path::{PathName, StreamId};
+use common::fields::{FieldError, Fields};
 use common::timestamp::Timestamp;
 
 /// Where the orchestrator takes events; the event's name follows.
@@ -117,7 +117,7 @@ pub enum EventError {
     Name(String),
     /// The body lacks something, or has something malformed.
     #[error("not the body of a {0} event: {1}")]
-    Body(EventName, serde_json::Error),
+    Body(EventName, #[source] FieldError),
 }
 
 /// One event.
@@ -153,7 +153,7 @@ pub enum EventKind {
 }
 
 /// A stream came or went.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OfSource {
     /// Where.
@@ -162,15 +162,15 @@ pub struct OfSource {
     pub query: String,
     /// MediaMTX's name for the kind of source, for example `rtmpConn`; none on an `alwaysAvailable` path that became
     /// available without one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub source_type: Option<String>,
     /// MediaMTX's id of the source.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub source_id: Option<String>,
 }
 
 /// Somebody asked for a stream that is made on demand, or nobody does any more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OfDemand {
     /// Where.
@@ -180,7 +180,7 @@ pub struct OfDemand {
 }
 
 /// A path came to be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OfPath {
     /// Which.
@@ -188,7 +188,7 @@ pub struct OfPath {
 }
 
 /// A reader came or went.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OfReader {
     /// Where.
@@ -202,7 +202,7 @@ pub struct OfReader {
 }
 
 /// A client came or went, before or without saying which path it wants.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OfConnection {
     /// MediaMTX's name for the kind of connection, for example `rtspConn`.
@@ -212,7 +212,7 @@ pub struct OfConnection {
 }
 
 /// A recording has begun a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OfSegment {
     /// Of which stream.
@@ -222,7 +222,7 @@ pub struct OfSegment {
 }
 
 /// A recording has finished a file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OfCompleteSegment {
     /// Of which stream.
@@ -230,21 +230,21 @@ pub struct OfCompleteSegment {
     /// The file, as the server names it.
     pub segment_path: String,
     /// How much it holds; seconds in JSON.
-    #[serde(with = "seconds")]
+    #[serde(serialize_with = "seconds")]
     pub segment_duration: Duration,
 }
 
 /// The body: what every event has, beside what its kind has.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Body<T> {
     timestamp: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     rtsp_port: Option<u16>,
     /// Follows from the path: what a sender says is not looked at.
-    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     stream_id: Option<StreamId>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     groups: Vec<String>,
     #[serde(flatten)]
     kind: T,
@@ -267,23 +267,19 @@ impl Event {
 
     /// Reads the body of a request to [`ENDPOINT`]`<name>`. Fields it does not know are left alone.
     pub fn from_json(name: EventName, body: &[u8]) -> Result<Self, EventError> {
-        use EventName as Name;
-        match name {
-            Name::Ready => read(body, EventKind::Ready),
-            Name::NotReady => read(body, EventKind::NotReady),
-            Name::Online => read(body, EventKind::Online),
-            Name::Offline => read(body, EventKind::Offline),
-            Name::Demand => read(body, EventKind::Demand),
-            Name::Undemand => read(body, EventKind::Undemand),
-            Name::Init => read(body, EventKind::Init),
-            Name::Read => read(body, EventKind::Read),
-            Name::Unread => read(body, EventKind::Unread),
-            Name::Connect => read(body, EventKind::Connect),
-            Name::Disconnect => read(body, EventKind::Disconnect),
-            Name::SegmentCreate => read(body, EventKind::SegmentCreate),
-            Name::SegmentComplete => read(body, EventKind::SegmentComplete),
-        }
-        .map_err(|error| EventError::Body(name, error))
+        let event = Fields::read(body).and_then(|fields| Self::from_fields(name, fields));
+        event.map_err(|error| EventError::Body(name, error))
+    }
+
+    fn from_fields(name: EventName, mut fields: Fields) -> Result<Self, FieldError> {
+        Ok(Self {
+            timestamp: needed("timestamp", fields.parse("timestamp")?)?,
+            rtsp_port: fields.whole_or_null("rtspPort", "a port, 0 to 65535")?,
+            groups: fields
+                .texts("groups", "a list of texts")?
+                .unwrap_or_default(),
+            kind: EventKind::from_fields(name, &mut fields)?,
+        })
     }
 
     /// The body of the request.
@@ -315,17 +311,17 @@ impl Event {
     }
 }
 
-fn read<T: DeserializeOwned>(
-    body: &[u8],
-    kind: impl FnOnce(T) -> EventKind,
-) -> Result<Event, serde_json::Error> {
-    let body: Body<T> = serde_json::from_slice(body)?;
-    Ok(Event {
-        timestamp: body.timestamp,
-        rtsp_port: body.rtsp_port,
-        groups: body.groups,
-        kind: kind(body.kind),
-    })
+/// A field that there has to be.
+fn needed<T>(field: &'static str, value: Option<T>) -> Result<T, FieldError> {
+    value.ok_or(FieldError::Missing(field))
+}
+
+fn text(fields: &mut Fields, field: &'static str) -> Result<String, FieldError> {
+    needed(field, fields.text(field)?)
+}
+
+fn path(fields: &mut Fields) -> Result<PathName, FieldError> {
+    needed("path", fields.parse("path")?)
 }
 
 impl EventKind {
@@ -351,6 +347,34 @@ impl EventKind {
                 path: hook.path()?,
                 segment_path: hook.segment_path()?,
                 segment_duration: hook.segment_duration()?,
+            }),
+        })
+    }
+
+    fn from_fields(name: EventName, fields: &mut Fields) -> Result<Self, FieldError> {
+        use EventName as Name;
+        Ok(match name {
+            Name::Ready => Self::Ready(OfSource::from_fields(fields)?),
+            Name::NotReady => Self::NotReady(OfSource::from_fields(fields)?),
+            Name::Online => Self::Online(OfSource::from_fields(fields)?),
+            Name::Offline => Self::Offline(OfSource::from_fields(fields)?),
+            Name::Demand => Self::Demand(OfDemand::from_fields(fields)?),
+            Name::Undemand => Self::Undemand(OfDemand::from_fields(fields)?),
+            Name::Init => Self::Init(OfPath {
+                path: path(fields)?,
+            }),
+            Name::Read => Self::Read(OfReader::from_fields(fields)?),
+            Name::Unread => Self::Unread(OfReader::from_fields(fields)?),
+            Name::Connect => Self::Connect(OfConnection::from_fields(fields)?),
+            Name::Disconnect => Self::Disconnect(OfConnection::from_fields(fields)?),
+            Name::SegmentCreate => Self::SegmentCreate(OfSegment {
+                path: path(fields)?,
+                segment_path: text(fields, "segmentPath")?,
+            }),
+            Name::SegmentComplete => Self::SegmentComplete(OfCompleteSegment {
+                path: path(fields)?,
+                segment_path: text(fields, "segmentPath")?,
+                segment_duration: duration(fields)?,
             }),
         })
     }
@@ -412,6 +436,15 @@ impl EventKind {
 }
 
 impl OfSource {
+    fn from_fields(fields: &mut Fields) -> Result<Self, FieldError> {
+        Ok(Self {
+            path: path(fields)?,
+            query: text(fields, "query")?,
+            source_type: fields.text_or_null("sourceType")?,
+            source_id: fields.text_or_null("sourceId")?,
+        })
+    }
+
     fn from_hook(hook: &HookEnvironment) -> Result<Self, HookError> {
         Ok(Self {
             path: hook.path()?,
@@ -423,6 +456,13 @@ impl OfSource {
 }
 
 impl OfDemand {
+    fn from_fields(fields: &mut Fields) -> Result<Self, FieldError> {
+        Ok(Self {
+            path: path(fields)?,
+            query: text(fields, "query")?,
+        })
+    }
+
     fn from_hook(hook: &HookEnvironment) -> Result<Self, HookError> {
         Ok(Self {
             path: hook.path()?,
@@ -432,6 +472,15 @@ impl OfDemand {
 }
 
 impl OfReader {
+    fn from_fields(fields: &mut Fields) -> Result<Self, FieldError> {
+        Ok(Self {
+            path: path(fields)?,
+            query: text(fields, "query")?,
+            reader_type: text(fields, "readerType")?,
+            reader_id: text(fields, "readerId")?,
+        })
+    }
+
     fn from_hook(hook: &HookEnvironment) -> Result<Self, HookError> {
         Ok(Self {
             path: hook.path()?,
@@ -443,6 +492,13 @@ impl OfReader {
 }
 
 impl OfConnection {
+    fn from_fields(fields: &mut Fields) -> Result<Self, FieldError> {
+        Ok(Self {
+            conn_type: text(fields, "connType")?,
+            conn_id: text(fields, "connId")?,
+        })
+    }
+
     fn from_hook(hook: &HookEnvironment) -> Result<Self, HookError> {
         Ok(Self {
             conn_type: hook.conn_type()?,
@@ -451,19 +507,14 @@ impl OfConnection {
     }
 }
 
-mod seconds {
-    use std::time::Duration;
+fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_secs_f64())
+}
 
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(of: &Duration, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_f64(of.as_secs_f64())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        Duration::try_from_secs_f64(f64::deserialize(from)?).map_err(D::Error::custom)
-    }
+fn duration(fields: &mut Fields) -> Result<Duration, FieldError> {
+    const FIELD: &str = "segmentDuration";
+    let seconds = needed(FIELD, fields.number(FIELD)?)?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| FieldError::malformed(FIELD, &error))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod duration;
+pub mod fields;
 pub mod host;
 #[cfg(feature = "http-server")]
 pub mod http;

@@ -4,6 +4,7 @@ use serde::Serialize;
 use tiny_http::StatusCode;
 
 use super::Answer;
+use crate::fields::FieldError;
 
 /// What was wrong with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +67,17 @@ impl Problem {
     /// What is wrong.
     pub fn detail(&self) -> &str {
         &self.detail
+    }
+}
+
+impl From<FieldError> for Problem {
+    fn from(error: FieldError) -> Self {
+        let problem = Self::new(400, error.to_string());
+        match (&error, error.field()) {
+            (FieldError::Json { line, column }, _) => problem.at(*line, *column),
+            (_, Some(field)) => problem.field(field),
+            (_, None) => problem,
+        }
     }
 }
 

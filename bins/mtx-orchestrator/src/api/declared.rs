@@ -1,8 +1,7 @@
 //! Streams that are asked for: what a body may say, and what is answered.
 
+use common::fields::{FieldError, Fields};
 use common::http::{Answer, Problem};
-use common::secret;
-use serde_json::{Map, Value};
 
 use crate::declaration::{Invalid, Name, Output, Outputs, Source, parse_id};
 use crate::registry::{Change, Draft, Registry, RegistryError};
@@ -11,8 +10,7 @@ use crate::stream_key::StreamKey;
 use crate::supervisor::CommandError;
 
 pub(super) fn declare(registry: &Registry, body: &[u8]) -> Answer {
-    let draft = Fields::read(body, &["id", "name", "source", "outputs", "enabled"]);
-    match draft.and_then(Fields::draft) {
+    match read_draft(body) {
         Err(problem) => problem.into(),
         Ok(draft) => match registry.declare(draft) {
             Err(error) => problem(&error).into(),
@@ -27,8 +25,7 @@ pub(super) fn declare(registry: &Registry, body: &[u8]) -> Answer {
 }
 
 pub(super) fn change(registry: &Registry, key: &StreamKey, body: &[u8]) -> Answer {
-    let change = Fields::read(body, &["name", "source", "outputs", "enabled"]);
-    match change.and_then(Fields::change) {
+    match read_change(body) {
         Err(problem) => problem.into(),
         Ok(change) => match registry.change(key, change) {
             Err(error) => problem(&error).into(),
@@ -71,116 +68,70 @@ fn invalid_field(invalid: &Invalid) -> Problem {
     Problem::new(400, invalid.to_string()).field(invalid.field)
 }
 
-/// A body's fields. Messages about them never show a value: it may be a secret.
-struct Fields(Map<String, Value>);
+/// The fields of a new stream, and those of a change.
+const FIELDS: [&str; 5] = ["id", "name", "source", "outputs", "enabled"];
+const CHANGEABLE: &[&str] = FIELDS.split_at(1).1;
 
-impl Fields {
-    fn read(body: &[u8], known: &[&str]) -> Result<Self, Problem> {
-        let Ok(value) = serde_json::from_slice(body) else {
-            return Err(Problem::new(400, "the body is not JSON"));
-        };
-        let Value::Object(fields) = value else {
-            return Err(Problem::new(400, "the body is not a JSON object"));
-        };
-        let unknown = fields.keys().find(|name| !known.contains(&name.as_str()));
-        if let Some(name) = unknown {
-            let name: String = secret::redact_url(name).chars().take(60).collect();
-            let detail = format!(
-                "{name:?} is not a field here; there are {}",
-                known.join(", ")
-            );
-            return Err(Problem::new(400, detail).field(name));
-        }
-        Ok(Self(fields))
-    }
-
-    fn draft(mut self) -> Result<Draft, Problem> {
-        let id = self.text("id")?.map(|id| parse_id(&id));
-        let source = self.source()?;
-        Ok(Draft {
-            id: id.transpose().map_err(|error| invalid_field(&error))?,
-            name: self.name()?.flatten(),
-            source: source.ok_or_else(|| must("source", "a URL"))?,
-            outputs: self.outputs()?.flatten(),
-            enabled: self.enabled()?.unwrap_or(true),
-        })
-    }
-
-    fn change(mut self) -> Result<Change, Problem> {
-        Ok(Change {
-            name: self.name()?,
-            source: self.source()?,
-            outputs: self.outputs()?,
-            enabled: self.enabled()?,
-        })
-    }
-
-    fn text(&mut self, field: &'static str) -> Result<Option<String>, Problem> {
-        match self.0.remove(field) {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(must(field, "a text")),
-        }
-    }
-
-    fn name(&mut self) -> Result<Option<Option<Name>>, Problem> {
-        if self.is_null("name") {
-            return Ok(Some(None));
-        }
-        let name = self.text("name")?.map(|name| name.parse());
-        let name = name.transpose().map_err(|error| invalid_field(&error))?;
-        Ok(name.map(Some))
-    }
-
-    fn source(&mut self) -> Result<Option<Source>, Problem> {
-        let source = self.text("source")?.map(|text| Source::parse(&text));
-        source.transpose().map_err(|error| invalid_field(&error))
-    }
-
-    fn outputs(&mut self) -> Result<Option<Option<Outputs>>, Problem> {
-        if self.is_null("outputs") {
-            return Ok(Some(None));
-        }
-        let wrong = || must("outputs", "a list of URLs");
-        let urls = match self.0.remove("outputs") {
-            None => return Ok(None),
-            Some(Value::Array(urls)) => urls,
-            Some(_) => return Err(wrong()),
-        };
-        let parse = |url: &Value| {
-            let output = Output::parse(url.as_str().ok_or_else(wrong)?);
-            output.map_err(|error| invalid_field(&error))
-        };
-        let outputs = urls.iter().map(parse).collect::<Result<_, _>>()?;
-        let outputs = Outputs::new(outputs).map_err(|error| invalid_field(&error))?;
-        Ok(Some(Some(outputs)))
-    }
-
-    fn enabled(&mut self) -> Result<Option<bool>, Problem> {
-        match self.0.remove("enabled") {
-            None => Ok(None),
-            Some(Value::Bool(enabled)) => Ok(Some(enabled)),
-            Some(_) => Err(must("enabled", "true or false")),
-        }
-    }
-
-    fn is_null(&self, field: &str) -> bool {
-        self.0.get(field) == Some(&Value::Null)
-    }
+fn read_draft(body: &[u8]) -> Result<Draft, Problem> {
+    let mut fields = Fields::read_only(body, &FIELDS)?;
+    let id = fields.text("id")?.map(|id| parse_id(&id));
+    let id = id.transpose().map_err(|error| invalid_field(&error))?;
+    let source = read_source(&mut fields)?;
+    Ok(Draft {
+        id,
+        name: read_name(&mut fields)?.flatten(),
+        source: source.ok_or(FieldError::Missing("source"))?,
+        outputs: read_outputs(&mut fields)?.flatten(),
+        enabled: fields.boolean("enabled")?.unwrap_or(true),
+    })
 }
 
-fn must(field: &'static str, be: &str) -> Problem {
-    Problem::new(400, format!("{field} has to be {be}")).field(field)
+fn read_change(body: &[u8]) -> Result<Change, Problem> {
+    let mut fields = Fields::read_only(body, CHANGEABLE)?;
+    Ok(Change {
+        name: read_name(&mut fields)?,
+        source: read_source(&mut fields)?,
+        outputs: read_outputs(&mut fields)?,
+        enabled: fields.boolean("enabled")?,
+    })
+}
+
+fn read_name(fields: &mut Fields) -> Result<Option<Option<Name>>, Problem> {
+    if fields.take_null("name") {
+        return Ok(Some(None));
+    }
+    let name = fields.text("name")?.map(|name| name.parse());
+    let name = name.transpose().map_err(|error| invalid_field(&error))?;
+    Ok(name.map(Some))
+}
+
+fn read_source(fields: &mut Fields) -> Result<Option<Source>, Problem> {
+    let source = fields.text("source")?.map(|text| Source::parse(&text));
+    source.transpose().map_err(|error| invalid_field(&error))
+}
+
+fn read_outputs(fields: &mut Fields) -> Result<Option<Option<Outputs>>, Problem> {
+    if fields.take_null("outputs") {
+        return Ok(Some(None));
+    }
+    let Some(urls) = fields.texts("outputs", "a list of URLs")? else {
+        return Ok(None);
+    };
+    let outputs = urls.iter().map(|url| Output::parse(url)).collect();
+    let outputs: Result<_, Invalid> = outputs;
+    let outputs = outputs.and_then(Outputs::new);
+    let outputs = outputs.map_err(|error| invalid_field(&error))?;
+    Ok(Some(Some(outputs)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use serde_json::Value;
 
     fn draft(body: &str) -> Result<Draft, Problem> {
-        let known = ["id", "name", "source", "outputs", "enabled"];
-        Fields::read(body.as_bytes(), &known).and_then(Fields::draft)
+        read_draft(body.as_bytes())
     }
 
     #[test]
@@ -195,7 +146,7 @@ mod tests {
         for (body, field, told) in [
             ("s3cret", "", "not JSON"),
             (r#"["s3cret"]"#, "", "JSON object"),
-            ("{}", "source", "a URL"),
+            ("{}", "source", "missing"),
             (r#"{"source":{"s3cret":1}}"#, "source", "a text"),
             (r#"{"source":null}"#, "source", "a text"),
             (
@@ -246,7 +197,7 @@ mod tests {
             field in "id|name|source|outputs|enabled|other",
             value in "[ -~]{0,40}",
         ) {
-            let _ = Fields::read(&bytes, &["id"]);
+            let _ = read_draft(&bytes);
             let mut body = serde_json::json!({ "source": "rtsp://h/x" });
             body[&field] = format!("QQ{value}QQ/").into();
             if let Err(problem) = draft(&body.to_string()) {
@@ -258,12 +209,7 @@ mod tests {
 
     #[test]
     fn a_change_tells_nothing_from_null() {
-        let change = |body: &str| {
-            let known = ["name", "source", "outputs", "enabled"];
-            Fields::read(body.as_bytes(), &known)
-                .and_then(Fields::change)
-                .unwrap()
-        };
+        let change = |body: &str| read_change(body.as_bytes()).unwrap();
         let nothing = change("{}");
         assert!(nothing.name.is_none() && nothing.outputs.is_none() && nothing.enabled.is_none());
         let cleared = change(r#"{"name":null,"outputs":null}"#);

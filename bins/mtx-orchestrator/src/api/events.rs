@@ -2,12 +2,9 @@
 
 use common::http::{Answer, Problem};
 use common::secret;
-use common::timestamp::Timestamp;
 use log::{Level, Record};
-use mediamtx::event::{Event, EventKind, EventName};
-use mediamtx::path::PathName;
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json};
+use mediamtx::event::{Event, EventError, EventKind, EventName};
+use serde_json::json;
 
 use super::metrics::Metrics;
 use crate::supervisor::{EventOutcome, Supervisor};
@@ -24,7 +21,7 @@ pub(super) fn receive(
         Ok(event) => event,
         Err(error) => {
             metrics.rejected(Some(name));
-            let problem = problem(&error.to_string(), body);
+            let problem = problem(&error);
             let fields = vec![
                 ("event", name.to_string()),
                 ("outcome", "rejected".to_owned()),
@@ -84,52 +81,10 @@ fn query(kind: &EventKind) -> Option<&str> {
     }
 }
 
-fn problem(message: &str, body: &[u8]) -> Problem {
-    let missing = message
-        .split_once("missing field `")
-        .and_then(|(_, rest)| rest.split('`').next());
-    if let Some(field) = missing {
-        return Problem::new(400, excerpt(message)).field(field);
-    }
-    match malformed(body) {
-        Some((field, why)) => Problem::new(400, excerpt(&format!("{field}: {why}"))).field(field),
-        None => Problem::new(400, excerpt(message)),
-    }
-}
-
-/// serde does not say in which of a flattened struct's fields a value was wrong, so each is tried.
-fn malformed(body: &[u8]) -> Option<(&'static str, String)> {
-    type Check = fn(&Value) -> Result<(), serde_json::Error>;
-    const CHECKS: [(&str, Check); 12] = [
-        ("timestamp", is::<Timestamp>),
-        ("rtspPort", is::<Option<u16>>),
-        ("groups", is::<Vec<String>>),
-        ("path", is::<PathName>),
-        ("query", is::<String>),
-        ("sourceType", is::<String>),
-        ("sourceId", is::<String>),
-        ("readerType", is::<String>),
-        ("readerId", is::<String>),
-        ("connType", is::<String>),
-        ("connId", is::<String>),
-        ("segmentPath", is::<String>),
-    ];
-    let object: Map<String, Value> = serde_json::from_slice(body).ok()?;
-    CHECKS.iter().find_map(|(field, check)| {
-        let error = check(object.get(*field)?).err()?;
-        Some((*field, error.to_string()))
-    })
-}
-
-fn is<T: DeserializeOwned>(value: &Value) -> Result<(), serde_json::Error> {
-    T::deserialize(value).map(drop)
-}
-
-/// Enough to see what was meant, whatever was sent.
-fn excerpt(message: &str) -> String {
-    match message.char_indices().nth(300) {
-        Some((end, _)) => format!("{}…", &message[..end]),
-        None => message.to_owned(),
+fn problem(error: &EventError) -> Problem {
+    match error {
+        EventError::Body(_, error) => error.clone().into(),
+        EventError::Name(_) => Problem::new(404, error.to_string()).field("event"),
     }
 }
 
@@ -139,7 +94,7 @@ mod tests {
 
     fn refusal(body: &str) -> String {
         let error = Event::from_json(EventName::Ready, body.as_bytes()).unwrap_err();
-        let answer = Answer::from(problem(&error.to_string(), body.as_bytes()));
+        let answer = Answer::from(problem(&error));
         String::from_utf8(answer.body).unwrap()
     }
 

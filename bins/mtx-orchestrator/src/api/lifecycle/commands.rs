@@ -6,7 +6,7 @@ use mtx_lifecycle::commands::status::{Existence, Status};
 use mtx_lifecycle::commands::{Report, Started};
 use serde_json::{Value, json};
 
-use super::body::{Start, Stop, read, read_or_default};
+use super::body::{Start, read_reason};
 use super::{Commands, problem, told};
 
 pub(super) fn status(commands: &Commands) -> Result<Answer, Problem> {
@@ -47,7 +47,7 @@ fn scrub(text: &mut Option<String>) {
 }
 
 pub(super) fn start(commands: &Commands, path: &str, body: &[u8]) -> Result<Answer, Problem> {
-    let Start { use_case, until } = read(body)?;
+    let Start { use_case, until } = Start::read(body)?;
     let started = commands.start(&use_case, path, until).map_err(|error| {
         log::warn!(path = path, command = "start"; "{error}");
         problem(&error)
@@ -70,7 +70,7 @@ pub(super) fn start(commands: &Commands, path: &str, body: &[u8]) -> Result<Answ
 }
 
 pub(super) fn stop(commands: &Commands, path: &str, body: &[u8]) -> Result<Answer, Problem> {
-    let Stop { reason } = read_or_default(body)?;
+    let reason = read_reason(body)?;
     let reason = reason.as_str();
     let report = commands.stop(path, reason).map_err(|error| {
         log::warn!(path = path, command = "stop"; "{error}");

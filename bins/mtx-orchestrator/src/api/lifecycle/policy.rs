@@ -9,7 +9,7 @@ use mtx_lifecycle::policy::Policy;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::body::{Rollback, read_or_default};
+use super::body::read_revision;
 use super::commands::clean;
 use super::{Commands, problem, told};
 
@@ -108,7 +108,7 @@ fn read(body: &[u8]) -> Result<Policy, Problem> {
 }
 
 pub(super) fn rollback(commands: &Commands, body: &[u8]) -> Result<Answer, Problem> {
-    let Rollback { revision } = read_or_default(body)?;
+    let revision = read_revision(body)?;
     let (number, report) = commands
         .rollback(revision, false)
         .map_err(|error| problem(&error))?;
