@@ -9,6 +9,9 @@ use mediamtx::template::Template;
 
 use crate::declaration::{Output, Servers};
 
+/// Characters of an output, as of a declared stream's.
+const LONGEST: usize = 2048;
+
 /// An output as it is written in a route.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct RouteOutput {
@@ -161,6 +164,9 @@ impl FromStr for RouteOutput {
                 "{HIDDEN} stands where a secret was hidden: write the whole output"
             ));
         }
+        if text.chars().count() > LONGEST {
+            return Err(format!("it is longer than {LONGEST} characters"));
+        }
         let template: Template = numbered(text)?
             .parse()
             .map_err(|error| format!("{error}"))?;
@@ -255,6 +261,14 @@ mod tests {
         ] {
             assert_eq!(filled(text, path, groups), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn an_output_has_an_end() {
+        let long = |count: usize| "x".repeat(count).parse::<RouteOutput>();
+        assert!(long(100).is_ok());
+        let message = long(2049).unwrap_err();
+        assert!(message.contains("2048") && message.len() < 100, "{message}");
     }
 
     #[test]
