@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use suite_tests::clips::Clip;
-use suite_tests::mediamtx::{Config, MediaMtx};
+use suite_tests::doctor::path_of_programs;
+use suite_tests::mediamtx::{Config, MediaMtx, Ports};
 use suite_tests::nginx::Nginx;
 use suite_tests::packets::{Kind, Reader};
 use suite_tests::processes::Spawned;
@@ -112,6 +113,22 @@ fn all_others_make_one_copy_of_a_stream_and_none_of_the_copy() {
         Reader::start(&server.rtsp(copy)).collect(Kind::Video, 50, SOON);
         assert_eq!(ready(&server), [copy.min("cams/a"), copy.max("cams/a")]);
     }
+}
+
+#[test]
+fn the_own_path_at_a_port_that_no_variable_names_is_refused_and_the_camera_stays() {
+    let ports = Ports::choose();
+    let output = format!("rtmp://localhost:{}/{{path}}", ports.rtmp);
+    let hook = format!("runOnAvailable: mtx-worker --output {output}\nrunOnAvailableRestart: yes");
+    let config = Config::default().env("PATH", path_of_programs());
+    let server = MediaMtx::start_on(ports, config.path(ANY, &hook));
+    let mut camera = publish(&server, "cam1");
+    let line = server.process().wait_for_line("set RTMP_PORT", SOON).text;
+    assert!(line.contains("is the input itself"), "{line}");
+    Reader::start(&server.rtsp("cam1")).collect(Kind::Video, 25, SOON);
+    assert!(camera.try_wait().is_none(), "{}", camera.output());
+    let log = server.process().output();
+    assert!(!log.contains("closing existing publisher"), "{log}");
 }
 
 /// A file of keys that only its owner may read.

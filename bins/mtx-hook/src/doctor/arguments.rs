@@ -168,14 +168,15 @@ fn trial(entry: &Entry, server: Option<&Server>) -> Option<Trial> {
     })
 }
 
-/// Where RTMP is on the server: a worker that is not told takes an output there for another server's, and so would take
-/// over the path that it reads.
+/// With `RTMP_PORT`, by which a worker knows outputs on its server. By hand, the server's environment may have it; to a
+/// hook of the server, as to the worker, it is missing.
 fn with_rtmp_port(
     mut variables: Vec<(String, String)>,
     configuration: &Configuration,
+    process: &Process,
 ) -> Vec<(String, String)> {
     const NAME: &str = "RTMP_PORT";
-    let is_set = variables.iter().any(|(name, _)| name == NAME);
+    let is_set = process.is_hook() || variables.iter().any(|(name, _)| name == NAME);
     if let Some(port) = configuration.port("rtmpAddress")
         && !is_set
     {
@@ -217,7 +218,7 @@ fn try_hook(
     let answer = match ask(
         program,
         &arguments,
-        &with_rtmp_port(variables, configuration),
+        &with_rtmp_port(variables, configuration, process),
     ) {
         Ok(answer) => answer,
         Err(error) => {

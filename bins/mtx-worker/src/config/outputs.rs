@@ -138,11 +138,22 @@ impl Origin {
         is_input || (is_here && is_loopback(&output.host))
     }
 
-    /// On another port of this machine may be another MediaMTX.
     fn is_same_server(&self, output: &RtmpUrl) -> bool {
-        let is_here = self.is_hook() || is_loopback(self.input.host());
         let is_port = output.port == self.rtmp_port();
-        output.on_server || (is_here && is_port && self.is_this_machine(&output.host))
+        output.on_server || (is_port && self.is_on_this_machine(output))
+    }
+
+    /// On another port may be another MediaMTX, or the same one where its RTMP port is not known.
+    fn may_be_same_server(&self, output: &RtmpUrl) -> bool {
+        let is_port_unknown = self.rtmp_port.is_none();
+        self.is_same_server(output)
+            || (is_port_unknown && (self.is_same_host(output) || self.is_on_this_machine(output)))
+    }
+
+    /// Whether input and output are both on this machine.
+    fn is_on_this_machine(&self, output: &RtmpUrl) -> bool {
+        let is_here = self.is_hook() || is_loopback(self.input.host());
+        is_here && self.is_this_machine(&output.host)
     }
 
     fn with_login(&self, output: RtmpUrl) -> RtmpUrl {
@@ -152,37 +163,33 @@ impl Origin {
         }
     }
 
-    /// Refuses an output that is the input, or that would be one of a next worker, and so on for ever.
+    /// Refuses an output that is the input, or that would be one of a next worker, and so on for ever. Where the port
+    /// of RTMP is not known, better a stream less than a camera that is thrown out, or one more stream every second.
     fn check_circle(&self, output: &RtmpUrl, template: &Template) -> Result<()> {
         let to = output.path();
         let is_input = self.reads_server && self.input.path() == to;
-        if let Some(path) = self.hook_path.as_ref().map(PathName::as_str)
-            && !template.is_constant()
-            && self.is_run_again(path, &to, output, template)
-            && (is_input || path != to)
-        {
+        let path = self.hook_path.as_ref().map(PathName::as_str);
+        let run_again = path.filter(|path| is_run_again(path, &to, is_input, template));
+        if !(is_input || run_again.is_some()) || !self.may_be_same_server(output) {
+            return Ok(());
+        }
+        let unless = if self.is_same_server(output) {
+            String::new()
+        } else {
+            format!(
+                "; if port {} is another server's, set RTMP_PORT to the RTMP port of the server that has the input",
+                output.port
+            )
+        };
+        if let Some(path) = run_again {
             bail!(
                 "{path} is itself an output of this hook, which would go on for ever with {output}; \
-                 to be rid of this line, give such outputs a path without the hook in mediamtx.yml"
+                 to be rid of this line, give such outputs a path without the hook in mediamtx.yml{unless}"
             );
         }
-        if is_input && self.is_same_server(output) {
-            bail!(
-                "the output {output} is the input itself; publish to another path, such as {{path}}/out"
-            );
-        }
-        Ok(())
-    }
-
-    /// Whether the hook of this path is run for its own outputs.
-    fn is_run_again(&self, path: &str, to: &str, output: &RtmpUrl, template: &Template) -> bool {
-        // What gets shorter each time ends by itself.
-        if to.len() < path.len() || !template.url_path().can_give(path) {
-            return false;
-        }
-        // Where the port is not known, better a stream less than one more every second.
-        let is_growing = to.len() > path.len() && self.rtmp_port.is_none();
-        self.is_same_server(output) || (is_growing && self.is_this_machine(&output.host))
+        bail!(
+            "the output {output} is the input itself; publish to another path, such as {{path}}/out{unless}"
+        );
     }
 
     /// Only an address of this machine can be bound to.
@@ -190,6 +197,15 @@ impl Origin {
         let is_known = self.may_look_up || host.parse::<IpAddr>().is_ok();
         is_known && UdpSocket::bind((host, 0)).is_ok()
     }
+}
+
+/// Whether the hook of `path` would be run for its output `to`, too, and this path is an output of the same hook.
+fn is_run_again(path: &str, to: &str, is_input: bool, template: &Template) -> bool {
+    let url_path = template.url_path();
+    let is_always_input = is_input && url_path.as_str() == "{path}";
+    // What gets shorter each time ends by itself.
+    let is_endless = to.len() >= path.len() && (is_input || path != to);
+    !template.is_constant() && !is_always_input && is_endless && url_path.can_give(path)
 }
 
 /// Takes over mtx-orchestrator's marks: a list for each output, with spaces between them.

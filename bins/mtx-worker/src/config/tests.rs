@@ -194,8 +194,8 @@ fn what_is_on_the_server_is_shown_and_the_rest_is_not() {
         // A part of the path is no key.
         ("rtmp://platform/app/{name}", "rtmp://platform:1935/app/cam"),
         (
-            "rtmp://localhost:2935/{path}",
-            "rtmp://localhost:2935/a/cam",
+            "rtmp://localhost:2935/copy/{name}",
+            "rtmp://localhost:2935/copy/cam",
         ),
     ] {
         assert_eq!(of_hook("a/cam", &[output]).unwrap()[0].to_string(), shown);
@@ -256,10 +256,12 @@ fn a_hook_logs_in_to_both_sides_of_its_server_only() {
 #[test]
 fn another_server_on_another_port_of_this_machine_takes_the_same_path() {
     let input = ["--input", "rtsp://127.0.0.1:8554/cam", "--output"];
-    let by_hand = |output| task(&[&input[..], &[output]].concat(), &[]);
+    let known = ["--rtmp-port", "1935"];
+    let by_hand = |output| task(&[&input[..], &[output], &known].concat(), &[]);
     assert!(by_hand("rtmp://127.0.0.1:2935/cam").is_ok());
     assert!(by_hand("rtmp://localhost/cam").is_err());
-    let hook = |output| task(&["--output", output], &[("MTX_PATH", "cam")]);
+    let env = [("MTX_PATH", "cam")];
+    let hook = |output| task(&[&["--output", output], &known[..]].concat(), &env);
     assert!(hook("rtmp://localhost:2935/{path}").is_ok());
     assert!(hook("rtmp://localhost:2935/cam").is_ok());
     assert!(hook("rtmp://localhost/{path}").is_err());
@@ -270,6 +272,44 @@ fn another_server_on_another_port_of_this_machine_takes_the_same_path() {
     assert!(task(&grown, &env).is_err());
     let known = [&grown[..], &["--rtmp-port", "1935"]].concat();
     assert!(task(&known, &env).is_ok());
+}
+
+#[test]
+fn the_same_path_at_any_port_of_this_machine_is_the_input_until_the_rtmp_port_is_known() {
+    for output in [
+        "rtmp://localhost:2935/{path}",
+        "rtmp://LOCALHOST:2935/a/b",
+        "rtmp://127.0.0.2:2935/a/b",
+        "rtmp://[::1]:2935/{path}?pass=s3cret",
+        "rtmp://0.0.0.0:2935/a/{name}",
+        "rtmps://localhost:2936/{path}",
+        // Back and forth between two paths.
+        "rtmp://localhost:2935/{2}/{1}",
+    ] {
+        let env = [("MTX_PATH", "a/b"), ("G1", "a"), ("G2", "b")];
+        let message = format!("{:#}", task(&["--output", output], &env).unwrap_err());
+        let is_asked_for = message.contains("set RTMP_PORT") || output.starts_with("rtmps");
+        assert!(is_asked_for && !message.contains('\n'), "{message}");
+        assert!(!message.contains("s3cret"), "{message}");
+    }
+    for (input, output) in [
+        ("rtsp://127.0.0.1:8554/a", "rtmp://localhost:2935/a"),
+        ("rtsp://Cam:8554/a", "rtmp://cam:2935/a"),
+    ] {
+        let args = ["--input", input, "--output", output];
+        let message = format!("{:#}", task(&args, &[]).unwrap_err());
+        assert!(message.contains("set RTMP_PORT"), "{message}");
+        let known = [&args[..], &["--rtmp-port", "1935"]].concat();
+        assert!(task(&known, &[]).is_ok());
+    }
+    for (input, output) in [
+        ("rtsp://camera/a", "rtmp://localhost:2935/a"),
+        ("rtsp://localhost/a", "rtmp://platform.invalid:2935/a"),
+        ("rtsp://localhost/a", "rtmp://localhost:2935/b"),
+    ] {
+        let args = ["--input", input, "--output", output];
+        assert!(task(&args, &[]).is_ok(), "{input} {output}");
+    }
 }
 
 #[test]
