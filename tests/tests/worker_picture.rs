@@ -95,20 +95,26 @@ fn what_can_t_be_pictured_is_said_and_leaves_the_old_picture() {
 }
 
 #[test]
-fn a_picture_that_can_t_be_written_is_named() {
-    let stack = Stack::start();
-    let mut command = Command::new(suite_binary("mtx-worker"));
-    command.args([
-        "--input",
-        &stack.input(),
-        "--output",
-        "/nowhere/picture.jpg",
-    ]);
-    let output = command.output().expect("it runs");
-    assert_eq!(output.status.code(), Some(1));
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        errors.contains("/nowhere/picture.jpg") && errors.contains("No such file"),
-        "{errors}"
-    );
+fn a_place_where_no_picture_can_be_written_is_refused_before_the_stream_is_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let name = |name: &str| folder.path().join(name).display().to_string();
+    fs::create_dir(name("folder.jpg")).expect("the folder is writable");
+    fs::write(name("file"), "").expect("the folder is writable");
+    for (output, expected) in [
+        (name("missing/{name}.jpg"), "No such file"),
+        (name("file/{name}.jpg"), "not a folder"),
+        (name("folder.jpg"), "is a folder: name a file"),
+    ] {
+        for options in [&["--check"][..], &[]] {
+            let mut command = Command::new(suite_binary("mtx-worker"));
+            command.args(["--input", "rtsp://127.0.0.1:1/cam", "--output", &output]);
+            let ended = command.args(options).output().expect("it runs");
+            let text =
+                String::from_utf8_lossy(&ended.stdout) + String::from_utf8_lossy(&ended.stderr);
+            assert_eq!(ended.status.code(), Some(2), "{text}");
+            let named = output.replace("{name}", "cam");
+            assert!(text.contains(&named) && text.contains(expected), "{text}");
+            assert_eq!(text.lines().count(), 1, "{text}");
+        }
+    }
 }

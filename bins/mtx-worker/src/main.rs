@@ -94,11 +94,14 @@ enum Task {
 }
 
 impl Task {
-    /// Fails if an output's TLS can't be set up.
+    /// Fails if an output's TLS can't be set up, or a picture can't be written where it is to go.
     fn new((config, destination): (Config, Destination)) -> Result<Self> {
         Ok(match destination {
             Destination::Outputs(outputs) => Self::Stream(Box::new(Worker::new(config, outputs)?)),
-            Destination::Picture(file) => Self::Picture(Box::new(config), file),
+            Destination::Picture(file) => {
+                picture::check_place(&file).context("--output")?;
+                Self::Picture(Box::new(config), file)
+            }
         })
     }
 

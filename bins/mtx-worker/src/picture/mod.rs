@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{fs, io, process};
 
+use anyhow::{Context, Result, bail};
 use bytes::Bytes;
+use nix::unistd::{AccessFlags, access};
 use thiserror::Error;
 use tokio::time::timeout;
 
@@ -43,6 +45,36 @@ pub(crate) enum PictureError {
     Jpeg(#[from] JpegError),
     #[error("the picture can't be written to {}: {error}", file.display())]
     Write { file: PathBuf, error: io::Error },
+}
+
+/// Refuses a file that could not be written: its folder has to be there and writable, and it must not be one itself.
+pub(crate) fn check_place(file: &Path) -> Result<()> {
+    let shown = file.display();
+    if file.is_dir() {
+        bail!("{shown} is a folder: name a file");
+    }
+    let folder = match file.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let metadata = fs::metadata(folder).with_context(|| {
+        format!(
+            "the picture can't be written to {shown}: its folder {} can't be found",
+            folder.display()
+        )
+    })?;
+    if !metadata.is_dir() {
+        bail!(
+            "the picture can't be written to {shown}: {} is not a folder",
+            folder.display()
+        );
+    }
+    access(folder, AccessFlags::W_OK | AccessFlags::X_OK).with_context(|| {
+        format!(
+            "the picture can't be written to {shown}: its folder {} is not writable",
+            folder.display()
+        )
+    })
 }
 
 /// Waits for the stream's next key frame, and puts it into `file` as JPEG: whole, or not at all.
