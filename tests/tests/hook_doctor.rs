@@ -7,6 +7,7 @@ use std::time::Duration;
 use suite_tests::certificates::Certificate;
 use suite_tests::doctor::{doctor, examine, file, path_of_programs};
 use suite_tests::mediamtx::{Config, MediaMtx, Ports};
+use suite_tests::orchestrator::Orchestrator;
 use suite_tests::ports;
 use suite_tests::receiver::{Answer, Receiver};
 
@@ -241,6 +242,58 @@ fn an_orchestrator_that_is_not_there_is_said() {
     let sick = Receiver::start(Answer::Status(503));
     let visit = doctor(Some(&server.file()), &[("ORCHESTRATOR_URL", &sick.url())]);
     visit.says("warning: ORCHESTRATOR_URL:", "answers 503");
+}
+
+#[test]
+fn an_orchestrator_that_wants_another_token_loses_events_and_one_that_runs_has_its_ports() {
+    let hook = "runOnAvailable: mtx-hook ready";
+    let config = || {
+        let doctor = Config::default().path("init", "runOnInit: mtx-hook doctor");
+        doctor.path("cam", hook).env("PATH", path_of_programs())
+    };
+    let server = MediaMtx::start(config());
+    let orchestrator = Orchestrator::start_on(ports::tcp(), &server, |command| {
+        command.args(["--route", "cam => {path}/out"]);
+        command.env("ORCHESTRATOR_TOKEN", "s3cret-token");
+    });
+    let url = orchestrator.url();
+    for (token, part) in [
+        (None, "set ORCHESTRATOR_TOKEN"),
+        (Some("wr0ng-token"), "is not its token"),
+    ] {
+        let mut variables = vec![("ORCHESTRATOR_URL", url.as_str())];
+        variables.extend(token.map(|token| ("ORCHESTRATOR_TOKEN", token)));
+        let by_hand = doctor(Some(&server.file()), &variables);
+        assert_eq!(by_hand.exit, 0, "{}", by_hand.text);
+        by_hand.says("warning: ORCHESTRATOR_URL: events are lost if ", part);
+        by_hand.says("warning: ORCHESTRATOR_URL: ", "in this environment");
+        by_hand.is_silent_about("wr0ng");
+        let variables = variables.iter();
+        let hooked = variables.fold(config(), |config, (name, value)| config.env(name, *value));
+        let hooked = MediaMtx::start(hooked);
+        let line = "error: ORCHESTRATOR_URL: events are lost, ";
+        let line = hooked.process().wait_for_line(line, SOON).text;
+        assert!(
+            line.contains("answers 401") && line.contains(part),
+            "{line}"
+        );
+        assert!(line.contains("the server's environment"), "{line}");
+        hooked.process().wait_for_line("1 error, ", SOON);
+    }
+    let known = [
+        ("ORCHESTRATOR_URL", url.as_str()),
+        ("ORCHESTRATOR_TOKEN", "s3cret-token"),
+    ];
+    let visit = doctor(Some(&server.file()), &known);
+    visit.is_silent_about("Address:");
+    visit.is_silent_about("events are lost");
+    for protocol in ["RTSP", "RTMP"] {
+        let variable = format!("MEDIAMTX_{protocol}_URL=");
+        visit.says(
+            "not checked: whether mtx-orchestrator was given ",
+            &variable,
+        );
+    }
 }
 
 #[test]

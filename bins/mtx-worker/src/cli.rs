@@ -66,7 +66,8 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "N")]
     pub(crate) control_fd: Option<RawFd>,
 
-    /// The RTMP port of the server that started the worker as a hook [default: 1935]
+    /// The RTMP port of the server that is read from [default: 1935]; while it is not given, the path that is read is
+    /// refused as an output at every port of the same host
     #[arg(long, env = "RTMP_PORT")]
     pub(crate) rtmp_port: Option<u16>,
 

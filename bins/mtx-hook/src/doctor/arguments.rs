@@ -360,4 +360,15 @@ mod tests {
             assert_eq!(arguments(line, &set, &hook), None, "{line}");
         }
     }
+
+    #[test]
+    fn only_by_hand_may_the_server_know_an_rtmp_port_that_is_not_known_here() {
+        let configuration = super::super::file::parse(b"rtmpAddress: :11935").unwrap();
+        let set = |variables: &[(&str, &str)]| {
+            with_rtmp_port(Vec::new(), &configuration, &Process::test(variables))
+        };
+        let port = ("RTMP_PORT".to_owned(), "11935".to_owned());
+        assert_eq!(set(&[]), [port]);
+        assert_eq!(set(&[("MTX_PATH", "init")]), []);
+    }
 }

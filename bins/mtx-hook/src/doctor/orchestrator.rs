@@ -11,7 +11,7 @@ use super::finding::{Diagnosis, Severity};
 use super::hooks::{EventHook, event_hooks};
 use super::process::Process;
 use super::server::{Server, is_at_port_of_this_machine};
-use super::service::{AskError, ask, authorization, get, shown_url};
+use super::service::{AskError, ask, authorization, get, refusal_of_events, shown_url};
 use crate::request::receiver;
 
 const DEFAULT: &str = "http://localhost:8080";
@@ -113,6 +113,8 @@ enum State {
     Orchestrator(Plan, u16),
     /// It does not tell the routes to this caller.
     Locked(String),
+    /// It takes no events.
+    Unauthorized(Severity, String),
     /// A service of somebody's own, the status of its `/healthz`, and why it is no orchestrator.
     Other(u16, String),
 }
@@ -121,7 +123,8 @@ impl Receiver<'_> {
     fn need(&self, of_orchestrator: impl Fn(&Plan) -> Need) -> Need {
         match &self.state {
             State::Orchestrator(plan, _) => of_orchestrator(plan),
-            State::Silent(_) | State::Variable | State::Locked(_) => Need::Possible,
+            State::Silent(_) | State::Variable => Need::Possible,
+            State::Locked(_) | State::Unauthorized(..) => Need::Possible,
             State::Refused(_) | State::Other(..) => Need::None,
         }
     }
@@ -131,6 +134,17 @@ impl Receiver<'_> {
 pub(super) fn need_of_rtsp(receivers: &[Receiver<'_>]) -> Need {
     let needs = receivers.iter().map(|it| it.need(|_| Need::Certain));
     needs.max().unwrap_or(Need::None)
+}
+
+/// Whether an orchestrator runs already, with what it was given.
+pub(super) fn is_running(receivers: &[Receiver<'_>]) -> bool {
+    let mut states = receivers.iter().map(|it| &it.state);
+    states.any(|state| {
+        matches!(
+            state,
+            State::Orchestrator(..) | State::Locked(_) | State::Unauthorized(..)
+        )
+    })
 }
 
 /// Whether workers publish to the server.
@@ -191,7 +205,10 @@ fn look(address: OsString, process: &Process) -> State {
     };
     match plan(&address, process) {
         Ok(plan) => State::Orchestrator(plan, health),
-        Err(AskError::Locked(reason)) => State::Locked(reason),
+        Err(AskError::Locked(locked)) => match refusal_of_events(&address, process) {
+            Some((severity, text)) => State::Unauthorized(severity, text),
+            None => State::Locked(locked),
+        },
         Err(AskError::Other(reason)) => State::Other(health, reason),
     }
 }
@@ -243,6 +260,10 @@ fn check_receiver(receiver: &Receiver<'_>, server: Option<&Server>, diagnosis: &
             diagnosis.add(severity, place.clone(), text);
         }
         State::Locked(reason) => diagnosis.unchecked(routes(reason)),
+        State::Unauthorized(severity, text) => {
+            diagnosis.add(*severity, place.clone(), text.clone());
+            diagnosis.unchecked(routes("it answers 401"));
+        }
         State::Other(health, reason) => {
             if (500..600).contains(health) && *health != NOT_IMPLEMENTED {
                 diagnosis.warning(place, ill(*health));

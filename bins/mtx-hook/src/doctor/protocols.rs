@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::configuration::Configuration;
 use super::finding::{Diagnosis, Severity};
 use super::hooks::{WorkerHook, workers};
-use super::orchestrator::{Need, Receiver, need_of_rtmp, need_of_rtsp};
+use super::orchestrator::{Need, Receiver, is_running, need_of_rtmp, need_of_rtsp};
 use super::process::Process;
 use super::server::port_of_this_machine;
 
@@ -74,7 +74,20 @@ struct Users {
     /// Hooks that start a worker which publishes to the same server without being told where.
     publishing_workers: bool,
     /// Workers of an orchestrator, which read.
-    orchestrator: Need,
+    orchestrator: Orchestrator,
+}
+
+#[derive(Clone, Copy)]
+struct Orchestrator {
+    need: Need,
+    /// What it was given, it does not tell.
+    is_running: bool,
+}
+
+impl Orchestrator {
+    fn is_none(self) -> bool {
+        self.need == Need::None
+    }
 }
 
 pub(super) fn check(
@@ -84,10 +97,12 @@ pub(super) fn check(
     diagnosis: &mut Diagnosis,
 ) {
     let workers = workers(configuration, process);
+    let is_running = is_running(receivers);
+    let orchestrator = |need| Orchestrator { need, is_running };
     let users = Users {
         workers: workers.iter().any(|worker| worker.inputs.is_empty()),
         publishing_workers: workers.iter().any(|worker| worker.outputs.is_empty()),
-        orchestrator: need_of_rtsp(receivers),
+        orchestrator: orchestrator(need_of_rtsp(receivers)),
     };
     check_protocol(
         &RTSP,
@@ -102,7 +117,7 @@ pub(super) fn check(
         configuration,
         process,
         users.publishing_workers,
-        need_of_rtmp(receivers, configuration),
+        orchestrator(need_of_rtmp(receivers, configuration)),
         diagnosis,
     );
     check_transports(
@@ -162,16 +177,16 @@ fn check_protocol(
     configuration: &Configuration,
     process: &Process,
     worker: bool,
-    orchestrator: Need,
+    orchestrator: Orchestrator,
     diagnosis: &mut Diagnosis,
 ) {
-    if !worker && orchestrator == Need::None {
+    if !worker && orchestrator.is_none() {
         return;
     }
     let Protocol { setting, task, .. } = protocol;
     if !configuration.is_on(setting) {
         let text = format!("it is off, and workers {task} over it: write {setting}: yes");
-        if worker || orchestrator == Need::Certain {
+        if worker || orchestrator.need == Need::Certain {
             diagnosis.error(*setting, text);
         } else {
             let text = format!("{text}, if mtx-orchestrator is to receive the events");
@@ -181,10 +196,30 @@ fn check_protocol(
     }
     let url = process.variable(protocol.variable);
     if configuration.is_strict(protocol.encryption) {
-        check_strict(protocol, configuration, worker, url, diagnosis);
-    } else if orchestrator != Need::None {
-        check_port(protocol, configuration, process, url, diagnosis);
+        let is_unknown = !worker && url.is_none() && orchestrator.is_running;
+        if is_unknown {
+            let secure = &protocol.secure;
+            let port = configuration.port(secure.address).unwrap_or_default();
+            unknown_url(protocol.variable, secure.scheme, port, diagnosis);
+        } else {
+            check_strict(protocol, configuration, worker, url, diagnosis);
+        }
+    } else if !orchestrator.is_none() {
+        check_port(
+            protocol,
+            configuration,
+            process,
+            orchestrator.is_running,
+            diagnosis,
+        );
     }
+}
+
+/// A running orchestrator was given it, or not.
+fn unknown_url(variable: &str, scheme: &str, port: u16, diagnosis: &mut Diagnosis) {
+    diagnosis.unchecked(format!(
+        "whether mtx-orchestrator was given {variable}={scheme}://127.0.0.1:{port}: it does not tell"
+    ));
 }
 
 fn check_strict(
@@ -229,17 +264,21 @@ fn check_port(
     protocol: &Protocol,
     configuration: &Configuration,
     process: &Process,
-    url: Option<&str>,
+    is_running: bool,
     diagnosis: &mut Diagnosis,
 ) {
     let Some(port) = configuration.port(protocol.address) else {
         return;
     };
+    let url = process.variable(protocol.variable);
     let used = match url {
         Some(url) => port_of_this_machine(url, protocol.default_port),
         None => Some(protocol.default_port),
     };
     if used.is_some_and(|used| used != port) {
+        if url.is_none() && is_running {
+            return unknown_url(protocol.variable, protocol.scheme, port, diagnosis);
+        }
         let told = match url {
             Some(_) => format!("{} in {} names another", protocol.variable, process.owner()),
             None => format!("mtx-orchestrator uses {} by default", protocol.default_port),
@@ -281,7 +320,7 @@ fn check_transports(
     configuration: &Configuration,
     process: &Process,
     workers: &[WorkerHook<'_>],
-    orchestrator: Need,
+    orchestrator: Orchestrator,
     diagnosis: &mut Diagnosis,
 ) {
     let listed: Vec<&str> = match configuration.global.get("rtspTransports") {
@@ -301,7 +340,7 @@ fn check_transports(
         };
         (worker.transport.as_deref().unwrap_or(TCP), severity)
     });
-    let of_orchestrator = (orchestrator != Need::None).then(|| {
+    let of_orchestrator = (!orchestrator.is_none()).then(|| {
         let told = process.variable("MTX_WORKER_TRANSPORT");
         (told.unwrap_or(TCP), Severity::Warning)
     });

@@ -6,10 +6,12 @@ use std::time::Duration;
 use common::https;
 use common::tls::ORCHESTRATOR_FINGERPRINT;
 use common::token;
+use mediamtx::event::{ENDPOINT, EventName};
 use serde::de::DeserializeOwned;
 use ureq::Agent;
 use ureq::http::HeaderValue;
 
+use super::finding::Severity;
 use super::process::Process;
 use crate::request::{TOKEN, bearer, receiver};
 
@@ -34,15 +36,39 @@ pub(super) fn ask<T: DeserializeOwned>(
     match answer.status {
         200 => serde_json::from_slice(&answer.body)
             .map_err(|error| AskError::Other(format!("{url} answers something else: {error}"))),
-        401 => Err(AskError::Locked(format!(
-            "{url} answers 401: set ORCHESTRATOR_TOKEN"
-        ))),
+        401 => Err(AskError::Locked(format!("{url} answers 401"))),
         403 => Err(AskError::Locked(format!(
             "{url} answers 403: the token may send events, and does not need to be able to do more; to have this looked \
              at, start mtx-hook doctor with one that may read (ORCHESTRATOR_READ_TOKEN of mtx-orchestrator)"
         ))),
         status => Err(AskError::Other(format!("{url} answers {status}"))),
     }
+}
+
+/// That the service takes no events with the token of this process, which is certain in a hook only. A GET, which no
+/// service takes for an event, tells: whoever is unknown gets 401 for it, and everybody else another status.
+pub(super) fn refusal_of_events(address: &OsStr, process: &Process) -> Option<(Severity, String)> {
+    let call = format!("{ENDPOINT}{}", EventName::Ready);
+    if get(address, process, &call).ok()?.status != 401 {
+        return None;
+    }
+    let (severity, lost) = if process.is_hook() {
+        (Severity::Error, "events are lost")
+    } else {
+        let lost = "events are lost if the server has the same token";
+        (Severity::Warning, lost)
+    };
+    let owner = process.owner();
+    let way_out = if matches!(authorization(process), Ok(Some(_))) {
+        format!("{TOKEN} in {owner} is not its token")
+    } else {
+        format!("set {TOKEN}, which is not in {owner}")
+    };
+    let url = shown_url(address);
+    Some((
+        severity,
+        format!("{lost}, {url}{call} answers 401: {way_out}"),
+    ))
 }
 
 pub(super) struct Answer {
