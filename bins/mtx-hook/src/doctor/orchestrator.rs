@@ -262,7 +262,7 @@ fn check_receiver(receiver: &Receiver<'_>, server: Option<&Server>, diagnosis: &
         State::Locked(reason) => diagnosis.unchecked(routes(reason)),
         State::Unauthorized(severity, text) => {
             diagnosis.add(*severity, place.clone(), text.clone());
-            diagnosis.unchecked(routes("it answers 401"));
+            diagnosis.unchecked(routes(&format!("{url} answers 401")));
         }
         State::Other(health, reason) => {
             if (500..600).contains(health) && *health != NOT_IMPLEMENTED {
