@@ -255,6 +255,7 @@ fn an_orchestrator_that_wants_another_token_loses_events_and_one_that_runs_has_i
     let orchestrator = Orchestrator::start_on(ports::tcp(), &server, |command| {
         command.args(["--route", "cam => {path}/out"]);
         command.env("ORCHESTRATOR_TOKEN", "s3cret-token");
+        command.env("ORCHESTRATOR_EVENTS_TOKEN", "token-of-hooks");
     });
     let url = orchestrator.url();
     for (token, part) in [
@@ -280,19 +281,23 @@ fn an_orchestrator_that_wants_another_token_loses_events_and_one_that_runs_has_i
         assert!(line.contains("the server's environment"), "{line}");
         hooked.process().wait_for_line("1 error, ", SOON);
     }
-    let known = [
-        ("ORCHESTRATOR_URL", url.as_str()),
-        ("ORCHESTRATOR_TOKEN", "s3cret-token"),
-    ];
-    let visit = doctor(Some(&server.file()), &known);
-    visit.is_silent_about("Address:");
-    visit.is_silent_about("events are lost");
-    for protocol in ["RTSP", "RTMP"] {
-        let variable = format!("MEDIAMTX_{protocol}_URL=");
-        visit.says(
-            "not checked: whether mtx-orchestrator was given ",
-            &variable,
-        );
+    let routes = "not checked: whether each path has a route: ";
+    for (token, knows_routes) in [("s3cret-token", true), ("token-of-hooks", false)] {
+        let known = [
+            ("ORCHESTRATOR_URL", url.as_str()),
+            ("ORCHESTRATOR_TOKEN", token),
+        ];
+        let visit = doctor(Some(&server.file()), &known);
+        visit.is_silent_about("Address:");
+        visit.is_silent_about("events are lost");
+        for protocol in ["RTSP", "RTMP"] {
+            let variable = format!("MEDIAMTX_{protocol}_URL=");
+            visit.says(
+                "not checked: whether mtx-orchestrator was given ",
+                &variable,
+            );
+        }
+        assert_eq!(!visit.text.contains(routes), knows_routes, "{}", visit.text);
     }
 }
 
