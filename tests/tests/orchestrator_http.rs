@@ -257,10 +257,14 @@ fn mtx_hook_delivers_every_event_to_the_orchestrator() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{name}: {said}");
     }
-    let log = service.orchestrator.process().output();
+    let log = || service.orchestrator.process().output();
+    let lines = |name: &str| log().matches(&format!("\"event\":\"{name}\"")).count();
+    wait_until("a line of the last event", SOON, || {
+        EVENTS.last().is_some_and(|name| lines(name) > 0)
+    });
+    let log = log();
     for name in EVENTS {
-        let field = format!("\"event\":\"{name}\"");
-        assert_eq!(log.matches(&field).count(), 1, "{name}:\n{log}");
+        assert_eq!(lines(name), 1, "{name}:\n{log}");
     }
     assert!(!log.contains(TOKEN), "{log}");
 }

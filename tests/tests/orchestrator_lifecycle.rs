@@ -120,7 +120,7 @@ fn what_can_not_be_done_is_told_with_what_can() {
             "POST",
             "paths/cam/start",
             r#"{"usecase": "viewing"}"#,
-            "unknown field `usecase`",
+            "there are useCase, until",
         ),
         (
             400,

@@ -148,6 +148,11 @@ impl Supervision {
         } else {
             schedule.running.remove(key);
         }
+        // It may have been blocked, or freed, since it was looked at.
+        if let Some(state) = stream.new_state() {
+            stream.log(Level::Info, format_args!("stream is {state}"));
+            self.changed.insert(key.clone());
+        }
     }
 
     fn has_room(&self) -> bool {
