@@ -118,6 +118,9 @@ impl Lifecycle {
     /// # Errors
     /// When the server can't be asked.
     pub fn retention(&self, path: &str) -> Result<Option<Retention>, Error> {
+        if let Some(entry) = self.server().entry(path)? {
+            return Ok(retention(&entry));
+        }
         let view = self.server().look()?;
         Ok(view.governing(path).and_then(retention))
     }
