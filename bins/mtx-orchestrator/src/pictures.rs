@@ -37,6 +37,8 @@ const LIMITS: Limits = Limits {
 };
 /// Memory that looks like a folder; containers have it that have no other place to write to.
 const SHARED_MEMORY: &str = "/dev/shm";
+/// What the names of its folders for pictures begin with; the process id follows.
+const FOLDER: &str = "mtx-picture-";
 const HANDED_ON: [&str; 3] = [
     tls::ROOTS_FILE,
     tls::MEDIAMTX_FINGERPRINT,
@@ -70,6 +72,8 @@ struct Shot {
 
 impl Pictures {
     pub(crate) fn new(worker: PathBuf, servers: Servers) -> Self {
+        remove_leftovers(Path::new(SHARED_MEMORY));
+        remove_leftovers(&std::env::temp_dir());
         Self {
             worker,
             servers,
@@ -173,7 +177,7 @@ fn begin(shots: &mut BTreeMap<StreamKey, Shot>, key: &StreamKey, now: Instant) -
     let is_busy = being_taken >= MOST_AT_ONCE || shot.is_some_and(|shot| shot.is_being_taken);
     match latest {
         Some((_, failure @ Err(_))) => return Some(failure),
-        Some((at, picture)) if is_busy || now.saturating_duration_since(at) < FRESH => {
+        Some((at, picture)) if now.saturating_duration_since(at) < age(is_busy) => {
             return Some(picture);
         }
         _ if is_busy => return Some(Err(PictureError::Busy)),
@@ -181,6 +185,11 @@ fn begin(shots: &mut BTreeMap<StreamKey, Shot>, key: &StreamKey, now: Instant) -
     }
     shots.entry(key.clone()).or_default().is_being_taken = true;
     None
+}
+
+/// How old a picture may be that is given out.
+fn age(is_busy: bool) -> Duration {
+    if is_busy { STALE } else { FRESH }
 }
 
 /// Waits for a worker's end. Fails with its last words.
@@ -219,12 +228,30 @@ fn reason(line: &str) -> String {
     }
 }
 
+/// Removes what an orchestrator has left that was killed.
+fn remove_leftovers(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let rest = name.to_str().and_then(|name| name.strip_prefix(FOLDER));
+        let pid = rest.and_then(|rest| rest.split_once('-')?.0.parse::<u32>().ok());
+        let is_dead = |pid: u32| !Path::new(&format!("/proc/{pid}")).exists();
+        // Containers that share the folder do not see each other's processes.
+        let is_old = || entry.metadata().ok()?.modified().ok()?.elapsed().ok();
+        if pid.is_some_and(is_dead) && is_old().is_some_and(|age| age > 4 * PATIENCE) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 /// A folder for one picture, which only this user sees, and which goes with this value.
 struct Folder(PathBuf);
 
 impl Folder {
     fn new() -> io::Result<Self> {
-        let name = format!("mtx-picture-{:016x}", fastrand::u64(..));
+        let name = format!("{FOLDER}{}-{:016x}", std::process::id(), fastrand::u64(..));
         let make = |parent: &Path| {
             let folder = parent.join(&name);
             let mut builder = DirBuilder::new();

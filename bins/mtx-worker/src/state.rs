@@ -90,8 +90,9 @@ struct OutputStatus {
 impl OutputStatus {
     fn report(&self, source: Link) -> OutputReport {
         let reason = match self.link {
-            Link::NoVideo | Link::Waiting | Link::Lost => self.reason.clone(),
+            Link::Waiting | Link::Lost => self.reason.clone(),
             _ if source == Link::Waiting => Some("the input is away".to_owned()),
+            Link::NoVideo => self.reason.clone(),
             _ => None,
         };
         let state = match self.link {

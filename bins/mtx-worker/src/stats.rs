@@ -9,6 +9,8 @@ use crate::media::AccessUnit;
 pub(crate) struct Stats {
     epoch: Instant,
     totals: Cell<Totals>,
+    /// What of them was asked for already.
+    seen: Cell<Totals>,
     /// Of the units since the last report.
     latency: Cell<Latency>,
 }
@@ -35,6 +37,14 @@ impl Totals {
         self.frames += 1;
         self.video_frames += u64::from(unit.is_video());
         self.bytes += unit.data.len() as u64;
+    }
+
+    fn and(self, more: Self) -> Self {
+        Self {
+            frames: self.frames + more.frames,
+            video_frames: self.video_frames + more.video_frames,
+            bytes: self.bytes + more.bytes,
+        }
     }
 
     /// Before `repeated` was counted.
@@ -71,8 +81,21 @@ impl Stats {
         Self {
             epoch,
             totals: Cell::new(totals),
+            seen: Cell::new(totals),
             latency: Cell::default(),
         }
+    }
+
+    /// What has come since this was asked before.
+    fn gain(&self) -> Totals {
+        let now = self.totals.get();
+        now.without(self.seen.replace(now))
+    }
+
+    /// It has missed what others got, and counts on from where they are.
+    fn lead(&self, totals: Totals) {
+        self.totals.set(totals);
+        self.seen.set(totals);
     }
 
     /// A unit was handed to the output.
@@ -105,10 +128,25 @@ impl StreamStats {
         }
     }
 
-    /// Of the output that got furthest, be it one of these or an earlier one.
+    /// Of the output that got furthest, be it one of these or an earlier one. Where that one has stopped, the count goes on
+    /// with another, though it may have missed much.
     pub(crate) fn totals<'a>(&self, outputs: impl Iterator<Item = &'a Stats>) -> Totals {
-        let totals = outputs.map(|output| output.totals.get());
-        let furthest = totals.fold(self.furthest.get(), Totals::furthest);
+        let before = self.furthest.get();
+        let mut furthest = before;
+        let mut quickest: Option<(&Stats, Totals)> = None;
+        for output in outputs {
+            furthest = furthest.furthest(output.totals.get());
+            let gain = output.gain();
+            if gain.frames > quickest.map_or(0, |(_, most)| most.frames) {
+                quickest = Some((output, gain));
+            }
+        }
+        if furthest == before
+            && let Some((output, gain)) = quickest
+        {
+            furthest = before.and(gain);
+            output.lead(furthest);
+        }
         self.furthest.set(furthest);
         furthest
     }
@@ -203,5 +241,28 @@ mod tests {
         assert_eq!((report.totals, report.bitrate), (totals(11), 8000));
         let none = stream.report(epoch + Duration::from_secs(3), [].into_iter());
         assert_eq!((none.totals, none.bitrate), (totals(11), 0));
+    }
+
+    #[test]
+    fn the_count_goes_on_with_an_output_that_was_away_when_the_furthest_one_stops() {
+        let epoch = Instant::now();
+        let stream = StreamStats::new(epoch);
+        let [ahead, behind] = [(); 2].map(|()| Stats::new(epoch, Totals::default()));
+        for _ in 0..1000 {
+            ahead.sent(&picture(1000));
+        }
+        let both = || [&ahead, &behind].into_iter();
+        assert_eq!(stream.totals(both()), totals(1000));
+        for number in 1..=3 {
+            behind.sent(&picture(1000));
+            assert_eq!(stream.totals(both()), totals(1000 + number));
+        }
+        // It counts no unit twice that both get.
+        for stats in [&ahead, &behind] {
+            stats.sent(&picture(1000));
+        }
+        assert_eq!(stream.totals(both()), totals(1004));
+        behind.sent(&picture(1000));
+        assert_eq!(stream.totals([&behind].into_iter()), totals(1005));
     }
 }

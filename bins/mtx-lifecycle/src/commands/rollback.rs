@@ -32,9 +32,13 @@ impl Lifecycle {
 fn before(state: &State) -> Result<u64, Error> {
     let now = Timestamp::now();
     let current = state.wanted().without_what_is_over(now);
-    let undone = state.undone();
     let mut others = state.revisions.iter().rev().filter(|it| {
-        let is_wish = it.undoes.is_none() && !undone.contains(&it.number);
+        // What was wanted between an interrupted start and its end holds that start.
+        let mut takebacks = state
+            .revisions
+            .iter()
+            .filter_map(|by| Some((by.undoes?, by.number)));
+        let is_wish = !takebacks.any(|(start, end)| (start..=end).contains(&it.number));
         is_wish && it.wanted.clone().without_what_is_over(now) != current
     });
     if let Some(revision) = others.next() {

@@ -314,8 +314,10 @@ fn of_path(state: &State, current: &Current, view: &View, path: &str) -> PathSta
             Err(_) => {}
         }
     }
-    status.is_wanted = current.records(path) && !has_lapsed || status.keep;
     let is_always_on = view.is_always_on(path);
+    // Nobody ends a source that the server fetches all the time.
+    let is_expected = !has_lapsed || is_always_on;
+    status.is_wanted = current.records(path) && is_expected || status.keep;
     status.state = match (
         busy.publishers > 0,
         state.degraded.contains(path),

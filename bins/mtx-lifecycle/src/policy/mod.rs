@@ -97,6 +97,10 @@ impl Policy {
     /// Whether somebody who starts this use case on a stopped path wants what its rule does by itself, too.
     #[must_use]
     pub fn resumes_with(&self, use_case: &str, path: &str) -> bool {
+        let own = self.rule(path).and_then(|rule| rule.use_case.as_ref());
+        if own.is_some_and(|own| own == use_case) {
+            return true;
+        }
         let standing = self.standing(path);
         let started = self.use_case(use_case).unwrap_or_default();
         !standing.lasts() || started.lasts() && (started.records() || !standing.records())

@@ -128,7 +128,11 @@ fn look_at(
     }
     // Whoever watches a silent source is not thrown out for that.
     let is_there = look.is_live && !(is_silent && path.keep && path.viewers == 0);
-    let grace = PAUSE + start_timeout(&current.settings(name));
+    let settings = match view.governing(name) {
+        Some(fields) => current.settings_beside(name, fields),
+        None => current.settings(name),
+    };
+    let grace = PAUSE + start_timeout(&settings);
     let rest = close_after(view, name) + Duration::from_secs(1);
     let rest = if is_silent { rest } else { Duration::ZERO };
     let note = seen.check(name, is_there, grace, rest, path.keep, metrics);

@@ -298,9 +298,16 @@ fn each(page: &mut Page, streams: &[StreamStatus]) {
     );
     for stream in streams {
         let id = stream.id.to_string();
-        for output in &stream.outputs {
+        for (number, output) in stream.outputs.iter().enumerate() {
             let up = u8::from(output.state == Some(OutputState::Streaming));
-            page.line(name, &[("stream", &id), ("output", &output.url)], up);
+            // Two keys of one platform look the same.
+            let number = number.to_string();
+            let labels = [
+                ("stream", id.as_str()),
+                ("number", &number),
+                ("output", &output.url),
+            ];
+            page.line(name, &labels, up);
         }
     }
     let name = "stream_worker_memory_bytes";

@@ -12,7 +12,9 @@ use crate::rtsp::sdp::{Description, Media};
 /// What an answer may take. The input is read meanwhile, and a queue holds 3 s of it. MediaMTX keeps those waiting who may
 /// not read the path (up to 4 s, `internal/auth/log_and_delay_error.go`), and those who ask for a path that is started on
 /// demand: neither tells anything.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// A camera tells of any path what it tells of one. Without an answer, somebody publishes.
+const SECOND_ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The SPS of the picture that MediaMTX sends on a path with `alwaysAvailable` while nobody publishes there, as its
 /// description has it (`offlineH264SPS` and `offlineH265SPS` in `internal/stream/offline_sub_stream_track.go`).
@@ -23,7 +25,7 @@ impl RtspSource {
     /// Whether somebody publishes to `url`, by a DESCRIBE. Cameras describe themselves whatever the path, which tells
     /// nothing.
     pub(crate) async fn is_published(&self, url: &RtspUrl) -> bool {
-        if !self.has_publisher(url).await {
+        if !self.has_publisher(url, ANSWER_TIMEOUT).await {
             return false;
         }
         let nobodys = format!(
@@ -31,12 +33,13 @@ impl RtspSource {
             url.path(),
             digest(&[url.path(), &std::process::id().to_string()])
         );
-        !self.has_publisher(&url.with_path(&nobodys)).await
+        let nobodys = url.with_path(&nobodys);
+        !self.has_publisher(&nobodys, SECOND_ANSWER_TIMEOUT).await
     }
 
     /// A redirection is where readers are sent while there is no stream (`fallback` in mediamtx.yml).
-    async fn has_publisher(&self, url: &RtspUrl) -> bool {
-        match timeout(ANSWER_TIMEOUT, self.describe_at(url)).await {
+    async fn has_publisher(&self, url: &RtspUrl, patience: Duration) -> bool {
+        match timeout(patience, self.describe_at(url)).await {
             Ok(Ok(Ok(described))) => !is_slate(&described.description),
             _ => false,
         }

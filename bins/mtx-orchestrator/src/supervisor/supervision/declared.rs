@@ -71,6 +71,7 @@ impl Supervision {
             Some(plan) if stream.clients.published => {
                 stream.plan = plan;
                 self.feed(key, Input::Restart);
+                self.find_parent(key);
             }
             _ => {
                 stream.removed = true;
