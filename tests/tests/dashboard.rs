@@ -157,8 +157,7 @@ fn a_stream_appears_its_rates_move_and_its_preview_plays() {
     let painted = "[...document.querySelector('.chart canvas').getContext('2d')\
                    .getImageData(0, 0, 260, 64).data].some(Boolean)";
     let shown = "!document.querySelector('.chart canvas').hidden";
-    browser.wait("sparkline", SOON, shown);
-    assert_eq!(browser.run(&format!("return {painted}")), true);
+    browser.wait("sparkline", SOON, &format!("{shown} && {painted}"));
     assert!(browser.text("#log-list").contains("the stream is there"));
 
     browser.click("[data-command=preview]");
