@@ -12,7 +12,7 @@ use crate::ledger::Change;
 use crate::server::{Live, Server, is_template};
 
 /// Most changes show within milliseconds, sources take seconds.
-const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// Somebody does not want to wait any longer.
@@ -52,7 +52,7 @@ pub(crate) fn wait_until(
             return Ok(answer?);
         }
         thread::sleep(pause);
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        pause = (pause * 5 / 4).min(LONGEST_PAUSE);
     }
 }
 
